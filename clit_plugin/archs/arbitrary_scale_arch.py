@@ -1,0 +1,108 @@
+"""What every arbitrary-scale architecture shares: normalisation, whole images, the default cascade."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clit_plugin.archs.encoders import build_encoder
+from clit_plugin.ops.coordinates import Size, make_cell, make_coord
+from clit_plugin.ops.local_attention import sample_bilinear
+from clit_plugin.ops.stages import check_stage_sizes, greedy_stage_sizes
+
+
+class ArbitraryScaleArch(nn.Module, ABC):
+    """An encoder and a head that predicts colours at any coordinate.
+
+    Args:
+        encoder: Options of the encoder, see ``build_encoder``.
+    """
+
+    num_branches: int = 1
+
+    def __init__(self, *, encoder: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.encoder = build_encoder(encoder)
+
+    @abstractmethod
+    def residual(
+        self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Size], max_queries: int | None
+    ) -> Tensor:
+        """Residual image (B, Q, 3) over the bilinear one, for ``lq`` in [-1, 1], in the same units."""
+
+    def forward(
+        self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Sequence[int]] | None = None
+    ) -> Tensor:
+        """Colours at sampled queries.
+
+        Args:
+            lq: (B, 3, H, W), RGB in [0, 1].
+            coord: (B, Q, 2) in [-1, 1], order (y, x), at pixel centres of the output.
+            cell: (B, 2) = (2 / H_out, 2 / W_out).
+            stage_sizes: The feature grids (H_i, W_i) between the branches; k grids use k + 1 branches. By default
+                the greedy factors of 4 for the size that the smallest cell stands for.
+
+        Returns:
+            (B, Q, 3), RGB, about [0, 1] and not clamped.
+
+        Raises:
+            ValueError: Too many or bad ``stage_sizes``.
+        """
+        if stage_sizes is None:
+            height, width = (round(2.0 / c) for c in cell.amin(0).tolist())
+            stage_sizes = self._default_stages(lq, (height, width))
+        return self._render(lq, coord, cell, check_stage_sizes(stage_sizes, self.num_branches), None)
+
+    @torch.no_grad()
+    def upscale(
+        self,
+        lq: Tensor,
+        size: Sequence[int],
+        stage_sizes: Sequence[Sequence[int]] | None = None,
+        max_queries: int | None = None,
+    ) -> Tensor:
+        """A whole image, without gradients.
+
+        Args:
+            lq: (B, 3, H, W), RGB in [0, 1].
+            size: (H_out, W_out), any positive integers: any scale, also one that differs per axis.
+            stage_sizes: As in ``forward``.
+            max_queries: How many pixels are decoded at a time; by default as many as fit into about 256 MB.
+
+        Returns:
+            (B, 3, H_out, W_out), RGB, about [0, 1] and not clamped.
+
+        Raises:
+            ValueError: A size below 1, ``max_queries`` below 1, or bad ``stage_sizes``.
+        """
+        height, width = (int(n) for n in size)
+        if height < 1 or width < 1:
+            raise ValueError(f"size: expected two positive integers, got {tuple(size)}")
+        if max_queries is None:
+            max_queries = self.default_max_queries(lq.shape[0])
+        elif max_queries < 1:
+            raise ValueError(f"max_queries: expected at least 1, got {max_queries}")
+        if stage_sizes is None:
+            stage_sizes = self._default_stages(lq, (height, width))
+        stages = check_stage_sizes(stage_sizes, self.num_branches)
+        b = lq.shape[0]
+        coord = make_coord((height, width), device=lq.device, dtype=lq.dtype).expand(b, -1, -1)
+        cell = make_cell((height, width), device=lq.device, dtype=lq.dtype).expand(b, -1)
+        rgb = self._render(lq, coord, cell, stages, max_queries)
+        return rgb.transpose(1, 2).reshape(b, 3, height, width)
+
+    def default_max_queries(self, batch: int) -> int:
+        """How many queries are decoded at a time where the caller leaves it open."""
+        return max(1, 65536 // batch)
+
+    def _default_stages(self, lq: Tensor, size: Size) -> list[Size]:
+        return greedy_stage_sizes((lq.shape[-2], lq.shape[-1]), size, self.num_branches)
+
+    def _render(
+        self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Size], max_queries: int | None
+    ) -> Tensor:
+        lq = (lq - 0.5) / 0.5
+        upsampled = sample_bilinear(lq, coord, padding_mode="border")
+        return (upsampled + self.residual(lq, coord, cell, stage_sizes, max_queries)) * 0.5 + 0.5

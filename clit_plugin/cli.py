@@ -1,0 +1,60 @@
+"""The command ``clit``."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+COMMANDS = {
+    "train": "train by option files, stage after stage",
+    "test": "score trained weights on several sets",
+    "prepare": "make an LMDB from a folder of images",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``clit COMMAND ...``; the exit status is 0 done, 1 failed on the way, 2 bad input, 130 interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="clit", description="Arbitrary-scale super-resolution with BasicSR.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in COMMANDS.items():
+        commands.add_parser(name, help=text, add_help=False)
+    known, rest = parser.parse_known_args(arguments[:1])
+    return run_command(known.command, arguments[1:] + rest)
+
+
+def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
+    """Run one command; every error that a user can mend is one line."""
+    from clit_plugin.errors import UserError
+
+    try:
+        # Only here: torch and BasicSR take seconds, and their absence deserves a line, too.
+        module: ModuleType = importlib.import_module(f"clit_plugin.{name}")
+        parser = argparse.ArgumentParser(
+            prog=f"clit {name}",
+            description=module.DESCRIPTION,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(parser)
+        return int(module.run(parser.parse_args(arguments)))
+    except UserError as error:
+        sys.stderr.write(f"clit {name}: error: {_one_line(str(error))}\n")
+        return 2
+    except ImportError as error:
+        sys.stderr.write(f"clit {name}: error: {_one_line(str(error))}\n")
+        return 2
+    except KeyboardInterrupt:
+        hint = "; what is saved stays: run again with --auto_resume" if name == "train" else ""
+        sys.stderr.write(f"\nclit {name}: interrupted{hint}\n")
+        return 130
+
+
+def _one_line(text: str) -> str:
+    """The message itself, where a data loader's worker has wrapped it in its traceback."""
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    return lines[-1].removeprefix("clit_plugin.errors.UserError: ") if len(lines) > 1 else "".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""The rough edges of BasicSR 1.4.2, and nothing else in the package knows of them.
+
+``install()`` runs once, when ``clit_plugin`` is imported; ``basicsr.train`` is usable afterwards. Each repair names
+the upstream thread it answers, or says what goes wrong without it.
+"""
+
+import collections
+import datetime
+import importlib
+import logging
+import os
+import sys
+import types
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+# Rank 0 validates alone while the other ranks wait in a collective: the default of 10 minutes (NCCL) would end the job.
+_COLLECTIVE_TIMEOUT = datetime.timedelta(hours=6)
+
+
+def install() -> None:
+    """Make BasicSR importable and trainable on current torch and torchvision, with or without a GPU. Idempotent.
+
+    Raises:
+        ImportError: basicsr is missing, or torch and torchvision come from different builds.
+    """
+    _alias_functional_tensor()
+    try:
+        basicsr_train = importlib.import_module("basicsr.train")
+    except ImportError as error:
+        raise ImportError(
+            f"BasicSR does not import ({error}). Install torch and torchvision first, then run "
+            "'pip install --no-build-isolation basicsr==1.4.2' (Python 3.10 to 3.12)."
+        ) from error
+    _quiet_known_warnings()
+    _launch_without_gpu()
+    _resume_without_gpu(basicsr_train)
+    _wrap_for_cpu_processes()
+    _number_the_samples(basicsr_train)
+
+
+def reset_logger() -> None:
+    """Forget BasicSR's root logger, so that the next run in this process opens a log file of its own."""
+    from basicsr.utils.logger import initialized_logger
+
+    logger = logging.getLogger("basicsr")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    initialized_logger.clear()
+
+
+def _alias_functional_tensor() -> None:
+    """BasicSR imports a torchvision module that is gone since 0.17 (BasicSR #533, #663, #711)."""
+    name = "torchvision.transforms.functional_tensor"
+    if name in sys.modules:
+        return
+    try:
+        from torchvision.transforms import functional
+    except (ImportError, RuntimeError, AttributeError) as error:
+        # "operator torchvision::nms does not exist": the two come from different builds.
+        raise ImportError(
+            f"torchvision does not import with torch {torch.__version__} ({error}). "
+            "Reinstall the two together: pip install --force-reinstall torch torchvision"
+        ) from error
+    alias = types.ModuleType(name)
+    alias.rgb_to_grayscale = functional.rgb_to_grayscale  # type: ignore[attr-defined]
+    sys.modules[name] = alias
+
+
+def _quiet_known_warnings() -> None:
+    """BasicSR's SwinIR calls ``torch.meshgrid`` without ``indexing``; a user can do nothing about it."""
+    warnings.filterwarnings("ignore", message="torch.meshgrid: in an upcoming release")
+
+
+def _launch_without_gpu() -> None:
+    """BasicSR's launcher calls ``set_device(rank % 0)`` where there is no GPU, and fails if called a second time."""
+    from basicsr.utils import dist_util
+
+    def init_pytorch(backend: str, **kwargs: Any) -> None:
+        if dist.is_initialized():  # the next stage of a chain, in the same process
+            return
+        kwargs.setdefault("timeout", _COLLECTIVE_TIMEOUT)
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", os.environ["RANK"])) % torch.cuda.device_count())
+        else:
+            backend = "gloo"
+        dist.init_process_group(backend=backend, **kwargs)
+
+    dist_util._init_dist_pytorch = init_pytorch
+
+
+def _resume_without_gpu(basicsr_train: types.ModuleType) -> None:
+    """BasicSR asks for the current CUDA device on resume, and looks for states below the working directory.
+
+    The saved schedulers hold a ``Counter``, which ``torch.load`` refuses since 2.6 unless it is named as safe.
+    """
+    from basicsr.utils import check_resume
+
+    torch.serialization.add_safe_globals([collections.Counter, collections.defaultdict])
+
+    def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
+        if opt["auto_resume"]:
+            states = Path(opt["path"]["training_states"]).glob("*.state")
+            newest = max(states, key=lambda path: float(path.stem), default=None)
+            if newest is not None:
+                opt["path"]["resume_state"] = str(newest)
+        path = opt["path"].get("resume_state")
+        if not path:
+            return None
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        check_resume(opt, state["iter"])
+        # The sampler goes on behind the batches that are done, instead of drawing the epoch's first ones again.
+        opt["datasets"]["train"]["resume_iter"] = state["iter"]
+        return state
+
+    setattr(basicsr_train, "load_resume_state", load_resume_state)  # noqa: B010
+
+
+def _wrap_for_cpu_processes() -> None:
+    """BasicSR names a CUDA device for DistributedDataParallel even where there is none."""
+    from basicsr.models.base_model import BaseModel
+
+    if hasattr(BaseModel.model_to_device, "original"):
+        return
+    original = BaseModel.model_to_device
+
+    def model_to_device(self: Any, net: torch.nn.Module) -> torch.nn.Module:
+        if not self.opt["dist"] or self.device.type == "cuda":
+            return original(self, net)
+        return torch.nn.parallel.DistributedDataParallel(
+            net.to(self.device), find_unused_parameters=self.opt.get("find_unused_parameters", False)
+        )
+
+    model_to_device.original = original  # type: ignore[attr-defined]
+    BaseModel.model_to_device = model_to_device
+
+
+def _number_the_samples(basicsr_train: types.ModuleType) -> None:
+    """BasicSR's sampler tells a dataset neither the epoch nor the batch; the subclass that does takes its place."""
+    from basicsr.data import data_sampler
+
+    from clit_plugin.data.numbered_sampler import NumberedSampler
+
+    data_sampler.EnlargedSampler = NumberedSampler
+    setattr(basicsr_train, "EnlargedSampler", NumberedSampler)  # noqa: B010

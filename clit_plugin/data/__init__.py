@@ -1,0 +1,1 @@
+"""Data: the paired data set with its schedule, and LMDB preparation."""

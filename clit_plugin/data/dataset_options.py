@@ -1,0 +1,135 @@
+"""Options of ``ArbitraryScalePairedDataset``; the texts are its part of the option reference."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from clit_plugin.data.degradations import check_degradation
+from clit_plugin.data.scale_schedule import ScaleRanges, check_scale_ranges
+from clit_plugin.errors import UserError
+from clit_plugin.metrics.protocol import Protocol
+from clit_plugin.schema import key, parse
+
+DEFAULT_SCALE_RANGES = [[[1, 4]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SetOptions:
+    name: str = key("name of the set in logs and result folders")
+    dataroot_gt: str = key("HR images: a folder, searched recursively, or an .lmdb made by 'clit prepare'")
+    type: Literal["ArbitraryScalePairedDataset"] = key("the data set class", "ArbitraryScalePairedDataset")
+    phase: str = key("set by BasicSR", "train")
+    dataroot_lq: str | None = key("given LR images of the same names; without it LR is made from HR", None)
+    filename_tmpl: str = key("name of an LR image, made from that of its HR image, as '{}x2'", "{}")
+    io_backend: Mapping[str, Any] | None = key("{type: disk} or {type: lmdb}; by default told from the path", None)
+    degradation: Literal["pil", "matlab"] | None = key("bicubic kernel that makes LR from HR: pil or matlab", None)
+    cache: bool = key("hold all decoded images in memory", False)
+    prefetch_mode: Literal["cpu", "cuda"] | None = key("BasicSR's prefetcher", None)
+    num_prefetch_queue: int = key("length of the cpu prefetcher's queue", 1)
+    pin_memory: bool = key("pinned memory for faster copies to the GPU", False)
+    persistent_workers: bool = key("keep the workers from epoch to epoch", False)
+
+    def check(self, where: str) -> None:
+        """Raise UserError for values that contradict each other."""
+        if self.dataroot_lq is None:
+            if self.degradation is None:
+                raise UserError(f"{where}.degradation: missing; say how LR is made from HR, pil or matlab")
+            check_degradation(self.degradation)
+        elif self.degradation is not None:
+            raise UserError(f"{where}.degradation: LR is read from dataroot_lq, not made; remove one of the two")
+        if self.filename_tmpl.count("{}") != 1:
+            raise UserError(f"{where}.filename_tmpl: expected one '{{}}' in the name, got {self.filename_tmpl!r}")
+        if self.io_backend is not None and dict(self.io_backend) not in ({"type": "disk"}, {"type": "lmdb"}):
+            raise UserError(
+                f"{where}.io_backend: expected {{type: disk}} or {{type: lmdb}}, got {dict(self.io_backend)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSetOptions(_SetOptions):
+    """``datasets.train``."""
+
+    batch_size_per_gpu: int = key("images a process and step (the paper: 32 in all)")
+    num_worker_per_gpu: int = key("loader processes a training process; 0 loads in the training process", 0)
+    dataset_enlarge_ratio: int = key("how often an epoch sees every image (the released code: 40)", 1)
+    lq_size: int = key("side of the LR crop", 48)
+    num_queries: int | None = key("sampled HR pixels an image; by default lq_size squared", None)
+    scale_ranges: list[Any] = key(
+        "alternatives used in turn, batch by batch, each a list of [min, max] a branch", DEFAULT_SCALE_RANGES
+    )
+    use_hflip: bool = key("random horizontal flips", True)
+    use_vflip: bool = key("random vertical flips", True)
+    use_rot: bool = key("random rotation by 90 degrees", True)
+    seed: int = key("seed of the schedule and of the samples; by default manual_seed", 0)
+    resume_iter: int = key("set on resume", 0)
+
+    def check(self, where: str) -> None:
+        super().check(where)
+        for name in ("batch_size_per_gpu", "dataset_enlarge_ratio", "lq_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{where}.{name}: expected at least 1, got {getattr(self, name)}")
+        if self.num_worker_per_gpu < 0:
+            raise UserError(f"{where}.num_worker_per_gpu: expected at least 0, got {self.num_worker_per_gpu}")
+        if self.persistent_workers and self.num_worker_per_gpu == 0:
+            raise UserError(f"{where}.persistent_workers: needs num_worker_per_gpu of at least 1")
+        if not 1 <= self.queries <= self.lq_size**2:
+            raise UserError(
+                f"{where}.num_queries: expected 1 to lq_size squared ({self.lq_size**2}), got {self.num_queries}"
+            )
+        try:
+            check_scale_ranges(self.scale_ranges)
+        except UserError as error:
+            raise UserError(f"{where}.{error}") from None
+
+    @property
+    def queries(self) -> int:
+        """Sampled pixels an image."""
+        return self.lq_size**2 if self.num_queries is None else self.num_queries
+
+    @property
+    def ranges(self) -> ScaleRanges:
+        """``scale_ranges`` as numbers."""
+        return check_scale_ranges(self.scale_ranges)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValSetOptions(_SetOptions):
+    """``datasets.val``, ``datasets.val_2``, ..., and ``datasets.test...``."""
+
+    protocol: Literal["div2k", "benchmark"] = key("div2k: RGB, shave scale + 6; benchmark: Y, shave scale")
+    scale: float | tuple[float, float] | None = key(
+        "any real scale, or [y, x]; needed without dataroot_lq, else told from the sizes", None
+    )
+    max_images: int | None = key("only the first so many images", None)
+
+    def check(self, where: str) -> None:
+        super().check(where)
+        Protocol.named(self.protocol)
+        if self.scale is None and self.dataroot_lq is None:
+            raise UserError(f"{where}.scale: missing; give a scale as 2, 3.4 or [2, 3.5], or LR images in dataroot_lq")
+        if self.scale is not None and min(self.scales or (0.0,)) < 1:
+            raise UserError(f"{where}.scale: expected at least 1, got {self.scale}")
+        if self.max_images is not None and self.max_images < 1:
+            raise UserError(f"{where}.max_images: expected at least 1, got {self.max_images}")
+
+    @property
+    def scales(self) -> tuple[float, float] | None:
+        """(y, x), or nothing where the files tell."""
+        if self.scale is None:
+            return None
+        return (self.scale, self.scale) if isinstance(self.scale, (int, float)) else (self.scale[0], self.scale[1])
+
+
+def parse_set(options: Mapping[str, Any], where: str) -> TrainSetOptions | ValSetOptions:
+    """Options of one data set, by its ``phase``.
+
+    Raises:
+        UserError: A key or value that does not fit.
+    """
+    parsed: TrainSetOptions | ValSetOptions
+    if options.get("phase") == "train":
+        parsed = parse(TrainSetOptions, options, where)
+    else:
+        parsed = parse(ValSetOptions, options, where)
+    parsed.check(where)
+    return parsed

@@ -1,0 +1,44 @@
+"""Bytes to RGB, with errors that name the file."""
+
+import cv2
+import numpy as np
+
+from clit_plugin.errors import UserError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+
+def decode_rgb(content: bytes | None, name: str, *, convert: bool = False) -> np.ndarray:
+    """Decode an image file's bytes.
+
+    Args:
+        content: The file, in any format that OpenCV reads; EXIF orientation is not applied.
+        name: What to call it in an error.
+        convert: Turn grey, transparent and 16-bit images into 8-bit RGB instead of refusing them: grey is repeated,
+            alpha dropped, 16 bits are rounded to 8.
+
+    Returns:
+        (H, W, 3) uint8, RGB, contiguous.
+
+    Raises:
+        UserError: The bytes are no image, or not 8-bit RGB and ``convert`` is false.
+    """
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    if image is None:
+        raise UserError(f"{name}: not a readable image (empty, damaged or of an unknown format); replace or remove it")
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if image.dtype == np.uint8 and channels == 3:
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if not convert:
+        raise UserError(
+            f"{name}: expected an 8-bit RGB image, got {channels} channel(s) of {image.dtype}; "
+            "convert it, or prepare the folder with 'clit prepare --convert'"
+        )
+    if image.dtype == np.uint16:
+        image = np.rint(image / 257.0).astype(np.uint8)
+    elif image.dtype != np.uint8:
+        raise UserError(f"{name}: cannot convert {image.dtype} samples to 8 bits; save it as 8- or 16-bit")
+    code = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}.get(channels)
+    if code is None:
+        raise UserError(f"{name}: cannot convert {channels} channels to RGB")
+    return cv2.cvtColor(image, code)

@@ -1,0 +1,122 @@
+"""Images of a folder or an LMDB, by key, through BasicSR's file client."""
+
+import os
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from basicsr.utils.file_client import FileClient
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from clit_plugin.data.image_io import IMAGE_SUFFIXES, decode_rgb
+from clit_plugin.data.lmdb_reader import read_meta_info
+from clit_plugin.data.lmdb_writer import lmdb_key
+from clit_plugin.errors import UserError
+
+
+class ImageSource:
+    """The 8-bit RGB images below a folder, or in an LMDB.
+
+    Args:
+        root: A folder or an ``.lmdb``.
+        io_backend: BasicSR's option; by default told from the suffix.
+
+    Attributes:
+        sizes: (H, W) of every image by key, in the keys' order. A key is the path below the root without suffix.
+
+    Raises:
+        UserError: Nothing there, no images, two files of one key, or not an LMDB.
+    """
+
+    def __init__(self, root: str, io_backend: Mapping[str, Any] | None = None) -> None:
+        self.root = Path(root).expanduser()
+        self.backend = "lmdb" if self.root.suffix == ".lmdb" else "disk"
+        if io_backend is not None and io_backend["type"] != self.backend:
+            raise UserError(
+                f"{self.root}: io_backend says {io_backend['type']}, but a path "
+                f"{'with' if self.backend == 'lmdb' else 'without'} suffix .lmdb is read as {self.backend}"
+            )
+        if not self.root.is_dir():
+            kind = "LMDB" if self.backend == "lmdb" else "folder"
+            raise UserError(f"{self.root}: no such {kind}; check the dataroot")
+        self._cache: torch.Tensor | None = None
+        self._places: dict[str, int] = {}
+        if self.backend == "lmdb":
+            self._files: dict[str, str] = {}
+            self.sizes = read_meta_info(self.root)
+        else:
+            self._files = _list_files(self.root)
+            self.sizes = {name: _header_size(Path(file)) for name, file in self._files.items()}
+        if not self.sizes:
+            raise UserError(f"{self.root}: no images ({', '.join(IMAGE_SUFFIXES)}) in it")
+
+    def describe(self, name: str) -> str:
+        """How an error names an image."""
+        return self._files.get(name) or f"{self.root}:{name}"
+
+    def read(self, name: str) -> np.ndarray:
+        """The image of a key: (H, W, 3) uint8, RGB.
+
+        Raises:
+            UserError: Not readable, not 8-bit RGB, or not of the size that the LMDB's list gives.
+        """
+        height, width = self.sizes[name]
+        if self._cache is not None:
+            start = self._places[name]
+            return self._cache[start : start + height * width * 3].view(height, width, 3).numpy()
+        client = _file_client(os.getpid(), self.backend, str(self.root))
+        try:
+            content = client.get(self._files.get(name, name))
+        except OSError as error:
+            raise UserError(f"{self.describe(name)}: cannot be read ({error.strerror or error})") from error
+        image = decode_rgb(content, self.describe(name))
+        if image.shape[:2] != (height, width):
+            raise UserError(f"{self.describe(name)}: is {image.shape[:2]}, but was {height, width} when it was listed")
+        return image
+
+    def fill_cache(self, names: Iterable[str], *, progress: bool = True) -> None:
+        """Decode images into one block of memory; forked workers share it, spawned ones map it."""
+        names = list(names)
+        ends = np.cumsum([self.sizes[name][0] * self.sizes[name][1] * 3 for name in names]).tolist()
+        cache = torch.empty(ends[-1], dtype=torch.uint8)
+        places = dict(zip(names, [0, *ends], strict=False))
+        label = f"Reading {self.root.name} into memory ({ends[-1] / 2**30:.1f} GiB)"
+        for name, end in zip(tqdm(names, label, unit="image", disable=not progress), ends, strict=True):
+            cache[places[name] : end] = torch.from_numpy(self.read(name)).flatten()
+        self._cache, self._places = cache, places
+
+
+@lru_cache(maxsize=64)
+def _file_client(pid: int, backend: str, root: str) -> FileClient:
+    """One client a process and LMDB: an environment must neither be opened twice nor be carried across a fork."""
+    if backend == "disk":
+        return FileClient("disk")
+    return FileClient("lmdb", db_paths=[root], client_keys=["default"])
+
+
+def _list_files(root: Path) -> dict[str, str]:
+    files: dict[str, str] = {}
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if hidden or path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+            continue
+        name = lmdb_key(relative.as_posix())
+        if name in files:
+            raise UserError(f"{root}: {files[name]} and {path} have one name; rename or remove one")
+        files[name] = str(path)
+    return files
+
+
+def _header_size(path: Path) -> tuple[int, int]:
+    """(H, W), from the file's header alone."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+    except (OSError, UnidentifiedImageError) as error:
+        raise UserError(f"{path}: not a readable image; replace or remove it") from error
+    return height, width

@@ -1,0 +1,110 @@
+"""The image files that go into an LMDB, and what becomes of each."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+
+from clit_plugin.data.image_io import IMAGE_SUFFIXES, decode_rgb
+from clit_plugin.data.lmdb_writer import COMPRESS_LEVEL, EncodedImage, lmdb_key
+from clit_plugin.errors import UserError
+
+
+def find_sources(folder: Path) -> dict[str, list[int]]:
+    """Find the images in ``folder`` and below it; hidden files and folders are passed over.
+
+    Returns:
+        Relative path, '/' between its parts -> [size in bytes, time of change in ns], sorted by path.
+
+    Raises:
+        UserError: No such folder, no images in it, or two that would get the same key.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder of images")
+    sources: dict[str, list[int]] = {}
+    named: dict[str, str] = {}
+    with _reading_errors():
+        for relative in sorted(path.relative_to(folder).as_posix() for path in _walk(folder)):
+            key = lmdb_key(relative)
+            if key in named:
+                raise UserError(
+                    f"{folder}: {named[key]} and {relative} would both get the key {key!r}; rename or remove one"
+                )
+            named[key] = relative
+            status = (folder / relative).stat()
+            sources[relative] = [status.st_size, status.st_mtime_ns]
+    if not sources:
+        raise UserError(f"{folder}: no images there or below; looked for {', '.join(IMAGE_SUFFIXES)}")
+    return sources
+
+
+def encode_source(
+    *, folder: Path, source: str, sub_image: int | None, step: int | None, convert: bool
+) -> list[EncodedImage]:
+    """Decode an image file and encode it as PNG: whole, or as the crops of ``sub_image`` at ``crop_starts``.
+
+    Crops are numbered row by row, in keys as BasicSR's ``extract_subimages.py`` numbers them: ``_s001``, ``_s002``, ...
+
+    Raises:
+        UserError: The file cannot be read, is no image that ``decode_rgb`` takes, or is smaller than the crop.
+    """
+    path = folder / source
+    with _reading_errors():
+        content = path.read_bytes()
+    bgr = cv2.cvtColor(decode_rgb(content, str(path), convert=convert), cv2.COLOR_RGB2BGR)
+    height, width = bgr.shape[:2]
+    if sub_image is None or step is None:
+        crops = {lmdb_key(source): bgr}
+    elif sub_image > min(height, width):
+        raise UserError(
+            f"{path}: {height} x {width} pixels (height x width) hold no sub-image of {sub_image} x {sub_image}; "
+            f"remove the file, or give --sub-image {min(height, width)} or less"
+        )
+    else:
+        corners = [
+            (top, left)
+            for top in crop_starts(height, size=sub_image, step=step)
+            for left in crop_starts(width, size=sub_image, step=step)
+        ]
+        crops = {
+            lmdb_key(source, suffix=f"_s{number:03d}"): bgr[top : top + sub_image, left : left + sub_image]
+            for number, (top, left) in enumerate(corners, start=1)
+        }
+    return [
+        EncodedImage(
+            key=key,
+            height=crop.shape[0],
+            width=crop.shape[1],
+            png=cv2.imencode(".png", crop, [cv2.IMWRITE_PNG_COMPRESSION, COMPRESS_LEVEL])[1].tobytes(),
+        )
+        for key, crop in crops.items()
+    ]
+
+
+def crop_starts(length: int, *, size: int, step: int) -> list[int]:
+    """Place crops of ``size`` on ``length`` >= ``size`` pixels: 0, step, 2 step, ... and one up to the border."""
+    starts = list(range(0, length - size + 1, step))
+    if starts[-1] + size < length:
+        starts.append(length - size)
+    return starts
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    def fail(error: OSError) -> None:
+        raise error
+
+    for parent, folders, files in os.walk(folder, onerror=fail, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES):
+                yield Path(parent, name)
+
+
+@contextmanager
+def _reading_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from error

@@ -1,0 +1,151 @@
+"""Training with sampled queries, stage after stage, in BasicSR's trainer."""
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import torch
+from basicsr.metrics import calculate_metric
+from basicsr.models.sr_model import SRModel
+from basicsr.utils import get_root_logger
+from basicsr.utils.dist_util import master_only
+from basicsr.utils.registry import MODEL_REGISTRY
+from torch import nn
+
+from clit_plugin.errors import UserError
+from clit_plugin.metrics.float_metrics import FLOAT_METRICS
+from clit_plugin.models.warm_start import load_stage, read_weights
+
+
+@MODEL_REGISTRY.register()
+class CumulativeScaleModel(SRModel):
+    """BasicSR's SRModel for networks that are trained on sampled queries and tested on whole images.
+
+    The loss is that of ``train.pixel_opt`` on the last branch's output. A stage takes over the weights of the one
+    before (``path.pretrain_network_g``); only a new branch may be missing there. Validation scores floats by each
+    set's ``protocol``.
+    """
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        metrics = opt.get("val", {}).get("metrics") or {}
+        self.all_metrics = {name: dict(options) for name, options in metrics.items()}
+        self.metric_results: dict[str, float] = dict.fromkeys(self.all_metrics, 0.0)
+        self.current_iter = 0
+        super().__init__(opt)
+
+    # ------------------------------------------------------------------ weights
+
+    def load_network(
+        self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
+    ) -> None:
+        """Load weights; in training, and not on resume, a whole new branch may be missing.
+
+        Raises:
+            UserError: Anything else differs (``strict_load_g: false`` is not supported: nothing is passed over).
+        """
+        if not strict:
+            raise UserError("path.strict_load_g: false is not supported; a new branch may be missing in any case")
+        new_stage = self.is_train and not self.opt["path"].get("resume_state")
+        weights = read_weights(load_path, param_key)
+        fresh = load_stage(self.get_bare_model(net), weights, load_path, allow_new_branches=new_stage)
+        get_root_logger().info(f"Loaded {load_path} [{param_key}]; branches that start anew: {fresh}")
+
+    @master_only
+    def save_network(self, net: Any, net_label: str, current_iter: int, param_key: str | list[str] = "params") -> None:
+        """Write weights in BasicSR's layout, whole or not at all, with what is needed to build the network again."""
+        nets = net if isinstance(net, list) else [net]
+        keys = param_key if isinstance(param_key, list) else [param_key]
+        content: dict[str, Any] = {
+            key: {name: value.cpu() for name, value in self.get_bare_model(one).state_dict().items()}
+            for one, key in zip(nets, keys, strict=True)
+        }
+        content["network_g"] = _plain(self.opt["network_g"])
+        content["iter"] = self.current_iter
+        name = "latest" if current_iter == -1 else current_iter
+        _write_whole(content, Path(self.opt["path"]["models"]) / f"{net_label}_{name}.pth")
+
+    @master_only
+    def save_training_state(self, epoch: int, current_iter: int) -> None:
+        """Write what a resume needs, whole or not at all; the weights of this iteration are on disk already."""
+        if current_iter == -1:
+            return
+        state = {
+            "epoch": epoch,
+            "iter": current_iter,
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+            "best_metric_results": getattr(self, "best_metric_results", {}),
+        }
+        _write_whole(state, Path(self.opt["path"]["training_states"]) / f"{current_iter}.state")
+
+    def resume_training(self, resume_state: dict[str, Any]) -> None:
+        super().resume_training(resume_state)
+        if resume_state.get("best_metric_results"):
+            self.best_metric_results = resume_state["best_metric_results"]
+
+    # ------------------------------------------------------------------ training
+
+    def feed_data(self, data: dict[str, Any]) -> None:
+        super().feed_data(data)
+        if "coord" in data:
+            self.coord, self.cell = data["coord"].to(self.device), data["cell"].to(self.device)
+            self.stage_sizes = data["stage_sizes"][0].tolist()  # one list of scales a batch
+        else:
+            self.scale = float(data["scale"].max())
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        self.current_iter = current_iter
+        self.optimizer_g.zero_grad()
+        self.output = self.net_g(self.lq, self.coord, self.cell, self.stage_sizes)
+        loss = self.cri_pix(self.output, self.gt)
+        loss.backward()
+        self.optimizer_g.step()
+        self.log_dict = self.reduce_loss_dict(OrderedDict(l_pix=loss))
+        if self.ema_decay > 0:
+            self.model_ema(decay=self.ema_decay)
+
+    # ------------------------------------------------------------------ validation
+
+    def nondist_validation(self, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool) -> None:
+        """BasicSR's loop, with the protocol of this set in force."""
+        name = dataloader.dataset.opt["name"]
+        self.protocol = dataloader.dataset.protocol
+        get_root_logger().info(f"Validating {name} ({self.protocol})")
+        if self.all_metrics:
+            self._initialize_best_metric_results(name)
+        try:
+            super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
+        finally:
+            if self.all_metrics:
+                self.opt["val"]["metrics"] = self.all_metrics
+
+    def test(self) -> None:
+        net = getattr(self, "net_g_ema", None) or self.get_bare_model(self.net_g)
+        training = net.training
+        net.eval()
+        self.output = net.upscale(self.lq, self.gt.shape[-2:])
+        net.train(training)
+        by_protocol = self.protocol.metric_options(self.scale)
+        by_bytes = {}
+        for name, options in self.all_metrics.items():
+            resolved = {**by_protocol, **{key: value for key, value in options.items() if key != "better"}}
+            if options["type"] in FLOAT_METRICS:
+                self.metric_results[name] += calculate_metric({"img": self.output, "img2": self.gt}, resolved)
+            else:
+                by_bytes[name] = resolved
+        if self.all_metrics:  # BasicSR's loop goes on with those that take rounded bytes
+            self.opt["val"]["metrics"] = by_bytes
+
+
+def _plain(options: Any) -> Any:
+    """Options as plain dicts and lists, which a checkpoint may hold."""
+    if isinstance(options, dict):
+        return {key: _plain(value) for key, value in options.items()}
+    return [_plain(value) for value in options] if isinstance(options, (list, tuple)) else options
+
+
+def _write_whole(content: Any, path: Path) -> None:
+    partial = path.with_name(path.name + ".partial")
+    torch.save(content, partial)
+    os.replace(partial, path)

@@ -1,0 +1,93 @@
+"""Which weights a stage may take over from the one before (paper 3.3): all, plus a new branch."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clit_plugin.errors import UserError
+
+_BRANCH = re.compile(r"branches\.(\d+)\.")
+
+
+def read_weights(path: str | Path, param_key: str | None) -> dict[str, Tensor]:
+    """Weights of a checkpoint in BasicSR's layout, on the CPU.
+
+    Args:
+        path: The file.
+        param_key: ``params`` or ``params_ema``; without EMA weights, ``params`` stands in. None: the file is the
+            state dict itself.
+
+    Raises:
+        UserError: Not there, not a checkpoint, or without such weights.
+    """
+    checkpoint = read_checkpoint(path)
+    if param_key is not None:
+        weights = checkpoint.get(param_key, checkpoint.get("params"))
+        if not isinstance(weights, Mapping):
+            raise UserError(f"{path}: no '{param_key}' in it, only {', '.join(map(str, checkpoint)) or 'nothing'}")
+        checkpoint = dict(weights)
+    return {name.removeprefix("module."): value for name, value in checkpoint.items()}
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint file holds, loaded without running code from it.
+
+    Raises:
+        UserError: Not there, or not a checkpoint.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such weights file")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever the damaged bytes lead to
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{path}: not a checkpoint that can be read safely ({reason[:120]})") from error
+    if not isinstance(checkpoint, Mapping):
+        raise UserError(f"{path}: expected a mapping as BasicSR writes it, got {type(checkpoint).__name__}")
+    return dict(checkpoint)
+
+
+def load_stage(net: nn.Module, weights: Mapping[str, Tensor], path: str | Path, *, allow_new_branches: bool) -> int:
+    """Load weights strictly, but for whole new branches.
+
+    Args:
+        net: The network to fill.
+        weights: A state dict.
+        path: Where it came from, for errors.
+        allow_new_branches: Whether branches behind the last one in ``weights`` may keep their initial values.
+
+    Returns:
+        How many branches are new.
+
+    Raises:
+        UserError: Any other missing key, a key that the network does not have, or another shape; the first few are
+            named.
+    """
+    own = net.state_dict()
+    known = 1 + max((int(m[1]) for name in weights if (m := _BRANCH.match(name))), default=-1)
+    fresh = {name for name in own if (m := _BRANCH.match(name)) and int(m[1]) >= known} if allow_new_branches else set()
+    problems = [
+        ("missing", sorted(own.keys() - weights.keys() - fresh)),
+        ("not in the network", sorted(weights.keys() - own.keys())),
+        (
+            "of another shape",
+            [
+                f"{name} {tuple(weights[name].shape)} for {tuple(own[name].shape)}"
+                for name in own
+                if name in weights and weights[name].shape != own[name].shape
+            ],
+        ),
+    ]
+    told = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for what, names in problems
+        if names
+    ]
+    if told:
+        raise UserError(f"{path}: does not fit network_g: {'; '.join(told)}")
+    net.load_state_dict({**own, **weights})
+    return len({name.split(".")[1] for name in fresh})

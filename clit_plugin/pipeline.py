@@ -1,0 +1,77 @@
+"""Handing checked options to BasicSR's pipelines, which read a file and the command line."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+
+from clit_plugin.errors import UserError
+
+
+def add_option_arguments(parser: argparse.ArgumentParser, *, many: bool) -> None:
+    """Declare what training and testing share.
+
+    Args:
+        parser: The command's parser.
+        many: Whether several option files may be given.
+    """
+    parser.add_argument("-opt", "--opt", required=True, nargs="+" if many else None, metavar="YML", help="option file")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="replace options, as in train.total_iter=1000"
+    )
+    # Older launchers pass it (BasicSR #626); torchrun sets LOCAL_RANK in the environment.
+    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
+    # As BasicSR's scripts pass it; torchrun is told from the environment.
+    parser.add_argument("--launcher", choices=("none", "pytorch"), help=argparse.SUPPRESS)
+
+
+def device_count(num_gpu: int | Literal["auto"]) -> int:
+    """``num_gpu`` as BasicSR takes it: how many GPUs there are under torchrun, else 1, or 0 for the CPU.
+
+    Raises:
+        UserError: More GPUs than there are, or several in one process, which takes torchrun.
+    """
+    present = torch.cuda.device_count()
+    if num_gpu == "auto":
+        return present if _under_torchrun() else min(present, 1)
+    if not 0 <= num_gpu <= present:
+        raise UserError(f"num_gpu: expected 0 to {present}, the GPUs that torch sees here, or auto; got {num_gpu}")
+    if num_gpu > 1 and not _under_torchrun():
+        raise UserError(f"num_gpu: {num_gpu} GPUs need torchrun --nproc_per_node={num_gpu} -m clit_plugin.train ...")
+    return num_gpu
+
+
+def run_pipeline(
+    pipeline: Callable[[str], None], options: dict[str, Any], file_name: str, flags: Sequence[str], root: Path
+) -> None:
+    """Run one of BasicSR's pipelines on options that are checked and complete.
+
+    BasicSR copies the file that it reads into the run's folder: what is found there is what was trained.
+
+    Args:
+        pipeline: ``train_pipeline`` or ``test_pipeline``.
+        options: From ``load_options``.
+        file_name: What the copy is to be called.
+        flags: Further flags for BasicSR's command line.
+        root: The folder below which experiments and results are written.
+    """
+    command = sys.argv
+    launcher = "pytorch" if _under_torchrun() else "none"
+    with tempfile.TemporaryDirectory(prefix="clit_") as folder:
+        file = Path(folder) / file_name
+        file.write_text(yaml.safe_dump(options, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        try:
+            sys.argv = [command[0], "-opt", str(file), "--launcher", launcher, *flags]
+            pipeline(str(root))
+        finally:
+            sys.argv = command
+
+
+def _under_torchrun() -> bool:
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ

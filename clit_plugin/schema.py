@@ -1,0 +1,187 @@
+"""Checking mappings from YAML against dataclasses and signatures, with errors that name the key."""
+
+import dataclasses
+import difflib
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+from clit_plugin.errors import UserError
+
+T = TypeVar("T")
+
+
+def key(doc: str, default: Any = dataclasses.MISSING) -> Any:
+    """A field of an option section with its line in the option reference; without ``default`` it must be given."""
+    if isinstance(default, (list, dict)):
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata={"doc": doc})
+    return dataclasses.field(default=default, metadata={"doc": doc})
+
+
+def parse(section: type[T], options: Any, where: str) -> T:
+    """Build an option section from YAML.
+
+    Args:
+        section: A dataclass whose fields are made by ``key``.
+        options: What the YAML holds there.
+        where: Its place, as in ``datasets.train``, for errors.
+
+    Raises:
+        UserError: Not a mapping, an unknown or a missing key, or a value of a wrong type.
+    """
+    check_mapping(options, where)
+    fields = {field.name: field for field in dataclasses.fields(section)}  # type: ignore[arg-type]
+    check_known(options, fields, where)
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in options:
+            raise UserError(f"{_join(where, name)}: missing; {field.metadata['doc']}")
+    hints = typing.get_type_hints(section)
+    return section(**{name: convert(value, hints[name], _join(where, name)) for name, value in options.items()})
+
+
+def check_mapping(options: Any, where: str) -> None:
+    """Raise UserError unless ``options`` is a mapping."""
+    if not isinstance(options, Mapping):
+        raise UserError(f"{where or 'options'}: expected a mapping of keys, got {options!r}")
+
+
+def check_known(options: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    """Raise UserError, with the nearest valid key, if ``options`` has a key that is not ``known``."""
+    known = sorted(known)
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"valid keys: {', '.join(known)}"
+            raise UserError(f"{_join(where, name)}: unknown key; {hint}")
+
+
+def check_arguments(
+    target: Callable[..., Any], options: Mapping[str, Any], where: str, *, given: Sequence[str] = ()
+) -> None:
+    """Check options against the signature of what will be called with them.
+
+    Args:
+        target: A class or function.
+        options: Keyword arguments from YAML, without ``type``.
+        where: Their place, for errors.
+        given: Parameters that the caller supplies and the YAML must not.
+
+    Raises:
+        UserError: An unknown or missing argument, or a value that contradicts a simple annotation.
+    """
+    parameters = {
+        name: parameter
+        for name, parameter in inspect.signature(target).parameters.items()
+        if name not in (*given, "self")
+    }
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        named = [name for name, p in parameters.items() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        near = {name: difflib.get_close_matches(name, named, n=1, cutoff=0.8) for name in options if name not in named}
+        for name, match in near.items():  # anything may be passed on, but a near miss is a typing error
+            if match:
+                raise UserError(f"{_join(where, name)}: unknown key; did you mean {match[0]}?")
+        parameters = {name: parameters[name] for name in named}
+    else:
+        check_known(options, parameters, where)
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = typing.get_type_hints(function)
+    except (NameError, TypeError):  # foreign code with annotations that do not resolve
+        hints = {}
+    for name, parameter in parameters.items():
+        if name in options:
+            if name in hints:
+                convert(options[name], hints[name], _join(where, name))
+        elif parameter.default is inspect.Parameter.empty and parameter.kind is not inspect.Parameter.VAR_POSITIONAL:
+            raise UserError(f"{_join(where, name)}: missing; {target.__name__} needs it")
+
+
+def convert(value: Any, hint: Any, where: str) -> Any:
+    """Return ``value`` as the annotation wants it; whole floats become integers (YAML's ``!!float 1e6``).
+
+    Raises:
+        UserError: It does not fit.
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any or isinstance(hint, (TypeVar, str)):
+        return value
+    if origin in (typing.Union, types.UnionType):
+        for option in arguments:
+            try:
+                return convert(value, option, where)
+            except UserError:
+                continue
+        raise _wrong(value, " or ".join(_name(option) for option in arguments), where)
+    if origin is Literal:
+        return choose(value, arguments, where)
+    if hint in (None, type(None)):
+        if value is not None:
+            raise _wrong(value, "nothing", where)
+        return None
+    if hint is bool or isinstance(value, bool):
+        if hint is not bool or not isinstance(value, bool):
+            raise _wrong(value, _name(hint), where)
+        return value
+    if hint is int:
+        if not isinstance(value, (int, float)) or not math.isfinite(value) or value != int(value):
+            raise _wrong(value, "a whole number", where)
+        return int(value)
+    if hint is float:
+        if not isinstance(value, (int, float)):
+            raise _wrong(value, "a number", where)
+        return float(value)
+    if hint is str:
+        if not isinstance(value, str):
+            raise _wrong(value, "a text", where)
+        return value
+    base = origin or hint
+    if base in (list, tuple, Sequence):
+        if not isinstance(value, (list, tuple)):
+            raise _wrong(value, "a list", where)
+        if not arguments:
+            return value
+        fixed = base is tuple and Ellipsis not in arguments
+        if fixed and len(value) != len(arguments):
+            raise _wrong(value, f"a list of {len(arguments)}", where)
+        items = arguments if fixed else [arguments[0]] * len(value)
+        return [convert(item, kind, f"{where}[{i}]") for i, (item, kind) in enumerate(zip(value, items, strict=True))]
+    if base in (dict, Mapping):
+        check_mapping(value, where)
+        return value
+    return value  # an annotation of foreign code that options cannot break
+
+
+def choose(value: Any, choices: Iterable[Any], where: str) -> Any:
+    """Return ``value`` if it is one of ``choices``; otherwise raise UserError with the nearest."""
+    choices = list(choices)
+    if value in choices:
+        return value
+    near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise UserError(f"{where}: expected one of {', '.join(map(str, choices))}, got {value!r}{hint}")
+
+
+def _wrong(value: Any, expected: str, where: str) -> UserError:
+    hint = ""
+    if isinstance(value, str):
+        try:
+            float(value)
+            hint = " (YAML reads this as text: write 0.001, 1000 or !!float 1e3)"
+        except ValueError:
+            pass
+    return UserError(f"{where}: expected {expected}, got {value!r}{hint}")
+
+
+def _name(hint: Any) -> str:
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "nothing"}
+    if hint in names:
+        return names[hint]
+    return "a list" if typing.get_origin(hint) in (list, tuple, Sequence) else str(hint)
+
+
+def _join(where: str, name: Any) -> str:
+    return f"{where}.{name}" if where else str(name)

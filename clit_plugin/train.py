@@ -1,0 +1,109 @@
+"""Training: the stages of an experiment, one after the other, each by BasicSR's own pipeline.
+
+Under torchrun: ``torchrun --nproc_per_node=4 -m clit_plugin.train -opt stage1.yml stage2.yml``.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import basicsr.train
+import torch.distributed as dist
+from basicsr.utils.dist_util import get_dist_info
+
+from clit_plugin import compat
+from clit_plugin.errors import UserError
+from clit_plugin.models.warm_start import read_checkpoint
+from clit_plugin.options import check_files, load_options
+from clit_plugin.pipeline import add_option_arguments, device_count, run_pipeline
+
+DESCRIPTION = """\
+Train by option files, stage after stage. A stage starts from the weights of the one before it. Results go to
+experiments/NAME below the working directory: weights in models/, states for a resume in training_states/, a log.
+
+examples:
+  clit train -opt options/train/edsr_stage1.yml
+  clit train -opt options/train/edsr_stage1.yml options/train/edsr_stage2.yml --auto_resume
+  clit train -opt my.yml --set train.total_iter=1000 datasets.train.batch_size_per_gpu=8
+  torchrun --nproc_per_node=4 -m clit_plugin.train -opt options/train/edsr_stage1.yml
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_option_arguments(parser, many=True)
+    parser.add_argument("--auto_resume", "--auto-resume", action="store_true", help="go on where the last run stopped")
+    parser.add_argument("--debug", action="store_true", help="BasicSR's debug mode: validate and save every 8 steps")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check every stage, then train those that are not finished.
+
+    Raises:
+        UserError: Bad options, data or weights; nothing is written then.
+    """
+    root = Path.cwd()
+    stages = [load_options(path, is_train=True, overrides=args.set) for path in args.opt]
+    names = [stage["name"] for stage in stages]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"name: {name} is that of two stages; each needs a folder of its own")
+    for before, stage, path in zip(stages, stages[1:], args.opt[1:], strict=False):
+        _continue_from(_latest(root, before), stage, path)
+    for stage in stages:
+        stage["num_gpu"] = device_count(stage["num_gpu"])
+    todo = [i for i, stage in enumerate(stages) if not (args.auto_resume and _is_finished(root, stage))]
+    for i in todo:
+        # Weights of a stage that is still to run come from the chain itself.
+        check_files(stages[i], with_weights=i == 0 or i - 1 not in todo)
+    for i, stage in enumerate(stages):
+        if i not in todo:
+            _say(f"Stage {i + 1} of {len(stages)}, {stage['name']}: finished before, passed over")
+            continue
+        _say(f"Stage {i + 1} of {len(stages)}, {stage['name']}")
+        flags = ["--auto_resume"] * args.auto_resume + ["--debug"] * args.debug
+        compat.reset_logger()
+        run_pipeline(basicsr.train.train_pipeline, stage, Path(args.opt[i]).name, flags, root)
+        if dist.is_initialized():
+            dist.barrier()  # the next stage reads what rank 0 has written
+    return 0
+
+
+def _latest(root: Path, stage: dict[str, Any]) -> Path:
+    return root / "experiments" / stage["name"] / "models" / "net_g_latest.pth"
+
+
+def _continue_from(weights: Path, stage: dict[str, Any], path: str) -> None:
+    """Let a stage start from the one before it in the chain."""
+    given = stage["path"].get("pretrain_network_g")
+    if given and Path(given).expanduser().resolve() != weights.resolve():
+        raise UserError(
+            f"{path}: path.pretrain_network_g is {given}, but the stage before writes "
+            f"{os.path.relpath(weights)}; remove the key, or train the stage on its own"
+        )
+    stage["path"]["pretrain_network_g"] = str(weights)
+
+
+def _is_finished(root: Path, stage: dict[str, Any]) -> bool:
+    """Whether the final weights are there, of as many steps as the options ask for."""
+    weights = _latest(root, stage)
+    return weights.is_file() and read_checkpoint(weights).get("iter", 0) >= stage["train"]["total_iter"]
+
+
+def _say(text: str) -> None:
+    if get_dist_info()[0] == 0 and os.environ.get("RANK", "0") == "0":
+        sys.stderr.write(text + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``python -m clit_plugin.train``."""
+    from clit_plugin.cli import run_command
+
+    return run_command("train", arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Sets up, then runs the linter, the formatter's check, the type checker and the tests.
+# Arguments go to pytest, with paths relative to the repository root: scripts/test.sh -k name
+set -euo pipefail
+
+cd "$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
+bash scripts/setup.sh
+
+status=0
+for check in "ruff check ." "ruff format --check ." "mypy"; do
+    echo "== $check"
+    # shellcheck disable=SC2086 # the words of $check are the command and its arguments
+    if ! .venv/bin/python -m $check; then
+        status=1
+        echo "test.sh: '$check' failed; the exit status will be 1 whatever pytest says." >&2
+    fi
+done
+
+echo "== pytest $*"
+.venv/bin/python -m pytest "$@" || status=$?
+exit "$status"

@@ -1,0 +1,30 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="clit_plugin",
+    version="0.1.0",
+    description="Arbitrary-scale super-resolution (LIT, CLIT) as a BasicSR plugin",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    # BasicSR 1.4.2 does not build on 3.13 (its issues 749 and 692).
+    python_requires=">=3.10,<3.13",
+    packages=find_packages(include=["clit_plugin", "clit_plugin.*"]),
+    install_requires=[
+        "torch>=2.1",
+        "torchvision>=0.16",
+        "basicsr==1.4.2",
+        "mmengine>=0.10,<0.11",
+        "lmdb>=1.4",
+        "opencv-python>=4.8",
+        "numpy>=1.24",
+        "addict>=2.4",
+        "pillow>=10",
+        "pyyaml>=6",
+        "tqdm>=4.60",
+    ],
+    extras_require={"dev": ["pytest>=8", "ruff>=0.6", "mypy>=1.10", "types-PyYAML", "types-tqdm"]},
+    entry_points={"console_scripts": ["clit=clit_plugin.cli:main"]},
+)
