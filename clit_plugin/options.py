@@ -125,10 +125,7 @@ def check_options(given: Mapping[str, Any], *, is_train: bool) -> dict[str, Any]
     _check_network(run.network_g)
     _check_component(METRIC_REGISTRY, options["val"]["metrics"], "val.metrics", many=True)
     for name, dataset in run.datasets.items():
-        _check_set(name, dataset, is_train)
-        if name == "train":
-            dataset.setdefault("seed", run.manual_seed)
-        options["datasets"][name] = dataset
+        options["datasets"][name] = _check_set(name, dataset, is_train, run.manual_seed)
     if is_train:
         _check_training(options, run)
     elif not options["path"].get("pretrain_network_g"):
@@ -195,7 +192,8 @@ def _check_component(
     check_arguments(registry.get(options["type"]), arguments, where, given=given)
 
 
-def _check_set(name: str, dataset: Any, is_train: bool) -> None:
+def _check_set(name: str, dataset: Any, is_train: bool, seed: int) -> dict[str, Any]:
+    """Check one data set and return its options with their defaults, of which BasicSR lacks some."""
     phases = ("train", "val") if is_train else ("test", "val")
     phase = str(name).split("_")[0]
     if phase not in phases:
@@ -203,8 +201,10 @@ def _check_set(name: str, dataset: Any, is_train: bool) -> None:
     check_mapping(dataset, f"datasets.{name}")
     kind = dataset.get("type", "ArbitraryScalePairedDataset")
     choose(kind, ["ArbitraryScalePairedDataset"], f"datasets.{name}.type")
-    parse_set({**dataset, "phase": phase}, f"datasets.{name}")
-    dataset["type"] = kind
+    parsed = vars(parse_set({**dataset, "phase": phase}, f"datasets.{name}"))
+    if phase == "train" and "seed" not in dataset:
+        parsed["seed"] = seed
+    return {key: value for key, value in parsed.items() if key not in ("phase", "resume_iter")}
 
 
 def _check_training(options: dict[str, Any], run: RunOptions) -> None:

@@ -1,6 +1,6 @@
-"""Write the photographs that ship inside scikit-image to OUT/train and OUT/val, as the demo's training and held-out sets.
+"""Write the photographs that ship inside scikit-image to OUT/train and OUT/val, the demo's training and held-out sets.
 
-The held-out set is fixed by subject, before any training: a portrait, an animal, a still life and a machine, the
+The held-out set was fixed by subject, before any training: a portrait, an animal, a still life and a machine, the
 kinds of picture that people enlarge. Both halves of the stereo pair are on one side, so that no scene is in both sets.
 """
 
@@ -9,14 +9,15 @@ from pathlib import Path
 
 import skimage.data
 
-TRAIN = (
-    "brick.png camera.png cell.png clock_motion.png coins.png color.png grass.png gravel.png hubble_deep_field.jpg ihc.png "
-    "moon.png motorcycle_left.png motorcycle_right.png page.png retina.jpg text.png"
-).split()
+TRAIN = """
+brick.png camera.png cell.png clock_motion.png coins.png color.png grass.png gravel.png hubble_deep_field.jpg ihc.png
+moon.png motorcycle_left.png motorcycle_right.png page.png retina.jpg text.png
+""".split()
 VAL = "astronaut.png chelsea.png coffee.png rocket.jpg".split()
 
 
 def main(folder: Path) -> None:
+    """Copy both sets below ``folder``."""
     source = Path(skimage.data.__file__).parent
     for name, files in (("train", TRAIN), ("val", VAL)):
         target = folder / name
@@ -24,7 +25,8 @@ def main(folder: Path) -> None:
         for file in files:
             if not (source / file).is_file():
                 sys.exit(f"demo: {source / file} is missing; reinstall scikit-image")
-            (target / file).write_bytes((source / file).read_bytes())
+            if not (target / file).is_file():
+                (target / file).write_bytes((source / file).read_bytes())
         print(f"{len(files)} photographs in {target}")
 
 

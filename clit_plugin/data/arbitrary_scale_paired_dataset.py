@@ -28,7 +28,8 @@ class ArbitraryScalePairedDataset(Dataset):
 
     - ``lq`` (3, n, n), RGB in [0, 1]; ``gt`` (Q, 3), colours of the sampled HR pixels;
     - ``coord`` (Q, 2) and ``cell`` (2,), as ``forward`` of an architecture takes them;
-    - ``stage_sizes`` (k, 2), the feature grids between the k + 1 branches that this batch trains.
+    - ``stage_sizes`` (k, 2), the feature grids between the k + 1 branches that this batch trains;
+    - ``epoch``, from 0.
 
     In validation it is ``lq`` (3, h, w), ``gt`` (3, H, W) and ``scale`` (2,). Both have ``lq_path`` and ``gt_path``.
 
@@ -115,6 +116,7 @@ class ArbitraryScalePairedDataset(Dataset):
                     "coord": torch.from_numpy(sample.coord.astype(np.float32)),
                     "cell": torch.from_numpy(sample.cell.astype(np.float32)),
                     "stage_sizes": stages,
+                    "epoch": epoch,
                     "gt_path": self.gt.describe(name),
                     "lq_path": self.gt.describe(name) if self.lq is None else self.lq.describe(self._lq_name(name)),
                 }

@@ -23,7 +23,10 @@ def decode_rgb(content: bytes | None, name: str, *, convert: bool = False) -> np
     Raises:
         UserError: The bytes are no image, or not 8-bit RGB and ``convert`` is false.
     """
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    except cv2.error:  # a header that promises more pixels than OpenCV allows
+        image = None
     if image is None:
         raise UserError(f"{name}: not a readable image (empty, damaged or of an unknown format); replace or remove it")
     channels = 1 if image.ndim == 2 else image.shape[2]

@@ -12,8 +12,9 @@ from basicsr.utils.file_client import FileClient
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from clit_plugin.data.image_io import IMAGE_SUFFIXES, decode_rgb
+from clit_plugin.data.image_io import decode_rgb
 from clit_plugin.data.lmdb_reader import read_meta_info
+from clit_plugin.data.lmdb_sources import find_sources
 from clit_plugin.data.lmdb_writer import lmdb_key
 from clit_plugin.errors import UserError
 
@@ -40,19 +41,14 @@ class ImageSource:
                 f"{self.root}: io_backend says {io_backend['type']}, but a path "
                 f"{'with' if self.backend == 'lmdb' else 'without'} suffix .lmdb is read as {self.backend}"
             )
-        if not self.root.is_dir():
-            kind = "LMDB" if self.backend == "lmdb" else "folder"
-            raise UserError(f"{self.root}: no such {kind}; check the dataroot")
         self._cache: torch.Tensor | None = None
         self._places: dict[str, int] = {}
         if self.backend == "lmdb":
             self._files: dict[str, str] = {}
             self.sizes = read_meta_info(self.root)
         else:
-            self._files = _list_files(self.root)
+            self._files = {lmdb_key(file): str(self.root / file) for file in find_sources(self.root)}
             self.sizes = {name: _header_size(Path(file)) for name, file in self._files.items()}
-        if not self.sizes:
-            raise UserError(f"{self.root}: no images ({', '.join(IMAGE_SUFFIXES)}) in it")
 
     def describe(self, name: str) -> str:
         """How an error names an image."""
@@ -96,20 +92,6 @@ def _file_client(pid: int, backend: str, root: str) -> FileClient:
     if backend == "disk":
         return FileClient("disk")
     return FileClient("lmdb", db_paths=[root], client_keys=["default"])
-
-
-def _list_files(root: Path) -> dict[str, str]:
-    files: dict[str, str] = {}
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if hidden or path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
-            continue
-        name = lmdb_key(relative.as_posix())
-        if name in files:
-            raise UserError(f"{root}: {files[name]} and {path} have one name; rename or remove one")
-        files[name] = str(path)
-    return files
 
 
 def _header_size(path: Path) -> tuple[int, int]:

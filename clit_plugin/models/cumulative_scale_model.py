@@ -14,6 +14,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import nn
 
 from clit_plugin.errors import UserError
+from clit_plugin.interruption import stop_requested
 from clit_plugin.metrics.float_metrics import FLOAT_METRICS
 from clit_plugin.models.warm_start import load_stage, read_weights
 
@@ -91,6 +92,7 @@ class CumulativeScaleModel(SRModel):
         if "coord" in data:
             self.coord, self.cell = data["coord"].to(self.device), data["cell"].to(self.device)
             self.stage_sizes = data["stage_sizes"][0].tolist()  # one list of scales a batch
+            self.epoch = int(data["epoch"][0])
         else:
             self.scale = float(data["scale"].max())
 
@@ -104,6 +106,9 @@ class CumulativeScaleModel(SRModel):
         self.log_dict = self.reduce_loss_dict(OrderedDict(l_pix=loss))
         if self.ema_decay > 0:
             self.model_ema(decay=self.ema_decay)
+        if stop_requested():
+            self.save(self.epoch, current_iter)
+            raise KeyboardInterrupt
 
     # ------------------------------------------------------------------ validation
 

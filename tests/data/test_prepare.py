@@ -312,7 +312,7 @@ def test_other_settings_start_anew(paths, encoded, capsys):
 
 def test_other_images_start_anew(paths, encoded, tmp_path, capsys):
     folder, output = paths
-    write_images(folder, 10)
+    write_images(folder, 10, shape=(200, 200, 3))
     write_image(tmp_path / "others" / "0003.png", seed=99, shape=(3, 3, 3))
     encoded[1].append(5)
     run(folder, output, "--workers", "1")
@@ -320,6 +320,7 @@ def test_other_images_start_anew(paths, encoded, tmp_path, capsys):
     assert run(tmp_path / "others", output) == 0
     assert "thrown away" in capsys.readouterr().out
     assert read_meta_info(output) == {"0003": (3, 3)}
+    assert (output / "data.mdb").stat().st_size < 100_000  # not the first ones' file, with holes
 
 
 def test_a_file_that_changed_or_left_in_the_meantime_is_not_kept(paths, encoded, capsys):

@@ -1,0 +1,37 @@
+"""Stopping a training without losing steps: the first Ctrl-C or SIGTERM lets the running step end and be saved."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_requested = threading.Event()
+
+
+def stop_requested() -> bool:
+    """Whether a signal has asked the training to stop."""
+    return _requested.is_set()
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into a request; a second one interrupts at once. Main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if _requested.is_set():
+            raise KeyboardInterrupt
+        _requested.set()
+        sys.stderr.write("\nStopping after this step, which will be saved; once more to stop at once.\n")
+
+    _requested.clear()
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,149 @@
+"""A run that was stopped ends as if it had not been."""
+
+import os
+import re
+import signal
+
+import pytest
+import torch
+from train_helpers import log_of, stage_options, train, weights, write_images, write_yaml
+
+from clit_plugin.models.cumulative_scale_model import CumulativeScaleModel
+
+
+@pytest.fixture
+def two_stages(tmp_path, monkeypatch):
+    """Option files of two tiny stages, of 5 steps in epochs of 4, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    images = write_images(tmp_path / "hr", 2, (40, 44))
+    return [write_yaml(tmp_path / f"s{n}.yml", stage_options(images, n, name=f"s{n}", total_iter=5)) for n in (1, 2)]
+
+
+@pytest.fixture
+def uninterrupted(two_stages, tmp_path, monkeypatch):
+    """Final weights of both stages of a run that nobody stops."""
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert train("-opt", *two_stages) == 0
+    monkeypatch.chdir(tmp_path)
+    return {name: weights(folder, name) for name in ("s1", "s2")}
+
+
+def stop_at(monkeypatch, name, step, action):
+    """Let ``action`` happen in place of, or before, one training step."""
+    original = CumulativeScaleModel.optimize_parameters
+
+    def optimize_parameters(self, current_iter):
+        if self.opt["name"] == name and current_iter == step:
+            action()
+        original(self, current_iter)
+
+    monkeypatch.setattr(CumulativeScaleModel, "optimize_parameters", optimize_parameters)
+
+
+def crash():
+    raise KeyboardInterrupt
+
+
+def assert_same(actual, expected):
+    assert actual.keys() == expected.keys()
+    for key, value in expected.items():
+        assert torch.equal(actual[key], value), key
+
+
+def test_a_run_stopped_in_the_middle_of_stage_2_resumes_to_the_same_bits(
+    two_stages, uninterrupted, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        stop_at(patch, "s2", 4, crash)
+        assert train("-opt", *two_stages) == 130
+    assert train("-opt", *two_stages, "--auto_resume") == 0
+    log = log_of(tmp_path, "s2")
+    assert "Resuming training from epoch: 0, iter: 2" in log
+    assert "iter:       3, lr:(5.000e-04" not in log.split("Resuming")[0]
+    assert_same(weights(tmp_path, "s1"), uninterrupted["s1"])
+    assert_same(weights(tmp_path, "s2"), uninterrupted["s2"])
+
+
+def test_a_resumed_run_logs_the_next_step_and_its_learning_rate(two_stages, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_at(patch, "s2", 4, crash)
+        train("-opt", *two_stages)
+    train("-opt", *two_stages, "--auto_resume")
+    steps = [line for line in log_of(tmp_path, "s2").splitlines() if "iter:" in line and "lr:(" in line]
+    assert "iter:       3, lr:(1.000e-03" in steps[0]  # MultiStepLR halves behind its milestone, 3
+    assert "iter:       4, lr:(5.000e-04" in steps[1]
+
+
+def test_a_run_stopped_between_the_stages_starts_stage_2_from_stage_1(
+    two_stages, uninterrupted, tmp_path, monkeypatch, capsys
+):
+    with monkeypatch.context() as patch:
+        stop_at(patch, "s2", 1, crash)
+        assert train("-opt", *two_stages) == 130
+    assert train("-opt", *two_stages, "--auto_resume") == 0
+    assert "s1: finished before, passed over" in capsys.readouterr().err
+    assert_same(weights(tmp_path, "s2"), uninterrupted["s2"])
+
+
+def test_a_signal_saves_the_running_step_before_the_run_ends(two_stages, uninterrupted, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_at(patch, "s1", 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert train("-opt", *two_stages) == 130
+    assert (tmp_path / "experiments/s1/training_states/3.state").is_file()
+    assert train("-opt", *two_stages, "--auto_resume") == 0
+    assert "Resuming training from epoch: 0, iter: 3" in log_of(tmp_path, "s1")
+    assert_same(weights(tmp_path, "s2"), uninterrupted["s2"])
+
+
+def test_a_finished_chain_is_passed_over(two_stages, uninterrupted, tmp_path, capsys):
+    train("-opt", *two_stages)
+    before = {name: weights(tmp_path, name) for name in ("s1", "s2")}
+    assert train("-opt", *two_stages, "--auto_resume") == 0
+    assert capsys.readouterr().err.count("passed over") == 2
+    for name, expected in before.items():
+        assert_same(weights(tmp_path, name), expected)
+
+
+def test_best_values_survive_a_resume(two_stages, tmp_path, monkeypatch):
+    options = ["--set", "val.val_freq=1"]
+    with monkeypatch.context() as patch:
+        stop_at(patch, "s1", 4, crash)
+        train("-opt", two_stages[0], *options)
+    first_log = log_of(tmp_path, "s1")
+    assert train("-opt", two_stages[0], *options, "--auto_resume") == 0
+    # States are written before the validation of their step: that of step 2 knows of step 1 only.
+    best = re.findall(r"Best: ([0-9.]+) @ (\d) iter", log_of(tmp_path, "s1"))
+    first = re.search(r"Best: ([0-9.]+) @ 1 iter", first_log)
+    assert all(float(value) >= float(first[1]) for value, _ in best)
+    state = torch.load(tmp_path / "experiments/s1/training_states/2.state", weights_only=True)
+    assert state["best_metric_results"]["tiny_x2.5"]["psnr"]["iter"] == 1
+
+
+def test_a_longer_total_goes_on_behind_a_finished_run(two_stages, tmp_path):
+    train("-opt", two_stages[0])
+    assert train("-opt", two_stages[0], "--set", "train.total_iter=7", "--auto_resume") == 0
+    assert "iter: 4." in log_of(tmp_path, "s1")  # the newest state is of step 4
+    content = torch.load(tmp_path / "experiments/s1/models/net_g_latest.pth", weights_only=True)
+    assert content["iter"] == 7
+
+
+def test_a_failed_write_leaves_the_checkpoint_before_it_whole(two_stages, tmp_path, monkeypatch):
+    original = torch.save
+    calls = []
+
+    def save(content, path, *args, **kwargs):
+        calls.append(path)
+        if len(calls) == 3:  # the weights of step 4, after weights and state of step 2
+            path.write_bytes(b"half")
+            raise OSError("No space left on device")
+        original(content, path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", save)
+        with pytest.raises(OSError, match="No space left"):
+            train("-opt", two_stages[0])
+    assert not (tmp_path / "experiments/s1/models/net_g_4.pth").exists()
+    assert train("-opt", two_stages[0], "--auto_resume") == 0
+    assert "Resuming training from epoch: 0, iter: 2" in log_of(tmp_path, "s1")
