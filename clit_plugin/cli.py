@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
     """Run one command; every error that a user can mend is one line."""
-    from clit_plugin.errors import UserError
+    from clit_plugin.errors import UserError, IncompleteError
 
     try:
         # Only here: torch and BasicSR take seconds, and their absence deserves a line, too.
@@ -40,7 +40,7 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
         return int(module.run(parser.parse_args(arguments)))
     except UserError as error:
         sys.stderr.write(f"clit {name}: error: {_one_line(str(error))}\n")
-        return 2
+        return 1 if isinstance(error, IncompleteError) else 2
     except ImportError as error:
         sys.stderr.write(f"clit {name}: error: {_one_line(str(error))}\n")
         return 2
@@ -51,9 +51,9 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
 
 
 def _one_line(text: str) -> str:
-    """The message itself, where a data loader's worker has wrapped it in its traceback."""
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    return lines[-1].removeprefix("clit_plugin.errors.UserError: ") if len(lines) > 1 else "".join(lines)
+    """The message itself, without the traceback in which a data loader's worker has wrapped it."""
+    message = text.rpartition("clit_plugin.errors.UserError: ")[2]
+    return " ".join(line.strip() for line in message.splitlines() if line.strip())
 
 
 if __name__ == "__main__":

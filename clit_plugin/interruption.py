@@ -1,5 +1,6 @@
 """Stopping a training without losing steps: the first Ctrl-C or SIGTERM lets the running step end and be saved."""
 
+import os
 import signal
 import sys
 import threading
@@ -22,11 +23,16 @@ def stop_on_signal() -> Iterator[None]:
         yield
         return
 
+    trainer = os.getpid()
+
     def handle(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != trainer:  # a loader's worker inherits this; it ends with its trainer
+            return
         if _requested.is_set():
             raise KeyboardInterrupt
         _requested.set()
-        sys.stderr.write("\nStopping after this step, which will be saved; once more to stop at once.\n")
+        if os.environ.get("RANK", "0") == "0":
+            sys.stderr.write("\nStopping after this step, which will be saved; once more to stop at once.\n")
 
     _requested.clear()
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,7 +1,8 @@
 """Checked options: every key and value is known to be good before anything is written."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from clit_plugin.archs.encoders import ENCODER_REGISTRY
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
 from clit_plugin.data.dataset_options import TrainSetOptions, ValSetOptions, parse_set
 from clit_plugin.errors import UserError
-from clit_plugin.models.warm_start import load_stage, read_weights
+from clit_plugin.models.warm_start import load_stage, read_checkpoint, read_weights
 from clit_plugin.schema import check_arguments, check_mapping, choose, key, parse
 from clit_plugin.yaml_files import read_options
 
@@ -121,13 +122,15 @@ def check_options(given: Mapping[str, Any], *, is_train: bool) -> dict[str, Any]
     for name, section in SECTIONS.items():
         if name in ("path", "val", "logger") or (name == "train" and is_train):
             options[name] = vars(parse(section, options.get(name) or {}, name))
-    _check_frequencies(options)
-    _check_network(run.network_g)
-    _check_component(METRIC_REGISTRY, options["val"]["metrics"], "val.metrics", many=True)
+    _check_run(run, options)
+    options["network_g"] = _check_network(run.network_g)
+    _check_metrics(options["val"]["metrics"])
     for name, dataset in run.datasets.items():
         options["datasets"][name] = _check_set(name, dataset, is_train, run.manual_seed)
     if is_train:
-        _check_training(options, run)
+        _check_training(options)
+    elif not options["datasets"]:
+        raise UserError("datasets: expected at least one set to test on")
     elif not options["path"].get("pretrain_network_g"):
         raise UserError("path.pretrain_network_g: missing; a test needs trained weights")
     options.update(manual_seed=run.manual_seed, num_gpu=run.num_gpu, model_type=run.model_type)
@@ -145,6 +148,11 @@ def check_files(options: Mapping[str, Any], *, with_weights: bool = True) -> Non
             ArbitraryScalePairedDataset({**dataset, "phase": name.split("_")[0], "cache": False})
         except UserError as error:
             raise UserError(f"datasets.{name}: {str(error).removeprefix('datasets.')}") from error
+        if dataset.get("prefetch_mode") == "cuda" and not torch.cuda.is_available():
+            raise UserError(f"datasets.{name}.prefetch_mode: cuda needs a GPU, and torch sees none here")
+    state = options["path"].get("resume_state")
+    if state and "iter" not in read_checkpoint(state):
+        raise UserError(f"path.resume_state: {state} is not a training state; expected one of training_states/*.state")
     weights = options["path"].get("pretrain_network_g")
     if weights and with_weights:
         net = build_network(options["network_g"])
@@ -159,37 +167,70 @@ def build_network(network: Mapping[str, Any]) -> torch.nn.Module:
         UserError: A value that the network or its encoder refuses.
     """
     arguments = {name: value for name, value in copy.deepcopy(dict(network)).items() if name != "type"}
-    try:
+    with _blaming("network_g"):
         return ARCH_REGISTRY.get(network["type"])(**arguments)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"network_g: {error}") from error
 
 
-def _check_network(network: Mapping[str, Any]) -> None:
-    _check_component(ARCH_REGISTRY, network, "network_g")
+@contextmanager
+def _blaming(where: str) -> Iterator[None]:
+    """Turn what a constructor raises into a UserError that names the options."""
+    try:
+        yield
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"{where}: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+def _check_run(run: RunOptions, options: Mapping[str, Any]) -> None:
+    folder = Path(run.name)
+    if not folder.parts or folder.is_absolute() or ".." in folder.parts:
+        raise UserError(f"name: expected the name of a folder below experiments/ or results/, got {run.name!r}")
+    _check_seed(run.manual_seed, "manual_seed")
+    if not options["path"]["strict_load_g"]:
+        raise UserError("path.strict_load_g: false is not supported; a new branch may be missing in any case")
+    for section, name in (("val", "val_freq"), ("logger", "print_freq"), ("logger", "save_checkpoint_freq")):
+        if options[section][name] < 1:
+            raise UserError(f"{section}.{name}: expected at least 1, got {options[section][name]}")
+    if (options["logger"]["wandb"] or {}).get("project") and not options["logger"]["use_tb_logger"]:
+        raise UserError("logger.wandb: needs use_tb_logger, whose values it copies")
+
+
+def _check_seed(seed: int, where: str) -> None:
+    if not 0 <= seed < 2**32:
+        raise UserError(f"{where}: expected 0 to 2^32 - 1, got {seed}")
+
+
+def _check_network(network: Mapping[str, Any]) -> dict[str, Any]:
+    names = [name for name, kind in ARCH_REGISTRY if hasattr(kind, "upscale")]
+    checked = _check_component(ARCH_REGISTRY, network, "network_g", names=names)
     if "encoder" in network:
-        _check_component(ENCODER_REGISTRY, network["encoder"], "network_g.encoder")
-    build_network(network)
+        checked["encoder"] = _check_component(ENCODER_REGISTRY, network["encoder"], "network_g.encoder")
+    build_network(checked)
+    return checked
+
+
+def _check_metrics(metrics: Mapping[str, Any]) -> None:
+    # calculate_psnr_pt and calculate_ssim_pt take tensors, which BasicSR's loop does not hand out.
+    names = [name for name, _ in METRIC_REGISTRY if not name.endswith("_pt")]
+    by_protocol = {"crop_border": 0, "test_y_channel": False}
+    for name, options in metrics.items():
+        where = f"val.metrics.{name}"
+        check_mapping(options, where)
+        rest = dict(options)
+        choose(rest.pop("better", "higher"), ("higher", "lower"), f"{where}.better")
+        _check_component(METRIC_REGISTRY, {**by_protocol, **rest}, where, names=names, given=("img", "img2"))
 
 
 def _check_component(
-    registry: Registry, options: Any, where: str, *, given: Sequence[str] = (), many: bool = False
-) -> None:
-    """Check ``{type: NAME, ...}`` against what is registered under that name."""
+    registry: Registry, options: Any, where: str, *, names: Sequence[str] | None = None, given: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Check ``{type: NAME, ...}`` against what is registered, or against those of ``names``; return what is built."""
     check_mapping(options, where)
-    if many:
-        metric_inputs = ("img", "img2", "crop_border", "test_y_channel")
-        for name, one in options.items():
-            check_mapping(one, f"{where}.{name}")
-            rest = {k: v for k, v in one.items() if k not in ("better", *metric_inputs)}
-            _check_component(registry, rest, f"{where}.{name}", given=metric_inputs)
-        return
+    names = sorted({name.removesuffix("_basicsr") for name in names or registry.keys()})  # not a dict
     if "type" not in options:
-        raise UserError(f"{where}.type: missing; one of {', '.join(sorted(registry.keys()))}")
-    names = sorted({name.removesuffix("_basicsr") for name in registry.keys()})  # noqa: SIM118, not a dict
+        raise UserError(f"{where}.type: missing; one of {', '.join(names)}")
     choose(options["type"], names, f"{where}.type")
     arguments = {name: value for name, value in options.items() if name != "type"}
-    check_arguments(registry.get(options["type"]), arguments, where, given=given)
+    return {"type": options["type"], **check_arguments(registry.get(options["type"]), arguments, where, given=given)}
 
 
 def _check_set(name: str, dataset: Any, is_train: bool, seed: int) -> dict[str, Any]:
@@ -204,18 +245,18 @@ def _check_set(name: str, dataset: Any, is_train: bool, seed: int) -> dict[str, 
     parsed = vars(parse_set({**dataset, "phase": phase}, f"datasets.{name}"))
     if phase == "train" and "seed" not in dataset:
         parsed["seed"] = seed
+    _check_seed(parsed.get("seed", 0), f"datasets.{name}.seed")
     return {key: value for key, value in parsed.items() if key not in ("phase", "resume_iter")}
 
 
-def _check_training(options: dict[str, Any], run: RunOptions) -> None:
+def _check_training(options: dict[str, Any]) -> None:
     if "train" not in options["datasets"]:
         raise UserError("datasets.train: missing; training needs a set")
-    train = options["train"]
-    _check_optimisation(train)
+    _check_optimisation(options["train"])
     sets = parse_set({**options["datasets"]["train"], "phase": "train"}, "datasets.train")
     assert isinstance(sets, TrainSetOptions)
     lengths = {len(alternative) for alternative in sets.ranges}
-    branches = run.network_g.get("num_branches", 1)
+    branches = options["network_g"].get("num_branches", 1)
     if max(lengths) != branches:
         raise UserError(
             f"datasets.train.scale_ranges: the longest alternative lists {max(lengths)} scale(s), but "
@@ -224,7 +265,8 @@ def _check_training(options: dict[str, Any], run: RunOptions) -> None:
     options.setdefault("find_unused_parameters", len(lengths) > 1)
 
 
-def _check_optimisation(train: Mapping[str, Any]) -> None:
+def _check_optimisation(train: dict[str, Any]) -> None:
+    """Check ``train`` and build what BasicSR will build of it, on a single weight."""
     optimisers = {"Adam": torch.optim.Adam}  # what BasicSR 1.4.2 builds
     schedulers = {
         "MultiStepLR": lr_scheduler.MultiStepRestartLR,
@@ -239,15 +281,39 @@ def _check_optimisation(train: Mapping[str, Any]) -> None:
         if "type" not in arguments:
             raise UserError(f"train.{name}.type: missing; one of {', '.join(choices)}")
         kind = choose(arguments.pop("type"), choices, f"train.{name}.type")
-        check_arguments(choices[kind], arguments, f"train.{name}", given=given)
-    _check_component(LOSS_REGISTRY, train["pixel_opt"], "train.pixel_opt")
+        train[name] = {"type": kind, **check_arguments(choices[kind], arguments, f"train.{name}", given=given)}
+    if "lr" not in train["optim_g"]:
+        raise UserError("train.optim_g.lr: missing; the learning rate")
+    with _blaming("train.optim_g"):
+        optimiser = _build(optimisers, train["optim_g"], [torch.nn.Parameter(torch.zeros(1))])
+    with _blaming("train.scheduler"):
+        _build(schedulers, train["scheduler"], optimiser)
     if train["total_iter"] < 1:
         raise UserError(f"train.total_iter: expected at least 1, got {train['total_iter']}")
+    if sum(train["scheduler"].get("periods", [train["total_iter"]])) < train["total_iter"]:
+        raise UserError(
+            f"train.scheduler.periods: their sum is {sum(train['scheduler']['periods'])}, less than train.total_iter, "
+            f"{train['total_iter']}"
+        )
+    _check_loss(train)
     if not 0 <= train["ema_decay"] < 1:
         raise UserError(f"train.ema_decay: expected 0 to below 1, got {train['ema_decay']}")
 
 
-def _check_frequencies(options: Mapping[str, Any]) -> None:
-    for section, name in (("val", "val_freq"), ("logger", "print_freq"), ("logger", "save_checkpoint_freq")):
-        if options[section][name] < 1:
-            raise UserError(f"{section}.{name}: expected at least 1, got {options[section][name]}")
+def _check_loss(train: dict[str, Any]) -> None:
+    # PerceptualLoss would load VGG's weights only to find no image.
+    names = [name for name, _ in LOSS_REGISTRY if name != "PerceptualLoss"]
+    train["pixel_opt"] = _check_component(LOSS_REGISTRY, train["pixel_opt"], "train.pixel_opt", names=names)
+    colours = torch.zeros(1, 4, 3)
+    with _blaming("train.pixel_opt"):
+        loss = _build(dict(iter(LOSS_REGISTRY)), train["pixel_opt"])
+    with _blaming("train.pixel_opt: fails on sampled colours, (B, Q, 3)"):
+        value = loss(colours, colours)
+    if getattr(value, "ndim", None) != 0:
+        raise UserError("train.pixel_opt: expected a loss that is a single number; reduction: none is not")
+
+
+def _build(choices: Mapping[str, Any], options: Mapping[str, Any], *arguments: Any) -> Any:
+    """Call the one of ``choices`` that ``type`` names with the other options."""
+    keywords = copy.deepcopy(dict(options))
+    return choices[keywords.pop("type")](*arguments, **keywords)

@@ -61,7 +61,7 @@ def check_known(options: Mapping[str, Any], known: Iterable[str], where: str) ->
 
 def check_arguments(
     target: Callable[..., Any], options: Mapping[str, Any], where: str, *, given: Sequence[str] = ()
-) -> None:
+) -> dict[str, Any]:
     """Check options against the signature of what will be called with them.
 
     Args:
@@ -69,6 +69,9 @@ def check_arguments(
         options: Keyword arguments from YAML, without ``type``.
         where: Their place, for errors.
         given: Parameters that the caller supplies and the YAML must not.
+
+    Returns:
+        The options as the annotations want them.
 
     Raises:
         UserError: An unknown or missing argument, or a value that contradicts a simple annotation.
@@ -80,10 +83,12 @@ def check_arguments(
     }
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         named = [name for name, p in parameters.items() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-        near = {name: difflib.get_close_matches(name, named, n=1, cutoff=0.8) for name in options if name not in named}
-        for name, match in near.items():  # anything may be passed on, but a near miss is a typing error
-            if match:
-                raise UserError(f"{_join(where, name)}: unknown key; did you mean {match[0]}?")
+        for name in (str(name) for name in options if name not in named):
+            if name in given:
+                raise UserError(f"{_join(where, name)}: unknown key; valid keys: {', '.join(named)}")
+            # Anything may be passed on, but a near miss is a typing error.
+            if near := difflib.get_close_matches(name, named, n=1, cutoff=0.8):
+                raise UserError(f"{_join(where, name)}: unknown key; did you mean {near[0]}?")
         parameters = {name: parameters[name] for name in named}
     else:
         check_known(options, parameters, where)
@@ -92,12 +97,16 @@ def check_arguments(
         hints = typing.get_type_hints(function)
     except (NameError, TypeError):  # foreign code with annotations that do not resolve
         hints = {}
+    converted = dict(options)
     for name, parameter in parameters.items():
         if name in options:
             if name in hints:
-                convert(options[name], hints[name], _join(where, name))
+                converted[name] = convert(options[name], hints[name], _join(where, name))
+            else:
+                _check_no_number_as_text(options[name], parameter.default, _join(where, name))
         elif parameter.default is inspect.Parameter.empty and parameter.kind is not inspect.Parameter.VAR_POSITIONAL:
             raise UserError(f"{_join(where, name)}: missing; {target.__name__} needs it")
+    return converted
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:
@@ -110,12 +119,15 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     if hint is Any or isinstance(hint, (TypeVar, str)):
         return value
     if origin in (typing.Union, types.UnionType):
-        for option in arguments:
+        # Beside a type that YAML has, as in float | Tensor, a foreign one cannot be meant.
+        options = [option for option in arguments if _is_plain(option)]
+        options = list(arguments) if options in ([], [type(None)]) else options
+        for option in options:
             try:
                 return convert(value, option, where)
             except UserError:
                 continue
-        raise _wrong(value, " or ".join(_name(option) for option in arguments), where)
+        raise _wrong(value, " or ".join(_name(option) for option in options), where)
     if origin is Literal:
         return choose(value, arguments, where)
     if hint in (None, type(None)):
@@ -127,11 +139,11 @@ def convert(value: Any, hint: Any, where: str) -> Any:
             raise _wrong(value, _name(hint), where)
         return value
     if hint is int:
-        if not isinstance(value, (int, float)) or not math.isfinite(value) or value != int(value):
+        if not isinstance(value, int) and not (isinstance(value, float) and value.is_integer()):
             raise _wrong(value, "a whole number", where)
         return int(value)
     if hint is float:
-        if not isinstance(value, (int, float)):
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
             raise _wrong(value, "a number", where)
         return float(value)
     if hint is str:
@@ -176,11 +188,34 @@ def _wrong(value: Any, expected: str, where: str) -> UserError:
     return UserError(f"{where}: expected {expected}, got {value!r}{hint}")
 
 
+def _check_no_number_as_text(value: Any, default: Any, where: str) -> None:
+    """Where there is no annotation: YAML reads 1e-3 as text, and a learning rate of text fails late or never."""
+    if isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            _check_no_number_as_text(item, inspect.Parameter.empty, f"{where}[{i}]")
+    elif isinstance(value, str) and not isinstance(default, str):
+        error = _wrong(value, "a number", where)
+        if "YAML" in str(error) or (isinstance(default, (int, float)) and not isinstance(default, bool)):
+            raise error
+
+
+def _is_plain(hint: Any) -> bool:
+    """Whether YAML can hold such a value."""
+    plain = (bool, int, float, str, list, tuple, dict, type(None), Literal, Sequence, Mapping)
+    return hint is Any or (typing.get_origin(hint) or hint) in plain
+
+
 def _name(hint: Any) -> str:
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "nothing"}
     if hint in names:
         return names[hint]
-    return "a list" if typing.get_origin(hint) in (list, tuple, Sequence) else str(hint)
+    base, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if base is Literal:
+        return " or ".join(map(str, arguments))
+    if base in (list, tuple, Sequence):
+        fixed = base is tuple and arguments and Ellipsis not in arguments
+        return f"a list of {len(arguments)}" if fixed else "a list"
+    return "a mapping of keys" if base in (dict, Mapping) else getattr(hint, "__name__", str(hint))
 
 
 def _join(where: str, name: Any) -> str:

@@ -1,6 +1,7 @@
 """Reading option files: plain YAML, inherited through ``_base_`` by mmengine's Config."""
 
 import importlib
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,10 +30,18 @@ def read_options(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, A
     path = Path(path)
     _check_plain(path, ())
     try:
-        config = Config.fromfile(str(path), import_custom_modules=False)
+        # Without mmengine's templates: what is read must be the text that was checked.
+        config = Config.fromfile(
+            str(path.absolute()),
+            import_custom_modules=False,
+            use_predefined_variables=False,
+            use_environment_variables=False,
+        )
         config.merge_from_dict(dict(_split_override(text) for text in overrides))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: cannot be merged with what it inherits or with --set ({error})") from error
+    except (AttributeError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{path}: cannot be merged with what it inherits or with --set ({' '.join(str(error).split())})"
+        ) from error
     options: dict[str, Any] = config.to_dict()
     _import_modules(options.pop("custom_imports", None), path)
     return options
@@ -47,13 +56,19 @@ def _check_plain(path: Path, seen: tuple[Path, ...]) -> None:
     if path.resolve() in seen:
         raise UserError(f"{path}: inherits from itself through _base_")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506, a SafeLoader
+        text = path.read_text(encoding="utf-8")
+        content = yaml.load(text, Loader=_StrictLoader)  # noqa: S506, a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not plain YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a mapping of options")
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise UserError(f"{path}: expected a mapping of options by their names")
+    if re.search(r"\{\{\s*_base_", text):  # mmengine would replace it before it reads the YAML
+        raise UserError(f"{path}: templates as {{{{_base_.name}}}} are not supported; write the value")
     bases = content.get("_base_", [])
-    for base in [bases] if isinstance(bases, str) else bases:
+    bases = [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise UserError(f"{path}: _base_: expected a file or a list of files, got {bases!r}")
+    for base in bases:
         _check_plain(path.parent / base, (*seen, path.resolve()))
 
 
@@ -61,7 +76,8 @@ class _StrictLoader(yaml.SafeLoader):
     """Safe YAML in which no key may be given twice (PyYAML silently keeps the last)."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        names = [self.construct_object(key, deep=True) for key in keys]
         for name in names:
             if names.count(name) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"key {name!r} is given twice", node.start_mark)

@@ -1,7 +1,7 @@
 """Local Implicit Transformer (LIT) and its cascade (CLIT), Chen et al., CVPR 2023."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
@@ -66,61 +66,59 @@ class Branch(nn.Module):
         max_queries: int | None,
     ) -> Tensor:
         """Residual colours (B, Q, 3) from ``feature`` (B, C, H, W); coord and cell as in ``CLIT.forward``."""
-        v = self.to_v(feature)
-        q = self.to_q(feature) if self.to_q is not None else None
-        k = self.to_k(feature) if self.to_k is not None else None
-        cell = cell * size_tensor((feature.shape[-2], feature.shape[-1]), cell)
-        predict = self._ensemble if self.local_ensemble else self._predict
+        maps = _Maps(
+            q=None if self.to_q is None else self.to_q(feature),
+            k=None if self.to_k is None else self.to_k(feature),
+            v=self.to_v(feature),
+            cell=cell * size_tensor((feature.shape[-2], feature.shape[-1]), cell),
+            pos_bias=pos_bias,
+        )
         chunks = [coord] if max_queries is None else coord.split(max_queries, dim=1)
-        return torch.cat([predict(q, k, v, chunk, chunk, cell, pos_bias) for chunk in chunks], dim=1)
+        if self.local_ensemble:
+            return torch.cat([self._ensemble(maps, chunk) for chunk in chunks], dim=1)
+        return torch.cat([self._predict(maps, chunk, chunk) for chunk in chunks], dim=1)
 
-    def _predict(
-        self,
-        q: Tensor | None,
-        k: Tensor | None,
-        v: Tensor,
-        coord: Tensor,
-        centre: Tensor,
-        cell: Tensor,
-        pos_bias: nn.Module | None,
-    ) -> Tensor:
+    def _predict(self, maps: "_Maps", coord: Tensor, centre: Tensor) -> Tensor:
         """Decode the queries at ``coord``, with local grids about the pixels nearest to ``centre`` (both (B, Q, 2))."""
-        size = (v.shape[-2], v.shape[-1])
-        index = nearest_index(centre, size)  # B, Q, 2
-        values = gather_local_grid(v, index, self.local_grid)  # B, Q, N, C
-        if q is not None and k is not None and pos_bias is not None:
+        index = nearest_index(centre, maps.size)  # B, Q, 2
+        values = gather_local_grid(maps.v, index, self.local_grid)  # B, Q, N, C
+        if maps.q is not None and maps.k is not None and maps.pos_bias is not None:
             offsets = local_grid_offsets(self.local_grid, device=coord.device)
-            bias = pos_bias(relative_coordinates(coord, index, offsets, size))  # B, Q, N, heads
-            keys = gather_local_grid(k, index, self.local_grid)
-            values = weight_values(attention_weights(sample_bilinear(q, coord), keys, bias), values)
+            bias = maps.pos_bias(relative_coordinates(coord, index, offsets, maps.size))  # B, Q, N, heads
+            keys = gather_local_grid(maps.k, index, self.local_grid)
+            values = weight_values(attention_weights(sample_bilinear(maps.q, coord), keys, bias), values)
         decoder_input = values.flatten(2)  # B, Q, N * C
         if self.cell_decoding:
-            decoder_input = torch.cat([decoder_input, cell.unsqueeze(1).expand(-1, coord.shape[1], -1)], dim=-1)
+            decoder_input = torch.cat([decoder_input, maps.cell.unsqueeze(1).expand(-1, coord.shape[1], -1)], dim=-1)
         return self.decoder(decoder_input)
 
-    def _ensemble(
-        self,
-        q: Tensor | None,
-        k: Tensor | None,
-        v: Tensor,
-        coord: Tensor,
-        centre: Tensor,
-        cell: Tensor,
-        pos_bias: nn.Module | None,
-    ) -> Tensor:
+    def _ensemble(self, maps: "_Maps", coord: Tensor) -> Tensor:
         """Blend four predictions, each weighted by the area towards the opposite corner (LIIF, Fig. 2)."""
-        size = (v.shape[-2], v.shape[-1])
-        extent = size_tensor(size, coord)
+        extent = size_tensor(maps.size, coord)
         none = torch.zeros(1, 2, dtype=torch.long, device=coord.device)
         predictions, areas = [], []
         for shift in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
-            shifted = centre + size_tensor(shift, coord) / extent + 1e-6  # half an LR pixel
+            shifted = coord + size_tensor(shift, coord) / extent + 1e-6  # half an LR pixel
             shifted = shifted.clamp(-1 + 1e-6, 1 - 1e-6)
-            delta = relative_coordinates(coord, nearest_index(shifted, size), none, size)  # B, Q, 1, 2
-            predictions.append(self._predict(q, k, v, coord, shifted, cell, pos_bias))
+            delta = relative_coordinates(coord, nearest_index(shifted, maps.size), none, maps.size)  # B, Q, 1, 2
+            predictions.append(self._predict(maps, coord, shifted))
             areas.append(delta.prod(-1).abs() + 1e-9)  # B, Q, 1
         total = torch.stack(areas).sum(0)
         return sum((p * a / total for p, a in zip(predictions, reversed(areas), strict=True)), torch.zeros_like(total))
+
+
+class _Maps(NamedTuple):
+    """What all queries of a branch share."""
+
+    q: Tensor | None
+    k: Tensor | None
+    v: Tensor
+    cell: Tensor
+    pos_bias: nn.Module | None
+
+    @property
+    def size(self) -> Size:
+        return (self.v.shape[-2], self.v.shape[-1])
 
 
 class PositionalBias(nn.Linear):

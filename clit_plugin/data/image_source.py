@@ -95,10 +95,17 @@ def _file_client(pid: int, backend: str, root: str) -> FileClient:
 
 
 def _header_size(path: Path) -> tuple[int, int]:
-    """(H, W), from the file's header alone."""
+    """(H, W), from the file's header alone; other images than 8-bit RGB are refused here, before a run starts."""
     try:
         with Image.open(path) as image:
             width, height = image.size
+            mode = f"{image.mode}{' with transparency' * ('transparency' in image.info)}"
+            mode += " of 16 bits" * any(";16" in str(tile) for tile in image.tile)
     except (OSError, UnidentifiedImageError) as error:
         raise UserError(f"{path}: not a readable image; replace or remove it") from error
+    if mode not in ("RGB", "P"):
+        raise UserError(
+            f"{path}: expected an 8-bit RGB image, got {mode}; "
+            "convert it, or prepare the folder with 'clit prepare --convert'"
+        )
     return height, width

@@ -1,6 +1,7 @@
 """Which weights a stage may take over from the one before (paper 3.3): all, plus a new branch."""
 
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def read_weights(path: str | Path, param_key: str | None) -> dict[str, Tensor]:
             state dict itself.
 
     Raises:
-        UserError: Not there, not a checkpoint, or without such weights.
+        UserError: Not there, not a checkpoint, without such weights, or with something else among them.
     """
     checkpoint = read_checkpoint(path)
     if param_key is not None:
@@ -30,6 +31,8 @@ def read_weights(path: str | Path, param_key: str | None) -> dict[str, Tensor]:
         if not isinstance(weights, Mapping):
             raise UserError(f"{path}: no '{param_key}' in it, only {', '.join(map(str, checkpoint)) or 'nothing'}")
         checkpoint = dict(weights)
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in checkpoint.items()):
+        raise UserError(f"{path}: expected named tensors under '{param_key}', there is something else as well")
     return {name.removeprefix("module."): value for name, value in checkpoint.items()}
 
 
@@ -39,13 +42,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: Not there, or not a checkpoint.
     """
-    if not Path(path).is_file():
+    file = Path(path).expanduser()
+    if not file.is_file():
         raise UserError(f"{path}: no such weights file")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the damaged bytes lead to
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path}: not a checkpoint that can be read safely ({reason[:120]})") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a pickle protocol that torch does not write itself
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever the damaged bytes lead to, and advises to load unsafely
+        raise UserError(
+            f"{path}: not a checkpoint that can be read safely; it is damaged, of another kind, or holds more than "
+            "tensors and plain values"
+        ) from error
     if not isinstance(checkpoint, Mapping):
         raise UserError(f"{path}: expected a mapping as BasicSR writes it, got {type(checkpoint).__name__}")
     return dict(checkpoint)
