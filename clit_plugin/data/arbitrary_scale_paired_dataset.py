@@ -190,8 +190,8 @@ class ArbitraryScalePairedDataset(Dataset):
             least, key = (float(options.lq_size), float(options.lq_size)), "lq_size"
         else:
             least, key = (options.scales if self.lq is None else None) or (1.0, 1.0), "scale"
-        for name in self.names:
-            size = source.sizes[name if self.lq is None else self._lq_name(name)]
+        for name in self.names if self.lq is None else map(self._lq_name, self.names):
+            size = source.sizes[name]
             if size[0] + 1e-9 < least[0] or size[1] + 1e-9 < least[1]:
                 raise UserError(
                     f"{source.describe(name)}: {size[0]}x{size[1]} is smaller than the crop of "

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import numpy as np
 import torch
 from basicsr.utils.file_client import FileClient
@@ -64,11 +65,12 @@ class ImageSource:
         if self._cache is not None:
             start = self._places[name]
             return self._cache[start : start + height * width * 3].view(height, width, 3).numpy()
-        client = _file_client(os.getpid(), self.backend, str(self.root))
         try:
+            client = _file_client(self.backend, os.path.realpath(self.root))
             content = client.get(self._files.get(name, name))
-        except OSError as error:
-            raise UserError(f"{self.describe(name)}: cannot be read ({error.strerror or error})") from error
+        except (OSError, lmdb.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"{self.describe(name)}: cannot be read ({reason})") from error
         image = decode_rgb(content, self.describe(name))
         if image.shape[:2] != (height, width):
             raise UserError(f"{self.describe(name)}: is {image.shape[:2]}, but was {height, width} when it was listed")
@@ -87,11 +89,16 @@ class ImageSource:
 
 
 @lru_cache(maxsize=64)
-def _file_client(pid: int, backend: str, root: str) -> FileClient:
-    """One client a process and LMDB: an environment must neither be opened twice nor be carried across a fork."""
+def _file_client(backend: str, root: str) -> FileClient:
+    """One client a real path, as a process must not open an LMDB twice."""
     if backend == "disk":
         return FileClient("disk")
     return FileClient("lmdb", db_paths=[root], client_keys=["default"])
+
+
+if hasattr(os, "register_at_fork"):
+    # Nor may it be carried across a fork: a worker would be told that it is open already. All open it anew.
+    os.register_at_fork(before=_file_client.cache_clear)
 
 
 def _header_size(path: Path) -> tuple[int, int]:
