@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from clit_plugin import cli
-from clit_plugin.errors import UserError
+from clit_plugin.errors import IncompleteError, UserError
 
 ROOT = Path(__file__).parents[1]
 
@@ -122,6 +122,12 @@ def test_bad_input_is_one_line_and_status_2(command, capsys):
     command(raising(UserError("a.yml: nmae: unknown key")))
     assert cli.run_command("train", []) == 2
     assert capsys.readouterr() == ("", "clit train: error: a.yml: nmae: unknown key\n")
+
+
+def test_work_that_is_left_undone_is_one_line_and_status_1(command, capsys):
+    command(raising(IncompleteError("images/0007.png: damaged")))
+    assert cli.run_command("train", []) == 1
+    assert capsys.readouterr().err == "clit train: error: images/0007.png: damaged\n"
 
 
 def test_bad_input_of_several_lines_is_joined_into_one(command, capsys):
