@@ -6,7 +6,11 @@ DATASET, MODEL and METRIC registries.
 
 from clit_plugin import compat
 
-compat.install()
+try:
+    compat.install()
+except ImportError as error:
+    compat.end_command(error)
+    raise
 
 from clit_plugin import archs, metrics  # noqa: E402
 from clit_plugin.data import arbitrary_scale_paired_dataset  # noqa: E402

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
     """Run one command; every error that a user can mend is one line."""
-    from clit_plugin.errors import UserError, IncompleteError
+    from clit_plugin.errors import IncompleteError, UserError
 
     try:
         # Only here: torch and BasicSR take seconds, and their absence deserves a line, too.

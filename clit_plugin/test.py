@@ -16,8 +16,8 @@ Score trained weights on the sets of an option file, each at its scale and by it
 results/NAME below the working directory.
 
 examples:
-  clit test -opt options/test/edsr_clit.yml
-  clit test -opt options/test/edsr_clit.yml --set path.pretrain_network_g=my.pth val.save_img=true
+  clit test -opt options/test/edsr.yml
+  clit test -opt options/test/edsr.yml --set path.pretrain_network_g=my.pth val.save_img=true
 """
 
 

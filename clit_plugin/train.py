@@ -15,7 +15,7 @@ import torch.distributed as dist
 from basicsr.utils.dist_util import get_dist_info
 
 from clit_plugin import compat
-from clit_plugin.errors import UserError, IncompleteError
+from clit_plugin.errors import IncompleteError, UserError
 from clit_plugin.interruption import stop_on_signal
 from clit_plugin.models.warm_start import read_checkpoint
 from clit_plugin.options import check_files, load_options
@@ -71,7 +71,9 @@ def run(args: argparse.Namespace) -> int:
             with stop_on_signal():
                 run_pipeline(basicsr.train.train_pipeline, stage, Path(args.opt[i]).name, flags, root)
         except UserError as error:
-            raise IncompleteError(f"{error}; what is saved stays, --auto_resume goes on from it") from error
+            raise IncompleteError(
+                f"{str(error).rstrip()}; what is saved stays, --auto_resume goes on from it"
+            ) from error
         if dist.is_initialized():
             dist.barrier()  # the next stage reads what rank 0 has written
     return 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from clit_plugin.options import SECTIONS
+from clit_plugin.option_sections import SECTIONS
 
 # Of sections whose keys hold for more than the section of that name.
 HEADINGS = {

@@ -101,4 +101,6 @@ def weights(folder: Path, name: str, file: str = "net_g_latest.pth") -> dict[str
 
 def log_of(folder: Path, name: str) -> str:
     """The text of a run's newest log."""
-    return max((folder / "experiments" / name).glob("train_*.log"), key=lambda path: path.stat().st_mtime_ns).read_text()
+    return max(
+        (folder / "experiments" / name).glob("train_*.log"), key=lambda path: path.stat().st_mtime_ns
+    ).read_text()

@@ -1,0 +1,79 @@
+"""The sections of an option file; the texts are the option reference."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from clit_plugin.data.dataset_options import TrainSetOptions, ValSetOptions
+from clit_plugin.schema import key
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The top level."""
+
+    name: str = key("name of the run: its folder under experiments/ (training) or results/ (test)")
+    network_g: Mapping[str, Any] = key("the network: type and its arguments")
+    datasets: Mapping[str, Any] = key("train, val, val_2, ... for training; test, test_2, ... for a test")
+    model_type: Literal["CumulativeScaleModel"] = key("the model class", "CumulativeScaleModel")
+    num_gpu: int | Literal["auto"] = key("GPUs of this process: auto, 1, or 0 for the CPU; more need torchrun", "auto")
+    manual_seed: int = key("seed of weights, schedule and samples", 0)
+    find_unused_parameters: bool = key("for DDP; by default true where alternatives leave branches idle", False)
+    path: Mapping[str, Any] = key("weights to start or resume from", {})
+    train: Mapping[str, Any] | None = key("optimiser, schedule and loss", None)
+    val: Mapping[str, Any] | None = key("validation", None)
+    logger: Mapping[str, Any] | None = key("logging and checkpoints", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathOptions:
+    """``path``."""
+
+    pretrain_network_g: str | None = key("weights to start from; in a chain of stages the stage before's", None)
+    param_key_g: Literal["params", "params_ema"] = key("which weights of that file", "params")
+    strict_load_g: bool = key("always true: only a whole new branch may be missing", True)
+    resume_state: str | None = key("a .state file to resume from; --auto_resume finds the newest", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """``train``."""
+
+    total_iter: int = key("training steps; epochs = total_iter / (images * dataset_enlarge_ratio / batch)")
+    optim_g: Mapping[str, Any] = key("{type: Adam, lr: ..., ...}, arguments of torch.optim")
+    scheduler: Mapping[str, Any] = key("{type: MultiStepLR, milestones: [...], gamma: 0.5} or CosineAnnealingRestartLR")
+    pixel_opt: Mapping[str, Any] = key("the loss: {type: L1Loss, ...}, any of BasicSR's on sampled colours")
+    ema_decay: float = key("decay of the averaged weights; 0 for none", 0.0)
+    warmup_iter: int = key("steps of linear warm-up; -1 for none", -1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValOptions:
+    """``val``."""
+
+    val_freq: int = key("validate every so many steps", 5000)
+    save_img: bool = key("write the images", False)
+    suffix: str | None = key("ending of written images' names in a test", None)
+    pbar: bool = key("progress bar", True)
+    metrics: Mapping[str, Any] = key("by name: {type: psnr_float}, ssim_float, or BasicSR's calculate_psnr ...", {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggerOptions:
+    """``logger``."""
+
+    print_freq: int = key("log every so many steps", 100)
+    save_checkpoint_freq: int = key("checkpoint every so many steps", 5000)
+    use_tb_logger: bool = key("tensorboard", True)
+    wandb: Mapping[str, Any] | None = key("BasicSR's Weights & Biases settings", None)
+
+
+SECTIONS: dict[str, type] = {
+    "": RunOptions,
+    "path": PathOptions,
+    "train": TrainOptions,
+    "val": ValOptions,
+    "logger": LoggerOptions,
+    "datasets.train": TrainSetOptions,
+    "datasets.val": ValSetOptions,
+}
