@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from clit_plugin.archs.encoders import build_encoder
 from clit_plugin.ops.coordinates import Size, make_cell, make_coord
 from clit_plugin.ops.local_attention import sample_bilinear
-from clit_plugin.ops.stages import check_stage_sizes, greedy_stage_sizes
+from clit_plugin.ops.stages import check_sizes, check_stage_sizes, greedy_stage_sizes
 
 
 class ArbitraryScaleArch(nn.Module, ABC):
@@ -75,11 +75,9 @@ class ArbitraryScaleArch(nn.Module, ABC):
             (B, 3, H_out, W_out), RGB, about [0, 1] and not clamped.
 
         Raises:
-            ValueError: A size below 1, ``max_queries`` below 1, or bad ``stage_sizes``.
+            ValueError: A ``size`` that is not two positive integers, ``max_queries`` below 1, or bad ``stage_sizes``.
         """
-        height, width = (int(n) for n in size)
-        if height < 1 or width < 1:
-            raise ValueError(f"size: expected two positive integers, got {tuple(size)}")
+        ((height, width),) = check_sizes([size], "size")
         if max_queries is None:
             max_queries = self.default_max_queries(lq.shape[0])
         elif max_queries < 1:

@@ -42,9 +42,18 @@ def check_stage_sizes(stage_sizes: Sequence[Sequence[int]], num_branches: int) -
             f"stage_sizes: expected at most {num_branches - 1} grids for {num_branches} branch(es), "
             f"got {len(stage_sizes)}"
         )
-    stages: list[Size] = []
-    for stage in stage_sizes:
-        if len(stage) != 2 or min(stage) < 1:
-            raise ValueError(f"stage_sizes: expected pairs (H, W) of positive integers, got {tuple(stage)}")
-        stages.append((int(stage[0]), int(stage[1])))
-    return stages
+    return check_sizes(stage_sizes, "stage_sizes")
+
+
+def check_sizes(sizes: Sequence[Sequence[int]], name: str) -> list[Size]:
+    """Return ``sizes`` as (H, W).
+
+    Raises:
+        ValueError: One is not two positive integers.
+    """
+    checked: list[Size] = []
+    for size in sizes:
+        if len(size) != 2 or min(size) < 1 or any(n != int(n) for n in size):
+            raise ValueError(f"{name}: expected two positive integers (H, W), got {tuple(size)}")
+        checked.append((int(size[0]), int(size[1])))
+    return checked

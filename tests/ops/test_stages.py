@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from clit_plugin.ops.stages import check_stage_sizes, greedy_stage_sizes
+from clit_plugin.ops.stages import check_sizes, check_stage_sizes, greedy_stage_sizes
 
 
 @pytest.mark.parametrize(
@@ -80,5 +80,11 @@ def test_more_grids_than_branches_are_refused(branches, given):
 
 @pytest.mark.parametrize("stage", [(0, 5), (5, 0), (-3, 5), (5,), (5, 5, 5), ()])
 def test_a_grid_that_is_not_two_positive_numbers_is_refused(stage):
-    with pytest.raises(ValueError, match=r"pairs \(H, W\) of positive integers"):
+    with pytest.raises(ValueError, match="stage_sizes: expected two positive integers"):
         check_stage_sizes([stage], 2)
+
+
+@pytest.mark.parametrize("sizes", [[(3.7, 5)], [(0, 4)], [(4,)], [(4, 4, 4)]])
+def test_a_size_that_is_not_two_positive_integers_is_refused(sizes):
+    with pytest.raises(ValueError, match="size: expected two positive integers"):
+        check_sizes(sizes, "size")
