@@ -13,8 +13,8 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["clit_plugin", "clit_plugin.*"]),
     install_requires=[
-        "torch>=2.1",
-        "torchvision>=0.16",
+        "torch>=2.4",
+        "torchvision>=0.19",
         "basicsr==1.4.2",
         "mmengine>=0.10,<0.11",
         "lmdb>=1.4",

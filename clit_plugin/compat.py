@@ -40,6 +40,7 @@ def install() -> None:
     _launch_without_gpu()
     _resume_without_gpu(basicsr_train)
     _wrap_for_cpu_processes()
+    _end_the_warm_up()
     _number_the_samples(basicsr_train)
 
 
@@ -96,6 +97,8 @@ def _launch_without_gpu() -> None:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", os.environ["RANK"])) % torch.cuda.device_count())
         else:
             backend = "gloo"
+        if backend == "nccl":
+            backend = "cpu:gloo,cuda:nccl"  # a run with num_gpu: 0 on a machine with GPUs
         dist.init_process_group(backend=backend, **kwargs)
 
     dist_util._init_dist_pytorch = init_pytorch
@@ -108,6 +111,7 @@ def _resume_without_gpu(basicsr_train: types.ModuleType) -> None:
     """
     from basicsr.utils import check_resume
 
+    resumed: list[dict[str, Any]] = []
     torch.serialization.add_safe_globals([collections.Counter, collections.defaultdict])
 
     def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
@@ -123,9 +127,23 @@ def _resume_without_gpu(basicsr_train: types.ModuleType) -> None:
         check_resume(opt, state["iter"])
         # The sampler goes on behind the batches that are done, instead of drawing the epoch's first ones again.
         opt["datasets"]["train"]["resume_iter"] = state["iter"]
+        resumed.append(state)
         return state
 
-    setattr(basicsr_train, "load_resume_state", load_resume_state)  # noqa: B010
+    def create_train_val_dataloader(opt: dict[str, Any], logger: logging.Logger) -> Any:
+        # Epochs may have another length than before the resume: other GPUs, batches or enlarge ratio.
+        loaders = original(opt, logger)
+        sampler = loaders[1]
+        while resumed:
+            state = resumed.pop()
+            state["epoch"] = state["iter"] // (sampler.num_samples // sampler.batch_size)
+        return loaders
+
+    original = basicsr_train.create_train_val_dataloader
+    if not hasattr(basicsr_train, "clit_plugin"):
+        setattr(basicsr_train, "clit_plugin", True)  # noqa: B010
+        setattr(basicsr_train, "load_resume_state", load_resume_state)  # noqa: B010
+        setattr(basicsr_train, "create_train_val_dataloader", create_train_val_dataloader)  # noqa: B010
 
 
 def _wrap_for_cpu_processes() -> None:
@@ -145,6 +163,23 @@ def _wrap_for_cpu_processes() -> None:
 
     model_to_device.original = original  # type: ignore[attr-defined]
     BaseModel.model_to_device = model_to_device
+
+
+def _end_the_warm_up() -> None:
+    """BasicSR leaves a MultiStepLR at the last warm-up step's learning rate, from which it then goes on."""
+    from basicsr.models.base_model import BaseModel
+
+    if hasattr(BaseModel.update_learning_rate, "original"):
+        return
+    original = BaseModel.update_learning_rate
+
+    def update_learning_rate(self: Any, current_iter: int, warmup_iter: int = -1) -> None:
+        original(self, current_iter, warmup_iter)
+        if current_iter == warmup_iter:
+            self._set_lr(self._get_init_lr())
+
+    update_learning_rate.original = original  # type: ignore[attr-defined]
+    BaseModel.update_learning_rate = update_learning_rate
 
 
 def _number_the_samples(basicsr_train: types.ModuleType) -> None:

@@ -16,6 +16,13 @@ def stop_requested() -> bool:
     return _requested.is_set()
 
 
+def leave_signals_to_trainer() -> None:
+    """In a loader's worker: signals to the whole group must not end it before the trainer has saved its step."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def stop_on_signal() -> Iterator[None]:
     """Turn the first SIGINT or SIGTERM into a request; a second one interrupts at once. Main thread only."""

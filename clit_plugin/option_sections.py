@@ -18,7 +18,7 @@ class RunOptions:
     model_type: Literal["CumulativeScaleModel"] = key("the model class", "CumulativeScaleModel")
     num_gpu: int | Literal["auto"] = key("GPUs of this process: auto, 1, or 0 for the CPU; more need torchrun", "auto")
     manual_seed: int = key("seed of weights, schedule and samples", 0)
-    find_unused_parameters: bool = key("for DDP; by default true where alternatives leave branches idle", False)
+    find_unused_parameters: bool | None = key("for DDP; by default true where alternatives leave branches idle", None)
     path: Mapping[str, Any] = key("weights to start or resume from", {})
     train: Mapping[str, Any] | None = key("optimiser, schedule and loss", None)
     val: Mapping[str, Any] | None = key("validation", None)

@@ -12,7 +12,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 
 from clit_plugin.archs.encoders import ENCODER_REGISTRY
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
-from clit_plugin.data.dataset_options import TrainSetOptions, parse_set
+from clit_plugin.data.dataset_options import SET_BY_BASICSR, TrainSetOptions, parse_set
 from clit_plugin.errors import UserError
 from clit_plugin.models.warm_start import load_stage, read_checkpoint, read_weights
 from clit_plugin.option_sections import SECTIONS, RunOptions
@@ -175,16 +175,19 @@ def _check_set(name: str, dataset: Any, is_train: bool, seed: int) -> dict[str, 
     """Check one data set and return its options with their defaults, of which BasicSR lacks some."""
     phases = ("train", "val") if is_train else ("test", "val")
     phase = str(name).split("_")[0]
-    if phase not in phases:
-        raise UserError(f"datasets.{name}: unknown key; sets are named {', '.join(f'{p}, {p}_2' for p in phases)}")
+    if phase not in phases or (phase == "train" and name != "train"):
+        names = "train, val, val_2, ..." if is_train else "test, test_2, ..., val, val_2, ..."
+        raise UserError(f"datasets.{name}: unknown key; sets are named {names}")
     check_mapping(dataset, f"datasets.{name}")
+    for key in set(SET_BY_BASICSR).intersection(dataset):
+        raise UserError(f"datasets.{name}.{key}: unknown key; it is set while the run is made")
     kind = dataset.get("type", "ArbitraryScalePairedDataset")
     choose(kind, ["ArbitraryScalePairedDataset"], f"datasets.{name}.type")
     parsed = vars(parse_set({**dataset, "phase": phase}, f"datasets.{name}"))
     if phase == "train" and "seed" not in dataset:
         parsed["seed"] = seed
     _check_seed(parsed.get("seed", 0), f"datasets.{name}.seed")
-    return {key: value for key, value in parsed.items() if key not in ("phase", "resume_iter")}
+    return {key: value for key, value in parsed.items() if key not in SET_BY_BASICSR}
 
 
 def _check_training(options: dict[str, Any]) -> None:
@@ -200,7 +203,8 @@ def _check_training(options: dict[str, Any]) -> None:
             f"datasets.train.scale_ranges: the longest alternative lists {max(lengths)} scale(s), but "
             f"network_g.num_branches is {branches}; every branch needs a range to be trained on"
         )
-    options.setdefault("find_unused_parameters", len(lengths) > 1)
+    if options.get("find_unused_parameters") is None:
+        options["find_unused_parameters"] = len(lengths) > 1
 
 
 def _check_optimisation(train: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def add_option_arguments(parser: argparse.ArgumentParser, *, many: bool) -> None
     # Older launchers pass it (BasicSR #626); torchrun sets LOCAL_RANK in the environment.
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
     # As BasicSR's scripts pass it; torchrun is told from the environment.
-    parser.add_argument("--launcher", choices=("none", "pytorch"), help=argparse.SUPPRESS)
+    parser.add_argument("--launcher", type=_launcher, help=argparse.SUPPRESS)
 
 
 def device_count(num_gpu: int | Literal["auto"]) -> int:
@@ -71,6 +71,14 @@ def run_pipeline(
             pipeline(str(root))
         finally:
             sys.argv = command
+
+
+def _launcher(name: str) -> str:
+    if name not in ("none", "pytorch"):
+        raise argparse.ArgumentTypeError(f"expected none or pytorch, got {name!r}")
+    if name == "pytorch" and not _under_torchrun():
+        raise argparse.ArgumentTypeError("start with torchrun --nproc_per_node=N -m clit_plugin.train ...")
+    return name
 
 
 def _under_torchrun() -> bool:

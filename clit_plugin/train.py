@@ -16,7 +16,7 @@ from basicsr.utils.dist_util import get_dist_info
 
 from clit_plugin import compat
 from clit_plugin.errors import IncompleteError, UserError
-from clit_plugin.interruption import stop_on_signal
+from clit_plugin.interruption import stop_on_signal, stop_requested
 from clit_plugin.models.warm_start import read_checkpoint
 from clit_plugin.options import check_files, load_options
 from clit_plugin.pipeline import add_option_arguments, device_count, run_pipeline
@@ -37,7 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_option_arguments(parser, many=True)
     parser.add_argument("--auto_resume", "--auto-resume", action="store_true", help="go on where the last run stopped")
-    parser.add_argument("--debug", action="store_true", help="BasicSR's debug mode: validate and save every 8 steps")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             _say(f"Stage {i + 1} of {len(stages)}, {stage['name']}: finished before, passed over")
             continue
         _say(f"Stage {i + 1} of {len(stages)}, {stage['name']}")
-        flags = ["--auto_resume"] * args.auto_resume + ["--debug"] * args.debug
+        flags = ["--auto_resume"] * args.auto_resume
         compat.reset_logger()
         try:
             with stop_on_signal():
@@ -74,8 +73,14 @@ def run(args: argparse.Namespace) -> int:
             raise IncompleteError(
                 f"{str(error).rstrip()}; what is saved stays, --auto_resume goes on from it"
             ) from error
+        if stop_requested():  # while the stage was being validated for the last time
+            raise KeyboardInterrupt
         if dist.is_initialized():
             dist.barrier()  # the next stage reads what rank 0 has written
+        if not _is_finished(root, stage):
+            raise IncompleteError(
+                f"{stage['name']}: ended before its {stage['train']['total_iter']} steps; see its log"
+            )
     return 0
 
 

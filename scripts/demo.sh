@@ -15,8 +15,8 @@ root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
 mkdir -p "${1:-$root/demo_output}"
 folder="$(CDPATH='' cd -- "${1:-$root/demo_output}" && pwd -P)"
 
-# Threads that wait asleep: spinning ones stall each other when anything else uses the cores.
-export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
+# Threads that soon wait asleep: spinning ones stall each other when anything else uses the cores.
+export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
 
 bash "$root/scripts/setup.sh"
 start=$SECONDS

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from clit_plugin.data.dataset_options import SET_BY_BASICSR
 from clit_plugin.option_sections import SECTIONS
 
 # Of sections whose keys hold for more than the section of that name.
@@ -23,6 +24,8 @@ def option_reference() -> str:
 def _section(name: str, section: type) -> str:
     rows = ["| key | default | meaning |", "|---|---|---|"]
     for field in dataclasses.fields(section):
+        if field.name in SET_BY_BASICSR:
+            continue
         rows.append(f"| `{field.name}` | {_default(field)} | {_cell(field.metadata['doc'])} |")
     return "\n".join([f"**{HEADINGS.get(name, f'`{name}`')}**", "", *rows])
 

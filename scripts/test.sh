@@ -4,8 +4,8 @@
 set -euo pipefail
 
 cd "$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
-# Threads that wait asleep: spinning ones stall each other in the tests that start several processes.
-export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
+# Threads that soon wait asleep: spinning ones stall each other in the tests that start several processes.
+export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
 bash scripts/setup.sh
 
 status=0

@@ -13,6 +13,7 @@ from clit_plugin.ops.coordinates import Size, local_grid_offsets, nearest_index,
 from clit_plugin.ops.local_attention import (
     attention_weights,
     gather_local_grid,
+    pad_for_local_grid,
     resize_bilinear,
     sample_bilinear,
     weight_values,
@@ -68,8 +69,9 @@ class Branch(nn.Module):
         """Residual colours (B, Q, 3) from ``feature`` (B, C, H, W); coord and cell as in ``CLIT.forward``."""
         maps = _Maps(
             q=None if self.to_q is None else self.to_q(feature),
-            k=None if self.to_k is None else self.to_k(feature),
-            v=self.to_v(feature),
+            k=None if self.to_k is None else pad_for_local_grid(self.to_k(feature), self.local_grid),
+            v=pad_for_local_grid(self.to_v(feature), self.local_grid),
+            size=(feature.shape[-2], feature.shape[-1]),
             cell=cell * size_tensor((feature.shape[-2], feature.shape[-1]), cell),
             pos_bias=pos_bias,
         )
@@ -108,17 +110,14 @@ class Branch(nn.Module):
 
 
 class _Maps(NamedTuple):
-    """What all queries of a branch share."""
+    """What all queries of a branch share: q (B, C, H, W), k and v padded for the local grid, and (H, W)."""
 
     q: Tensor | None
     k: Tensor | None
     v: Tensor
+    size: Size
     cell: Tensor
     pos_bias: nn.Module | None
-
-    @property
-    def size(self) -> Size:
-        return (self.v.shape[-2], self.v.shape[-1])
 
 
 class PositionalBias(nn.Linear):

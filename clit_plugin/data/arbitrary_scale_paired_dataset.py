@@ -1,5 +1,6 @@
 """The data set: sampled queries for training, whole images at one scale for validation."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from basicsr.utils.registry import DATASET_REGISTRY
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from clit_plugin.data.dataset_options import TrainSetOptions, ValSetOptions, parse_set
 from clit_plugin.data.degradations import resize_bicubic
@@ -17,6 +18,7 @@ from clit_plugin.data.numbered_sampler import NumberedIndex
 from clit_plugin.data.query_sampling import augment, sample_from_hr, sample_from_pair
 from clit_plugin.data.scale_schedule import clip_scales, schedule
 from clit_plugin.errors import UserError
+from clit_plugin.interruption import leave_signals_to_trainer
 from clit_plugin.metrics.protocol import Protocol
 
 
@@ -75,6 +77,8 @@ class ArbitraryScalePairedDataset(Dataset):
         """A batch; PyTorch's loader asks for it as a whole, and so the batch can have one list of scales."""
         if isinstance(self.options, ValSetOptions):
             return [self._validation_item(self.names[index], self.options) for index in indices]
+        if get_worker_info() is not None:
+            leave_signals_to_trainer()
         return self._training_batch(indices, self.options)
 
     def _training_batch(self, indices: Sequence[int], options: TrainSetOptions) -> list[dict[str, Any]]:
@@ -84,10 +88,10 @@ class ArbitraryScalePairedDataset(Dataset):
         limit = min(self._scale_limit(name, options.lq_size) for name in names)
         if self.lq is None:
             scales = clip_scales(scales, limit)
+            scale, between = math.prod(scales), np.cumprod(scales[:-1])
         else:  # a real pair's scale is given; its last branch does what the others leave
-            scales = (*clip_scales(scales[:-1], limit), limit)
-        factors = np.cumprod(scales)
-        stages = torch.tensor([[round(options.lq_size * f)] * 2 for f in factors[:-1]], dtype=torch.long).view(-1, 2)
+            scale, between = limit, np.cumprod(clip_scales(scales[:-1], limit))
+        stages = torch.tensor([[round(options.lq_size * f)] * 2 for f in between], dtype=torch.long).view(-1, 2)
         batch = []
         for name, number in zip(names, numbers, strict=True):
             rng = np.random.default_rng((options.seed, epoch, number, 1))
@@ -95,7 +99,7 @@ class ArbitraryScalePairedDataset(Dataset):
                 sample = sample_from_hr(
                     self.gt.read(name),
                     lq_size=options.lq_size,
-                    scale=factors[-1],
+                    scale=scale,
                     num_queries=options.queries,
                     degradation=str(options.degradation),
                     rng=rng,
@@ -146,7 +150,7 @@ class ArbitraryScalePairedDataset(Dataset):
     def _given_name(self, name: str, options: ValSetOptions) -> str:
         """The LR file's name, or the one it would have, as DIV2K's 0801x2.png; BasicSR names results after it."""
         if self.lq is not None:
-            return self.lq.describe(self._lq_name(name))
+            return f"{self._lq_name(name).replace('/', '_')}.png"
         scales = options.scales or (1.0, 1.0)
         label = f"{scales[0]:g}" if scales[0] == scales[1] else f"{scales[0]:g}_{scales[1]:g}"
         return f"{name.replace('/', '_')}x{label}.png"

@@ -11,6 +11,8 @@ from clit_plugin.metrics.protocol import Protocol
 from clit_plugin.schema import key, parse
 
 DEFAULT_SCALE_RANGES = [[[1, 4]]]
+# Keys that no option file gives.
+SET_BY_BASICSR = ("phase", "resume_iter")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +26,7 @@ class _SetOptions:
     io_backend: Mapping[str, Any] | None = key("{type: disk} or {type: lmdb}; by default told from the path", None)
     degradation: Literal["pil", "matlab"] | None = key("bicubic kernel that makes LR from HR: pil or matlab", None)
     cache: bool = key("hold all decoded images in memory", False)
-    prefetch_mode: Literal["cpu", "cuda"] | None = key("BasicSR's prefetcher", None)
-    num_prefetch_queue: int = key("length of the cpu prefetcher's queue", 1)
     pin_memory: bool = key("pinned memory for faster copies to the GPU", False)
-    persistent_workers: bool = key("keep the workers from epoch to epoch", False)
 
     def check(self, where: str) -> None:
         """Raise UserError for values that contradict each other."""
@@ -51,6 +50,8 @@ class TrainSetOptions(_SetOptions):
 
     batch_size_per_gpu: int = key("images a process and step (the paper: 32 in all)")
     num_worker_per_gpu: int = key("loader processes a training process; 0 loads in the training process", 0)
+    persistent_workers: bool = key("keep the workers from epoch to epoch", False)
+    prefetch_mode: Literal["cuda"] | None = key("BasicSR's prefetcher on the GPU; needs pin_memory", None)
     dataset_enlarge_ratio: int = key("how often an epoch sees every image (the released code: 40)", 1)
     lq_size: int = key("side of the LR crop", 48)
     num_queries: int | None = key("sampled HR pixels an image; by default lq_size squared", None)
@@ -72,6 +73,8 @@ class TrainSetOptions(_SetOptions):
             raise UserError(f"{where}.num_worker_per_gpu: expected at least 0, got {self.num_worker_per_gpu}")
         if self.persistent_workers and self.num_worker_per_gpu == 0:
             raise UserError(f"{where}.persistent_workers: needs num_worker_per_gpu of at least 1")
+        if self.prefetch_mode is not None and not self.pin_memory:
+            raise UserError(f"{where}.prefetch_mode: needs pin_memory: true")
         if not 1 <= self.queries <= self.lq_size**2:
             raise UserError(
                 f"{where}.num_queries: expected 1 to lq_size squared ({self.lq_size**2}), got {self.num_queries}"

@@ -43,8 +43,8 @@ def check_scale_ranges(value: Any) -> list[list[tuple[float, float]]]:
 def schedule(scale_ranges: ScaleRanges, *, seed: int, epoch: int, batch_index: int) -> tuple[float, ...]:
     """Scales of one batch, one for every branch that takes part.
 
-    The same on every rank, in every worker and after a resume, since it knows nothing but its arguments. The turn of
-    the alternatives goes on from epoch to epoch, so that short epochs do not favour the first.
+    The same on every rank, in every worker and after a resume, since it knows nothing but its arguments. Every epoch
+    starts with the next alternative, so that epochs of few batches do not favour the first.
 
     Args:
         scale_ranges: See the module.

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from basicsr.metrics import calculate_metric
 from basicsr.models.sr_model import SRModel
@@ -33,7 +34,9 @@ class CumulativeScaleModel(SRModel):
         self.all_metrics = {name: dict(options) for name, options in metrics.items()}
         self.metric_results: dict[str, float] = dict.fromkeys(self.all_metrics, 0.0)
         self.current_iter = 0
+        self.fresh: list[str] = []
         super().__init__(opt)
+        get_root_logger().info(f"Device: {self.device}")
 
     # ------------------------------------------------------------------ weights
 
@@ -49,8 +52,16 @@ class CumulativeScaleModel(SRModel):
             raise UserError("path.strict_load_g: false is not supported; a new branch may be missing in any case")
         new_stage = self.is_train and not self.opt["path"].get("resume_state")
         weights = read_weights(load_path, param_key)
-        fresh = load_stage(self.get_bare_model(net), weights, load_path, allow_new_branches=new_stage)
-        get_root_logger().info(f"Loaded {load_path} [{param_key}]; branches that start anew: {fresh}")
+        self.fresh = load_stage(self.get_bare_model(net), weights, load_path, allow_new_branches=new_stage)
+        get_root_logger().info(f"Loaded {load_path} [{param_key}]; new: {', '.join(self.fresh) or 'nothing'}")
+
+    def init_training_settings(self) -> None:
+        super().init_training_settings()
+        if self.ema_decay > 0 and self.fresh:
+            # BasicSR initialises the averaged network on its own; a new branch is to start as the trained one does.
+            trained = self.get_bare_model(self.net_g).state_dict()
+            new = {name: value for name, value in trained.items() if name.startswith(tuple(self.fresh))}
+            self.net_g_ema.load_state_dict(new, strict=False)
 
     @master_only
     def save_network(self, net: Any, net_label: str, current_iter: int, param_key: str | list[str] = "params") -> None:
@@ -82,8 +93,10 @@ class CumulativeScaleModel(SRModel):
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         super().resume_training(resume_state)
-        if resume_state.get("best_metric_results"):
-            self.best_metric_results = resume_state["best_metric_results"]
+        self.current_iter = resume_state["iter"]
+        best = resume_state.get("best_metric_results", {})
+        # Sets and metrics that were added since start without a best value.
+        self.best_metric_results = {name: of for name, of in best.items() if of.keys() == self.all_metrics.keys()}
 
     # ------------------------------------------------------------------ training
 
@@ -98,6 +111,8 @@ class CumulativeScaleModel(SRModel):
 
     def optimize_parameters(self, current_iter: int) -> None:
         self.current_iter = current_iter
+        # What a network draws at random, as SwinIR's drop path, follows from the step too: a resume repeats it.
+        torch.manual_seed(step_seed(self.opt["manual_seed"], current_iter, self.opt["rank"]))
         self.optimizer_g.zero_grad()
         self.output = self.net_g(self.lq, self.coord, self.cell, self.stage_sizes)
         loss = self.cri_pix(self.output, self.gt)
@@ -106,8 +121,12 @@ class CumulativeScaleModel(SRModel):
         self.log_dict = self.reduce_loss_dict(OrderedDict(l_pix=loss))
         if self.ema_decay > 0:
             self.model_ema(decay=self.ema_decay)
-        if stop_requested():
-            self.save(self.epoch, current_iter)
+        self._stop_if_requested()
+
+    def _stop_if_requested(self) -> None:
+        """Save and stop; rank 0 decides, as two ranks may see a signal on different sides of a step."""
+        if stop_requested() and self.is_train and self.opt["rank"] == 0:
+            self.save(self.epoch, self.current_iter)
             raise KeyboardInterrupt
 
     # ------------------------------------------------------------------ validation
@@ -125,7 +144,12 @@ class CumulativeScaleModel(SRModel):
             if self.all_metrics:
                 self.opt["val"]["metrics"] = self.all_metrics
 
+    def _update_best_metric_result(self, dataset_name: str, metric: str, val: Any, current_iter: int) -> None:
+        # BasicSR's metrics give NumPy scalars, which a state that is loaded safely cannot hold.
+        super()._update_best_metric_result(dataset_name, metric, float(val), current_iter)
+
     def test(self) -> None:
+        self._stop_if_requested()
         net = getattr(self, "net_g_ema", None) or self.get_bare_model(self.net_g)
         training = net.training
         net.eval()
@@ -143,6 +167,11 @@ class CumulativeScaleModel(SRModel):
             self.opt["val"]["metrics"] = by_bytes
 
 
+def step_seed(seed: int, current_iter: int, rank: int) -> int:
+    """Seed of one step of one process."""
+    return int(np.random.SeedSequence((seed, current_iter, rank)).generate_state(1)[0])
+
+
 def _plain(options: Any) -> Any:
     """Options as plain dicts and lists, which a checkpoint may hold."""
     if isinstance(options, dict):
@@ -152,5 +181,12 @@ def _plain(options: Any) -> Any:
 
 def _write_whole(content: Any, path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        partial.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written ({str(error).strip().splitlines()[0]})") from error

@@ -59,17 +59,19 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return dict(checkpoint)
 
 
-def load_stage(net: nn.Module, weights: Mapping[str, Tensor], path: str | Path, *, allow_new_branches: bool) -> int:
+def load_stage(
+    net: nn.Module, weights: Mapping[str, Tensor], path: str | Path, *, allow_new_branches: bool
+) -> list[str]:
     """Load weights strictly, but for whole new branches.
 
     Args:
         net: The network to fill.
         weights: A state dict.
         path: Where it came from, for errors.
-        allow_new_branches: Whether branches behind the last one in ``weights`` may keep their initial values.
+        allow_new_branches: Whether one branch behind the last one in ``weights`` may keep its initial values.
 
     Returns:
-        How many branches are new.
+        Name prefixes of the new branch, ``branches.1.``, or nothing.
 
     Raises:
         UserError: Any other missing key, a key that the network does not have, or another shape; the first few are
@@ -97,5 +99,10 @@ def load_stage(net: nn.Module, weights: Mapping[str, Tensor], path: str | Path, 
     ]
     if told:
         raise UserError(f"{path}: does not fit network_g: {'; '.join(told)}")
+    branches = sorted({f"branches.{_BRANCH.match(name)[1]}." for name in fresh})  # type: ignore[index]
+    if len(branches) > 1:
+        raise UserError(
+            f"{path}: has {known} branch(es), network_g {known + len(branches)}; a stage adds one, train the one before"
+        )
     net.load_state_dict({**own, **weights})
-    return len({name.split(".")[1] for name in fresh})
+    return branches

@@ -35,26 +35,38 @@ def resize_bilinear(feature: Tensor, size: Size) -> Tensor:
     return sample_bilinear(feature, coord).transpose(1, 2).reshape(b, c, *size)
 
 
-def gather_local_grid(feature: Tensor, index: Tensor, grid: Size) -> Tensor:
-    """Features of the pixels of each query's local grid; zeros outside the map.
+def pad_for_local_grid(feature: Tensor, grid: Size) -> Tensor:
+    """Surround a map by the zeros that local grids (G_h, G_w), odd, see outside it.
 
     Args:
         feature: (B, C, H, W).
-        index: (B, Q, 2), the centre pixel of each grid.
+        grid: (G_h, G_w).
+
+    Returns:
+        (B, H + G_h - 1, W + G_w - 1, C), contiguous: a pixel's channels lie together, as ``gather_local_grid`` reads
+        them. It is made once a map, not once a chunk of queries.
+    """
+    pad_h, pad_w = grid[0] // 2, grid[1] // 2
+    return F.pad(feature.permute(0, 2, 3, 1), (0, 0, pad_w, pad_w, pad_h, pad_h)).contiguous()
+
+
+def gather_local_grid(padded: Tensor, index: Tensor, grid: Size) -> Tensor:
+    """Features of the pixels of each query's local grid; zeros outside the map.
+
+    Args:
+        padded: From ``pad_for_local_grid`` with the same grid.
+        index: (B, Q, 2), the centre pixel of each grid in the map without padding.
         grid: (G_h, G_w), odd.
 
     Returns:
         (B, Q, N, C) with N = G_h * G_w, row by row.
     """
-    b, c, _, _ = feature.shape
-    pad_h, pad_w = grid[0] // 2, grid[1] // 2
-    padded = F.pad(feature, (pad_w, pad_w, pad_h, pad_h))  # B, C, Hp, Wp: the grid about index starts at index
-    hp, wp = padded.shape[-2:]
-    rows = index[..., 0, None] + torch.arange(grid[0], device=index.device)  # B, Q, G_h
+    b, hp, wp, c = padded.shape
+    rows = index[..., 0, None] + torch.arange(grid[0], device=index.device)  # B, Q, G_h: padding moves the grid
     cols = index[..., 1, None] + torch.arange(grid[1], device=index.device)  # B, Q, G_w
     flat = rows.unsqueeze(-1) * wp + cols.unsqueeze(-2)  # B, Q, G_h, G_w
     flat = flat + (torch.arange(b, device=index.device) * (hp * wp)).view(b, 1, 1, 1)
-    table = padded.permute(0, 2, 3, 1).reshape(b * hp * wp, c)
+    table = padded.view(b * hp * wp, c)
     return table.index_select(0, flat.flatten()).view(b, index.shape[1], grid[0] * grid[1], c)
 
 

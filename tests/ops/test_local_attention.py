@@ -8,6 +8,7 @@ from clit_plugin.ops.coordinates import local_grid_offsets, make_coord, nearest_
 from clit_plugin.ops.local_attention import (
     attention_weights,
     gather_local_grid,
+    pad_for_local_grid,
     resize_bilinear,
     sample_bilinear,
     weight_values,
@@ -74,7 +75,7 @@ def test_resizing_fades_at_the_border():
 @pytest.mark.parametrize("grid", GRIDS)
 def test_a_gathered_grid_holds_the_neighbours_and_zeros_outside(size, grid):
     feature, index = torch.rand(2, 3, *size), every_pixel(2, size)
-    gathered = gather_local_grid(feature, index, grid)
+    gathered = gather_local_grid(pad_for_local_grid(feature, grid), index, grid)
     assert gathered.shape == (2, size[0] * size[1], grid[0] * grid[1], 3)
     for b in range(2):
         for q, (row, col) in enumerate(index[b].tolist()):
@@ -90,12 +91,12 @@ def test_a_gathered_grid_is_what_nearest_sampling_reads_at_its_points():
     centre = torch.stack([pixel_centres(5)[index[..., 0]], pixel_centres(7)[index[..., 1]]], dim=-1)
     points = centre.unsqueeze(2) + local_grid_offsets(grid) * torch.tensor([2 / 5, 2 / 7])  # B, Q, N, 2
     read = F.grid_sample(feature, points.flip(-1), mode="nearest", padding_mode="zeros", align_corners=False)
-    assert torch.equal(gather_local_grid(feature, index, grid), read.permute(0, 2, 3, 1))
+    assert torch.equal(gather_local_grid(pad_for_local_grid(feature, grid), index, grid), read.permute(0, 2, 3, 1))
 
 
 def test_a_gathered_grid_passes_its_gradient_to_every_pixel_as_often_as_it_is_read():
     feature = torch.rand(1, 1, 3, 5, requires_grad=True)
-    gather_local_grid(feature, every_pixel(1, (3, 5)), (3, 3)).sum().backward()
+    gather_local_grid(pad_for_local_grid(feature, (3, 3)), every_pixel(1, (3, 5)), (3, 3)).sum().backward()
     expected = F.conv2d(torch.ones(1, 1, 3, 5), torch.ones(1, 1, 3, 3), padding=1)
     assert torch.equal(feature.grad, expected)
 
