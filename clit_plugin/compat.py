@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import yaml
 
 # Rank 0 validates alone while the other ranks wait in a collective: the default of 10 minutes (NCCL) would end the job.
 _COLLECTIVE_TIMEOUT = datetime.timedelta(hours=6)
@@ -37,6 +38,7 @@ def install() -> None:
             "'pip install --no-build-isolation basicsr==1.4.2' (Python 3.10 to 3.12)."
         ) from error
     _quiet_known_warnings()
+    _read_yaml_safely()
     _launch_without_gpu()
     _resume_without_gpu(basicsr_train)
     _wrap_for_cpu_processes()
@@ -83,6 +85,13 @@ def _alias_functional_tensor() -> None:
 def _quiet_known_warnings() -> None:
     """BasicSR's SwinIR calls ``torch.meshgrid`` without ``indexing``; a user can do nothing about it."""
     warnings.filterwarnings("ignore", message="torch.meshgrid: in an upcoming release")
+
+
+def _read_yaml_safely() -> None:
+    """BasicSR reads options with a loader that can run code, and changes that loader for the whole process."""
+    from basicsr.utils import options
+
+    options.ordered_yaml = lambda: (yaml.SafeLoader, yaml.SafeDumper)
 
 
 def _launch_without_gpu() -> None:

@@ -90,11 +90,11 @@ def test_a_misspelt_key_is_refused_with_the_nearest(refused, text, key, nearest)
 
 @pytest.mark.parametrize("text", ["datasets: {trian: {}}", "datasets: {test: {}}", "datasets: {trainval: {}}"])
 def test_a_set_of_no_phase_of_training_is_refused(refused, text):
-    assert "unknown key; sets are named train, train_2, val, val_2" in refused(text)
+    assert "unknown key; sets are named train, val, val_2, ..." in refused(text)
 
 
 def test_a_training_set_is_refused_in_a_test(refused):
-    assert refused("", is_train=False).startswith("datasets.train: unknown key; sets are named test, test_2, val")
+    assert refused("", is_train=False).startswith("datasets.train: unknown key; sets are named test, test_2, ..., val")
 
 
 MISSING = [
@@ -206,7 +206,7 @@ BAD_VALUES = [
     ("manual_seed: -1", "manual_seed: expected 0 to 2^32 - 1, got -1"),
     ("manual_seed: 4294967296", "manual_seed: expected 0 to 2^32 - 1"),
     ("manual_seed: 0.5", "manual_seed: expected a whole number, got 0.5"),
-    ("find_unused_parameters: 1", "find_unused_parameters: expected true or false, got 1"),
+    ("find_unused_parameters: 1", "find_unused_parameters: expected true or false or nothing, got 1"),
     ("logger: 5", "logger: expected a mapping of keys or nothing, got 5"),
     # path
     ("path: {strict_load_g: false}", "path.strict_load_g: false is not supported"),
@@ -814,7 +814,7 @@ def test_weights_in_the_place_of_a_training_state_write_nothing(run_in_empty_fol
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_prefetcher_for_a_gpu_that_is_not_there_writes_nothing(run_in_empty_folder):
-    message = run_in_empty_folder("train", "datasets.train.prefetch_mode=cuda")
+    message = run_in_empty_folder("train", "datasets.train.prefetch_mode=cuda", "datasets.train.pin_memory=true")
     assert "datasets.train.prefetch_mode: cuda needs a GPU" in message
 
 
@@ -846,3 +846,18 @@ def test_a_test_takes_no_weights_that_lack_a_branch(run_in_empty_folder, run_of_
 def test_a_test_takes_no_weights_that_are_missing(run_in_empty_folder, run_of_a_test, tmp_path):
     message = run_in_empty_folder("test", f"path.pretrain_network_g={tmp_path}/absent.pth", options=run_of_a_test)
     assert "absent.pth: no such weights file" in message
+
+
+@pytest.mark.parametrize("key", ["phase", "resume_iter"])
+def test_a_key_that_the_run_itself_sets_is_refused(refused, key):
+    assert f"datasets.train.{key}: unknown key" in refused(f"datasets: {{train: {{{key}: 3}}}}")
+
+
+def test_a_second_training_set_is_refused(refused):
+    assert "datasets.train_2: unknown key" in refused("datasets: {train_2: {}}")
+
+
+def test_two_sets_of_one_name_are_refused(good):
+    good["datasets"]["val_2"] = dict(good["datasets"]["val"])
+    with pytest.raises(UserError, match="datasets.val_2.name: .* is that of datasets.val, too"):
+        check_options(good, is_train=True)

@@ -160,14 +160,19 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_nothing_runs(tmp_path, 
 
 def test_all_weights_are_taken_over(save):
     before, net = tiny(2), tiny(2)
-    assert load_stage(net, weights_of(before), "w.pth", allow_new_branches=False) == 0
+    assert load_stage(net, weights_of(before), "w.pth", allow_new_branches=False) == []
     for name, value in before.state_dict().items():
         assert torch.equal(net.state_dict()[name], value), name
 
 
-@pytest.mark.parametrize(("old", "new"), [(1, 2), (2, 3), (1, 3)])
-def test_the_number_of_new_branches_is_returned(old, new):
-    assert load_stage(tiny(new), weights_of(tiny(old)), "w.pth", allow_new_branches=True) == new - old
+@pytest.mark.parametrize(("old", "new"), [(1, 2), (2, 3)])
+def test_the_new_branch_is_returned(old, new):
+    assert load_stage(tiny(new), weights_of(tiny(old)), "w.pth", allow_new_branches=True) == [f"branches.{old}."]
+
+
+def test_more_than_one_new_branch_is_refused():
+    message = refusal(load_stage, tiny(3), weights_of(tiny(1)), "w.pth", allow_new_branches=True)
+    assert message == "has 1 branch(es), network_g 3; a stage adds one, train the one before"
 
 
 def test_a_new_branch_keeps_its_initial_values_and_the_rest_is_taken_over():
@@ -243,7 +248,7 @@ def test_nothing_is_loaded_from_weights_that_are_refused():
 
 def test_a_network_without_branches_is_loaded_strictly():
     net, other = nn.Linear(2, 3), nn.Linear(2, 3)
-    assert load_stage(net, weights_of(other), "w.pth", allow_new_branches=True) == 0
+    assert load_stage(net, weights_of(other), "w.pth", allow_new_branches=True) == []
     assert torch.equal(net.weight, other.weight)
     assert "missing (bias)" in refusal(load_stage, net, {"weight": net.weight}, "w.pth", allow_new_branches=True)
 
