@@ -33,7 +33,7 @@ class CumulativeScaleModel(SRModel):
         metrics = opt.get("val", {}).get("metrics") or {}
         self.all_metrics = {name: dict(options) for name, options in metrics.items()}
         self.metric_results: dict[str, float] = dict.fromkeys(self.all_metrics, 0.0)
-        self.current_iter = 0
+        self.epoch = self.current_iter = 0
         self.fresh: list[str] = []
         super().__init__(opt)
         get_root_logger().info(f"Device: {self.device}")
@@ -93,7 +93,7 @@ class CumulativeScaleModel(SRModel):
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         super().resume_training(resume_state)
-        self.current_iter = resume_state["iter"]
+        self.epoch, self.current_iter = resume_state["epoch"], resume_state["iter"]
         best = resume_state.get("best_metric_results", {})
         # Sets and metrics that were added since start without a best value.
         self.best_metric_results = {name: of for name, of in best.items() if of.keys() == self.all_metrics.keys()}
