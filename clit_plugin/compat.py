@@ -37,6 +37,9 @@ def install() -> None:
             f"BasicSR does not import ({error}). Install torch and torchvision first, then run "
             "'pip install --no-build-isolation basicsr==1.4.2' (Python 3.10 to 3.12)."
         ) from error
+    if hasattr(basicsr_train, "clit_plugin"):
+        return
+    setattr(basicsr_train, "clit_plugin", True)  # noqa: B010
     _quiet_known_warnings()
     _read_yaml_safely()
     _launch_without_gpu()
@@ -149,18 +152,14 @@ def _resume_without_gpu(basicsr_train: types.ModuleType) -> None:
         return loaders
 
     original = basicsr_train.create_train_val_dataloader
-    if not hasattr(basicsr_train, "clit_plugin"):
-        setattr(basicsr_train, "clit_plugin", True)  # noqa: B010
-        setattr(basicsr_train, "load_resume_state", load_resume_state)  # noqa: B010
-        setattr(basicsr_train, "create_train_val_dataloader", create_train_val_dataloader)  # noqa: B010
+    setattr(basicsr_train, "load_resume_state", load_resume_state)  # noqa: B010
+    setattr(basicsr_train, "create_train_val_dataloader", create_train_val_dataloader)  # noqa: B010
 
 
 def _wrap_for_cpu_processes() -> None:
     """BasicSR names a CUDA device for DistributedDataParallel even where there is none."""
     from basicsr.models.base_model import BaseModel
 
-    if hasattr(BaseModel.model_to_device, "original"):
-        return
     original = BaseModel.model_to_device
 
     def model_to_device(self: Any, net: torch.nn.Module) -> torch.nn.Module:
@@ -170,7 +169,6 @@ def _wrap_for_cpu_processes() -> None:
             net.to(self.device), find_unused_parameters=self.opt.get("find_unused_parameters", False)
         )
 
-    model_to_device.original = original  # type: ignore[attr-defined]
     BaseModel.model_to_device = model_to_device
 
 
@@ -178,8 +176,6 @@ def _end_the_warm_up() -> None:
     """BasicSR leaves a MultiStepLR at the last warm-up step's learning rate, from which it then goes on."""
     from basicsr.models.base_model import BaseModel
 
-    if hasattr(BaseModel.update_learning_rate, "original"):
-        return
     original = BaseModel.update_learning_rate
 
     def update_learning_rate(self: Any, current_iter: int, warmup_iter: int = -1) -> None:
@@ -187,7 +183,6 @@ def _end_the_warm_up() -> None:
         if current_iter == warmup_iter:
             self._set_lr(self._get_init_lr())
 
-    update_learning_rate.original = original  # type: ignore[attr-defined]
     BaseModel.update_learning_rate = update_learning_rate
 
 

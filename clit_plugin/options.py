@@ -12,7 +12,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 
 from clit_plugin.archs.encoders import ENCODER_REGISTRY
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
-from clit_plugin.data.dataset_options import SET_BY_BASICSR, TrainSetOptions, parse_set
+from clit_plugin.data.dataset_options import SET_BY_BASICSR, parse_set
 from clit_plugin.errors import UserError
 from clit_plugin.models.warm_start import load_stage, read_checkpoint, read_weights
 from clit_plugin.option_sections import SECTIONS, RunOptions
@@ -194,9 +194,7 @@ def _check_training(options: dict[str, Any]) -> None:
     if "train" not in options["datasets"]:
         raise UserError("datasets.train: missing; training needs a set")
     _check_optimisation(options["train"])
-    sets = parse_set({**options["datasets"]["train"], "phase": "train"}, "datasets.train")
-    assert isinstance(sets, TrainSetOptions)
-    lengths = {len(alternative) for alternative in sets.ranges}
+    lengths = {len(alternative) for alternative in options["datasets"]["train"]["scale_ranges"]}
     branches = options["network_g"].get("num_branches", 1)
     if max(lengths) != branches:
         raise UserError(

@@ -55,6 +55,7 @@ class ArbitraryScalePairedDataset(Dataset):
         else:
             # What the sampler asks for.
             self.batch_size, self.resume_iter = self.options.batch_size_per_gpu, self.options.resume_iter
+            self.scale_ranges = self.options.ranges
         self._check_pairs()
         self._check_crop()
         if self.options.cache:
@@ -84,7 +85,7 @@ class ArbitraryScalePairedDataset(Dataset):
     def _training_batch(self, indices: Sequence[int], options: TrainSetOptions) -> list[dict[str, Any]]:
         epoch, batch_index, numbers = _place(indices)
         names = [self.names[index] for index in indices]
-        scales = schedule(options.ranges, seed=options.seed, epoch=epoch, batch_index=batch_index)
+        scales = schedule(self.scale_ranges, seed=options.seed, epoch=epoch, batch_index=batch_index)
         limit = min(self._scale_limit(name, options.lq_size) for name in names)
         if self.lq is None:
             scales = clip_scales(scales, limit)
