@@ -32,6 +32,13 @@ class ArbitraryScaleArch(nn.Module, ABC):
     ) -> Tensor:
         """Residual image (B, Q, 3) over the bilinear one, for ``lq`` in [-1, 1], in the same units."""
 
+    def residual_image(self, lq: Tensor, size: Size, stage_sizes: Sequence[Size], max_queries: int | None) -> Tensor:
+        """``residual`` on a whole output grid, (B, 3, H_out, W_out), without gradients."""
+        b, dtype = lq.shape[0], _coordinate_dtype(lq)
+        coord = make_coord(size, device=lq.device, dtype=dtype).expand(b, -1, -1)
+        cell = make_cell(size, device=lq.device, dtype=dtype).expand(b, -1)
+        return self.residual(lq, coord, cell, stage_sizes, max_queries).transpose(1, 2).unflatten(2, size)
+
     def forward(
         self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Sequence[int]] | None = None
     ) -> Tensor:
@@ -53,7 +60,10 @@ class ArbitraryScaleArch(nn.Module, ABC):
         if stage_sizes is None:
             height, width = (round(2.0 / c) for c in cell.amin(0).tolist())
             stage_sizes = self._default_stages(lq, (height, width))
-        return self._render(lq, coord, cell, check_stage_sizes(stage_sizes, self.num_branches), None)
+        lq = (lq - 0.5) / 0.5
+        residual = self.residual(lq, coord, cell, check_stage_sizes(stage_sizes, self.num_branches), None)
+        upsampled = sample_bilinear(lq.to(coord.dtype), coord, padding_mode="border")
+        return (upsampled + residual) * 0.5 + 0.5
 
     @torch.no_grad()
     def upscale(
@@ -69,7 +79,8 @@ class ArbitraryScaleArch(nn.Module, ABC):
             lq: (B, 3, H, W), RGB in [0, 1].
             size: (H_out, W_out), any positive integers: any scale, also one that differs per axis.
             stage_sizes: As in ``forward``.
-            max_queries: How many pixels are decoded at a time; by default as many as fit into about 256 MB.
+            max_queries: How many pixels are decoded at a time, which bounds the memory; by default what is fast on
+                the device, and below 256 MB.
 
         Returns:
             (B, 3, H_out, W_out), RGB, about [0, 1] and not clamped.
@@ -78,29 +89,22 @@ class ArbitraryScaleArch(nn.Module, ABC):
             ValueError: A ``size`` that is not two positive integers, ``max_queries`` below 1, or bad ``stage_sizes``.
         """
         ((height, width),) = check_sizes([size], "size")
-        if max_queries is None:
-            max_queries = self.default_max_queries(lq.shape[0])
-        elif max_queries < 1:
+        if max_queries is not None and max_queries < 1:
             raise ValueError(f"max_queries: expected at least 1, got {max_queries}")
         if stage_sizes is None:
             stage_sizes = self._default_stages(lq, (height, width))
         stages = check_stage_sizes(stage_sizes, self.num_branches)
-        b = lq.shape[0]
-        coord = make_coord((height, width), device=lq.device, dtype=lq.dtype).expand(b, -1, -1)
-        cell = make_cell((height, width), device=lq.device, dtype=lq.dtype).expand(b, -1)
-        rgb = self._render(lq, coord, cell, stages, max_queries)
-        return rgb.transpose(1, 2).reshape(b, 3, height, width)
-
-    def default_max_queries(self, batch: int) -> int:
-        """How many queries are decoded at a time where the caller leaves it open."""
-        return max(1, 65536 // batch)
+        lq = (lq - 0.5) / 0.5
+        residual = self.residual_image(lq, (height, width), stages, max_queries)
+        coord = make_coord((height, width), device=lq.device, dtype=_coordinate_dtype(lq)).expand(lq.shape[0], -1, -1)
+        upsampled = sample_bilinear(lq.to(coord.dtype), coord, padding_mode="border")
+        image = upsampled.transpose(1, 2).unflatten(2, (height, width)) + residual
+        return (image * 0.5 + 0.5).to(lq.dtype)
 
     def _default_stages(self, lq: Tensor, size: Size) -> list[Size]:
         return greedy_stage_sizes((lq.shape[-2], lq.shape[-1]), size, self.num_branches)
 
-    def _render(
-        self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Size], max_queries: int | None
-    ) -> Tensor:
-        lq = (lq - 0.5) / 0.5
-        upsampled = sample_bilinear(lq, coord, padding_mode="border")
-        return (upsampled + self.residual(lq, coord, cell, stage_sizes, max_queries)) * 0.5 + 0.5
+
+def _coordinate_dtype(lq: Tensor) -> torch.dtype:
+    """Coordinates need float32 at least: bfloat16 cannot tell the pixels of an image apart."""
+    return torch.promote_types(lq.dtype, torch.float32)

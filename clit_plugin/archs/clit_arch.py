@@ -1,7 +1,7 @@
 """Local Implicit Transformer (LIT) and its cascade (CLIT), Chen et al., CVPR 2023."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
@@ -9,129 +9,12 @@ from torch import Tensor, nn
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 from clit_plugin.archs.encoders.registry import out_channels
-from clit_plugin.ops.coordinates import Size, local_grid_offsets, nearest_index, relative_coordinates, size_tensor
-from clit_plugin.ops.local_attention import (
-    attention_weights,
-    gather_local_grid,
-    pad_for_local_grid,
-    resize_bilinear,
-    sample_bilinear,
-    weight_values,
-)
-from clit_plugin.ops.positional_encoding import encoding_dim, encoding_frequencies, positional_encoding
+from clit_plugin.archs.lit_branch import Branch
+from clit_plugin.archs.positional_bias import PositionalBias
+from clit_plugin.ops.coordinates import Size
+from clit_plugin.ops.local_attention import resize_bilinear
 
 _CHUNK_BYTES = 2**28
-
-
-class Branch(nn.Module):
-    """One LIT without its encoder: cross-scale local attention and decoder (paper Fig. 2).
-
-    Args:
-        dim: Channels of the features and of q, k and v.
-        local_grid: (G_h, G_w), odd.
-        decoder_hidden: Widths of the decoder's hidden layers.
-        local_attention: Whether values are weighted by attention; if not, only the nearest one is decoded.
-        cell_decoding: Whether the decoder sees the cell.
-        local_ensemble: Whether the predictions from four shifted grids are blended (LIIF).
-    """
-
-    def __init__(
-        self,
-        *,
-        dim: int,
-        local_grid: Size,
-        decoder_hidden: Sequence[int],
-        local_attention: bool,
-        cell_decoding: bool,
-        local_ensemble: bool,
-    ) -> None:
-        super().__init__()
-        self.local_grid = local_grid if local_attention else (1, 1)
-        self.cell_decoding = cell_decoding
-        self.local_ensemble = local_ensemble
-        self.to_v = nn.Conv2d(dim, dim, 3, padding=1)
-        self.to_q = nn.Conv2d(dim, dim, 3, padding=1) if local_attention else None
-        self.to_k = nn.Conv2d(dim, dim, 3, padding=1) if local_attention else None
-        widths = [self.local_grid[0] * self.local_grid[1] * dim + 2 * cell_decoding, *decoder_hidden]
-        layers: list[nn.Module] = []
-        for width_in, width_out in zip(widths, widths[1:], strict=False):
-            layers += [nn.Linear(width_in, width_out), nn.GELU()]
-        self.decoder = nn.Sequential(*layers, nn.Linear(widths[-1], 3))
-
-    def forward(
-        self,
-        feature: Tensor,
-        coord: Tensor,
-        cell: Tensor,
-        pos_bias: nn.Module | None,
-        max_queries: int | None,
-    ) -> Tensor:
-        """Residual colours (B, Q, 3) from ``feature`` (B, C, H, W); coord and cell as in ``CLIT.forward``."""
-        maps = _Maps(
-            q=None if self.to_q is None else self.to_q(feature),
-            k=None if self.to_k is None else pad_for_local_grid(self.to_k(feature), self.local_grid),
-            v=pad_for_local_grid(self.to_v(feature), self.local_grid),
-            size=(feature.shape[-2], feature.shape[-1]),
-            cell=cell * size_tensor((feature.shape[-2], feature.shape[-1]), cell),
-            pos_bias=pos_bias,
-        )
-        chunks = [coord] if max_queries is None else coord.split(max_queries, dim=1)
-        if self.local_ensemble:
-            return torch.cat([self._ensemble(maps, chunk) for chunk in chunks], dim=1)
-        return torch.cat([self._predict(maps, chunk, chunk) for chunk in chunks], dim=1)
-
-    def _predict(self, maps: "_Maps", coord: Tensor, centre: Tensor) -> Tensor:
-        """Decode the queries at ``coord``, with local grids about the pixels nearest to ``centre`` (both (B, Q, 2))."""
-        index = nearest_index(centre, maps.size)  # B, Q, 2
-        values = gather_local_grid(maps.v, index, self.local_grid)  # B, Q, N, C
-        if maps.q is not None and maps.k is not None and maps.pos_bias is not None:
-            offsets = local_grid_offsets(self.local_grid, device=coord.device)
-            bias = maps.pos_bias(relative_coordinates(coord, index, offsets, maps.size))  # B, Q, N, heads
-            keys = gather_local_grid(maps.k, index, self.local_grid)
-            values = weight_values(attention_weights(sample_bilinear(maps.q, coord), keys, bias), values)
-        decoder_input = values.flatten(2)  # B, Q, N * C
-        if self.cell_decoding:
-            decoder_input = torch.cat([decoder_input, maps.cell.unsqueeze(1).expand(-1, coord.shape[1], -1)], dim=-1)
-        return self.decoder(decoder_input)
-
-    def _ensemble(self, maps: "_Maps", coord: Tensor) -> Tensor:
-        """Blend four predictions, each weighted by the area towards the opposite corner (LIIF, Fig. 2)."""
-        extent = size_tensor(maps.size, coord)
-        none = torch.zeros(1, 2, dtype=torch.long, device=coord.device)
-        predictions, areas = [], []
-        for shift in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
-            shifted = coord + size_tensor(shift, coord) / extent + 1e-6  # half an LR pixel
-            shifted = shifted.clamp(-1 + 1e-6, 1 - 1e-6)
-            delta = relative_coordinates(coord, nearest_index(shifted, maps.size), none, maps.size)  # B, Q, 1, 2
-            predictions.append(self._predict(maps, coord, shifted))
-            areas.append(delta.prod(-1).abs() + 1e-9)  # B, Q, 1
-        total = torch.stack(areas).sum(0)
-        return sum((p * a / total for p, a in zip(predictions, reversed(areas), strict=True)), torch.zeros_like(total))
-
-
-class _Maps(NamedTuple):
-    """What all queries of a branch share: q (B, C, H, W), k and v padded for the local grid, and (H, W)."""
-
-    q: Tensor | None
-    k: Tensor | None
-    v: Tensor
-    size: Size
-    cell: Tensor
-    pos_bias: nn.Module | None
-
-
-class PositionalBias(nn.Linear):
-    """Relative positional bias B = FC(gamma(delta)), paper eq. 5; (..., 2) -> (..., heads)."""
-
-    frequencies: Tensor
-
-    def __init__(self, *, num_heads: int, encoding: str) -> None:
-        frequencies = encoding_frequencies(encoding)
-        super().__init__(encoding_dim(frequencies), num_heads)
-        self.register_buffer("frequencies", frequencies, persistent=False)
-
-    def forward(self, delta: Tensor) -> Tensor:
-        return super().forward(positional_encoding(delta, self.frequencies))
 
 
 @ARCH_REGISTRY.register()
@@ -155,6 +38,7 @@ class CLIT(ArbitraryScaleArch):
         cell_decoding: False: -c of Table 3.
         local_ensemble: True: +e of Table 3.
         discount: lambda of eq. 9.
+        reference: Compute by the plain reference path, query by query, which gives the same numbers more slowly.
 
     Raises:
         ValueError: An argument outside these bounds.
@@ -174,6 +58,7 @@ class CLIT(ArbitraryScaleArch):
         cell_decoding: bool = True,
         local_ensemble: bool = False,
         discount: float = 0.75,
+        reference: bool = False,
     ) -> None:
         grid = (local_grid, local_grid) if isinstance(local_grid, int) else tuple(local_grid)
         if len(grid) != 2 or any(n < 1 or n % 2 == 0 for n in grid):
@@ -188,6 +73,7 @@ class CLIT(ArbitraryScaleArch):
         self.num_branches = num_branches
         self.local_grid = (grid[0], grid[1])
         self.discount = discount
+        self.reference = reference
         self.conv_feat = nn.Conv2d(out_channels(self.encoder), dim, 3, padding=1)
         self.pos_bias = PositionalBias(num_heads=num_heads, encoding=positional_encoding) if local_attention else None
         self.branches = nn.ModuleList(
@@ -206,17 +92,46 @@ class CLIT(ArbitraryScaleArch):
         self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Size], max_queries: int | None
     ) -> Tensor:
         feature = self.conv_feat(self.encoder(lq))
-        total: Tensor | None = None
-        for size, branch in zip([None, *stage_sizes], self.branches, strict=False):
-            # The released code resizes these features, the paper the encoder's output (eq. 8).
-            resized = feature if size is None else resize_bilinear(feature, size)
-            image = branch(resized, coord, cell, self.pos_bias, max_queries)
-            total = image if total is None else image + self.discount * total
-        assert total is not None  # there is at least one branch
+        images: list[Tensor] = []
+        for size, branch in self._branches_in_use(stage_sizes):
+            if self.reference:
+                # The released code resizes these features, the paper the encoder's output (eq. 8).
+                resized = feature if size is None else resize_bilinear(feature, size)
+                images.append(branch.reference(resized, coord, cell, self.pos_bias, max_queries))
+            else:
+                images.append(branch.sample(feature, size, coord, cell, self.pos_bias))
+        return self._cascade(images)
+
+    def residual_image(self, lq: Tensor, size: Size, stage_sizes: Sequence[Size], max_queries: int | None) -> Tensor:
+        if self.reference:
+            return super().residual_image(lq, size, stage_sizes, max_queries or self.default_max_queries(lq.shape[0]))
+        if max_queries is None:
+            max_queries = 4096 if lq.device.type == "cpu" else 65536
+        features = self.conv_feat(self.encoder(lq))
+        residuals = [
+            self._cascade(
+                [
+                    branch.render(feature, stage, size, self.pos_bias, max_queries)
+                    for stage, branch in self._branches_in_use(stage_sizes)
+                ]
+            )
+            for feature in features.split(1)
+        ]
+        return torch.stack(residuals).permute(0, 3, 1, 2)
+
+    def _branches_in_use(self, stage_sizes: Sequence[Size]) -> list[tuple[Size | None, Branch]]:
+        """Each branch with the grid it works on; None stands for the encoder's own."""
+        return list(zip([None, *stage_sizes], cast(list[Branch], list(self.branches)), strict=False))
+
+    def _cascade(self, images: Sequence[Tensor]) -> Tensor:
+        """Eq. 9 for the branches in use."""
+        total = images[0]
+        for image in images[1:]:
+            total = image + self.discount * total
         return total
 
     def default_max_queries(self, batch: int) -> int:
-        """As many as keep a branch's gathered keys, values and sinusoids within about 256 MB."""
+        """As many as keep the reference path's gathered keys, values and sinusoids within about 256 MB."""
         pixels = self.local_grid[0] * self.local_grid[1] if self.pos_bias is not None else 1
         encoded = 0 if self.pos_bias is None else 2 * self.pos_bias.in_features
         floats = pixels * (4 * self.conv_feat.out_channels + encoded)

@@ -10,7 +10,7 @@ import yaml
 from basicsr.archs import build_network
 from torch import nn
 
-from clit_plugin.archs import clit_arch
+from clit_plugin.archs import lit_branch
 from clit_plugin.archs.clit_arch import CLIT
 from clit_plugin.errors import UserError
 
@@ -206,6 +206,14 @@ def forwarded(net: CLIT, image: torch.Tensor, size: tuple[int, int], **options) 
     return colours[order.argsort()].view(*size, 3).numpy()
 
 
+def plainly_upscaled(net: CLIT, image: torch.Tensor, size: tuple[int, int], **options) -> np.ndarray:
+    net.reference = True
+    return upscaled(net, image, size, **options)
+
+
+PATHS = [upscaled, forwarded, plainly_upscaled]
+
+
 def assert_equal(actual: np.ndarray, expected: np.ndarray) -> None:
     assert actual.shape == expected.shape
     assert np.abs(expected - expected.mean((0, 1))).max() > 0.05  # there is something to compare
@@ -222,7 +230,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("lq_size", "size"), CASES.values(), ids=CASES)
-@pytest.mark.parametrize("render", [upscaled, forwarded])
+@pytest.mark.parametrize("render", PATHS)
 def test_one_branch_equals_the_equations(lq_size, size, render):
     net, image = lively(), torch.rand(3, *lq_size, dtype=torch.float64)
     assert_equal(render(net, image, size), Reference(net, size=size)(image))
@@ -246,9 +254,10 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize(("options", "told"), VARIANTS.values(), ids=VARIANTS)
-def test_every_variant_equals_the_equations(options, told):
+@pytest.mark.parametrize("render", PATHS)
+def test_every_variant_equals_the_equations(options, told, render):
     net, image, size = lively(**options), torch.rand(3, 3, 5, dtype=torch.float64), (5, 8)
-    assert_equal(upscaled(net, image, size), Reference(net, size=size, **told)(image))
+    assert_equal(render(net, image, size), Reference(net, size=size, **told)(image))
 
 
 # Sizes for which the default grids are these.
@@ -262,13 +271,13 @@ CASCADES = {
 
 
 @pytest.mark.parametrize(("branches", "lq_size", "size", "stages"), CASCADES.values(), ids=CASCADES)
-@pytest.mark.parametrize("render", [upscaled, forwarded])
+@pytest.mark.parametrize("render", PATHS)
 def test_a_cascade_equals_the_equations(branches, lq_size, size, stages, render):
     net, image = lively(num_branches=branches), torch.rand(3, *lq_size, dtype=torch.float64)
     assert_equal(render(net, image, size), Reference(net, size=size, stages=stages)(image))
 
 
-@pytest.mark.parametrize("render", [upscaled, forwarded])
+@pytest.mark.parametrize("render", PATHS)
 def test_given_grids_replace_the_default_ones(render):
     net, image, size = lively(num_branches=3, discount=0.4), torch.rand(3, 3, 5, dtype=torch.float64), (9, 8)
     stages = ((5, 4), (7, 8))
@@ -276,7 +285,8 @@ def test_given_grids_replace_the_default_ones(render):
 
 
 @pytest.mark.parametrize("options", [{"local_ensemble": True}, {"local_attention": False, "cell_decoding": False}])
-def test_variants_of_a_cascade_equal_the_equations(options):
+@pytest.mark.parametrize("render", PATHS)
+def test_variants_of_a_cascade_equal_the_equations(options, render):
     net, image, size = lively(num_branches=2, **options), torch.rand(3, 3, 1, dtype=torch.float64), (5, 7)
     told = {
         "ensemble": options.get("local_ensemble", False),
@@ -284,9 +294,7 @@ def test_variants_of_a_cascade_equal_the_equations(options):
         "cell": options.get("cell_decoding", True),
     }
     stages = ((3, 5),)
-    assert_equal(
-        upscaled(net, image, size, stage_sizes=stages), Reference(net, size=size, stages=stages, **told)(image)
-    )
+    assert_equal(render(net, image, size, stage_sizes=stages), Reference(net, size=size, stages=stages, **told)(image))
 
 
 def test_a_query_half_way_between_two_pixels_takes_the_grid_about_the_even_one():
@@ -328,18 +336,19 @@ def test_chunks_make_the_whole(max_queries):
 
 
 @pytest.mark.parametrize("max_queries", [1, 7, 98, 99, 100])
-def test_no_chunk_is_larger_than_max_queries(max_queries, monkeypatch):
-    sizes, gather = [], clit_arch.gather_local_grid
-    monkeypatch.setattr(clit_arch, "gather_local_grid", lambda f, i, g: sizes.append(i.shape[1]) or gather(f, i, g))
-    small(local_attention=False, num_branches=2).upscale(torch.rand(1, 3, 2, 2), (9, 11), max_queries=max_queries)
+def test_no_chunk_of_the_reference_path_is_larger_than_max_queries(max_queries, monkeypatch):
+    sizes, gather = [], lit_branch.gather_local_grid
+    monkeypatch.setattr(lit_branch, "gather_local_grid", lambda f, i, g: sizes.append(i.shape[1]) or gather(f, i, g))
+    net = small(local_attention=False, num_branches=2, reference=True)
+    net.upscale(torch.rand(1, 3, 2, 2), (9, 11), max_queries=max_queries)
     assert max(sizes) <= max_queries
     assert sum(sizes) == 2 * 99  # both branches, every pixel once
 
 
-def test_queries_are_decoded_all_at_once_in_training(monkeypatch):
-    sizes, gather = [], clit_arch.gather_local_grid
-    monkeypatch.setattr(clit_arch, "gather_local_grid", lambda f, i, g: sizes.append(i.shape[1]) or gather(f, i, g))
-    small(local_attention=False)(torch.rand(2, 3, 4, 4), torch.rand(2, 50, 2), torch.full((2, 2), 0.2))
+def test_the_reference_path_decodes_all_queries_at_once_in_training(monkeypatch):
+    sizes, gather = [], lit_branch.gather_local_grid
+    monkeypatch.setattr(lit_branch, "gather_local_grid", lambda f, i, g: sizes.append(i.shape[1]) or gather(f, i, g))
+    small(local_attention=False, reference=True)(torch.rand(2, 3, 4, 4), torch.rand(2, 50, 2), torch.full((2, 2), 0.2))
     assert sizes == [50]
 
 
@@ -359,12 +368,12 @@ def test_the_default_chunk_is_at_least_one_query():
         assert small(dim=256, local_grid=25).default_max_queries(10**6) == 1
 
 
-def test_upscale_uses_the_default_chunk(monkeypatch):
-    net, lq = small(), torch.rand(2, 3, 3, 4)
+def test_the_reference_path_uses_the_default_chunk(monkeypatch):
+    net, lq = small(reference=True), torch.rand(2, 3, 3, 4)
     asked = []
     monkeypatch.setattr(net, "default_max_queries", lambda batch: asked.append(batch) or 5)
-    sizes, gather = [], clit_arch.gather_local_grid
-    monkeypatch.setattr(clit_arch, "gather_local_grid", lambda f, i, g: sizes.append(i.shape[1]) or gather(f, i, g))
+    sizes, gather = [], lit_branch.gather_local_grid
+    monkeypatch.setattr(lit_branch, "gather_local_grid", lambda f, i, g: sizes.append(i.shape[1]) or gather(f, i, g))
     net.upscale(lq, (4, 5))
     assert asked == [2]
     assert max(sizes) == 5
@@ -375,7 +384,7 @@ def test_forward_chooses_the_grids_that_upscale_does(size, monkeypatch):
     net, grids = small(num_branches=3), []
     monkeypatch.setattr(net, "residual", lambda lq, coord, *rest: grids.append(list(rest[1])) or torch.zeros(1, 1, 3))
     net(torch.rand(1, 3, 3, 2), torch.zeros(1, 1, 2), torch.tensor([[2 / size[0], 2 / size[1]]]))
-    monkeypatch.setattr(net, "_render", lambda lq, c, e, stages, m: grids.append(stages) or torch.zeros(1, *size, 3))
+    monkeypatch.setattr(net, "residual_image", lambda x, s, stages, m: grids.append(stages) or torch.zeros(1, 3, *s))
     net.upscale(torch.rand(1, 3, 3, 2), size)
     assert grids[0] == grids[1]
 

@@ -1,0 +1,273 @@
+"""One branch of the cascade (LIT without its encoder): the same function on three paths.
+
+``reference`` is the paper's equations, query by query. ``sample`` (queries at any coordinate, with gradients) and
+``render`` (a whole output grid) compute the same numbers with fewer operations and less memory.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from clit_plugin.archs.positional_bias import PositionalBias
+from clit_plugin.ops.axis import Axis, make_axis
+from clit_plugin.ops.coordinates import (
+    Size,
+    local_grid_offsets,
+    nearest_index,
+    pixel_centres,
+    relative_coordinates,
+    size_tensor,
+)
+from clit_plugin.ops.dense_attention import DenseAxis, Head, attend_grid
+from clit_plugin.ops.local_attention import (
+    attention_weights,
+    gather_local_grid,
+    pad_for_local_grid,
+    resize_bilinear,
+    sample_bilinear,
+    weight_values,
+)
+from clit_plugin.ops.map_tiles import MapTiles, PlainTiles, UpsampledTiles
+from clit_plugin.ops.sparse_attention import attend_queries
+
+_SHIFTS = ((-1, -1), (-1, 1), (1, -1), (1, 1))  # of the local ensemble, in half pixels of the map (LIIF)
+_TINY = 1e-9
+
+
+class Branch(nn.Module):
+    """One LIT without its encoder: cross-scale local attention and decoder (paper Fig. 2).
+
+    Args:
+        dim: Channels of the features and of q, k and v.
+        local_grid: (G_h, G_w), odd.
+        decoder_hidden: Widths of the decoder's hidden layers.
+        local_attention: Whether values are weighted by attention; if not, only the nearest one is decoded.
+        cell_decoding: Whether the decoder sees the cell.
+        local_ensemble: Whether the predictions from four shifted grids are blended (LIIF).
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        local_grid: Size,
+        decoder_hidden: Sequence[int],
+        local_attention: bool,
+        cell_decoding: bool,
+        local_ensemble: bool,
+    ) -> None:
+        super().__init__()
+        self.local_grid = local_grid if local_attention else (1, 1)
+        self.cell_decoding = cell_decoding
+        self.local_ensemble = local_ensemble
+        self.to_v = nn.Conv2d(dim, dim, 3, padding=1)
+        self.to_q = nn.Conv2d(dim, dim, 3, padding=1) if local_attention else None
+        self.to_k = nn.Conv2d(dim, dim, 3, padding=1) if local_attention else None
+        widths = [self.local_grid[0] * self.local_grid[1] * dim + 2 * cell_decoding, *decoder_hidden]
+        layers: list[nn.Module] = []
+        for width_in, width_out in zip(widths, widths[1:], strict=False):
+            layers += [nn.Linear(width_in, width_out), nn.GELU()]
+        self.decoder = nn.Sequential(*layers, nn.Linear(widths[-1], 3))
+
+    # ------------------------------------------------------------------ fast paths
+
+    def sample(
+        self, feature: Tensor, size: Size | None, coord: Tensor, cell: Tensor, pos_bias: PositionalBias | None
+    ) -> Tensor:
+        """Residual colours at sampled queries, with gradients.
+
+        Args:
+            feature: (B, C, h, w).
+            size: The grid to which the feature is resized first; None for its own.
+            coord: (B, Q, 2), as in ``CLIT.forward``.
+            cell: (B, 2), likewise.
+            pos_bias: None where there is no attention.
+
+        Returns:
+            (B, Q, 3).
+        """
+        if pos_bias is None:
+            return self.reference(_resized(feature, size), coord, cell, None, None)
+        tiles = self._tiles(feature, size, pixels=_tile_pixels(feature), keep_products=True)
+        values = self.local_grid[0] * self.local_grid[1] * feature.shape[1]
+        first: nn.Linear = self.decoder[0]  # type: ignore[assignment]
+        constant = self._constant(cell, tiles.size).unsqueeze(1)  # B, 1, F
+        predictions, areas = [], []
+        for shift in self._shifts():
+            axes = [
+                make_axis(coord[..., i], tiles.size[i], self.local_grid[i], shift[i] if shift else 0) for i in (0, 1)
+            ]
+            bias = (pos_bias.along(axes[0].delta, 0), pos_bias.along(axes[1].delta, 1))
+            weight = first.weight[:, :values]
+            hidden = attend_queries(tiles, (axes[0], axes[1]), bias, weight, pos_bias.out_features, self.local_grid)
+            predictions.append(self.decoder[1:](hidden + constant))
+            areas.append((_central(axes[0]) * _central(axes[1])).abs().unsqueeze(-1))
+        return _blend(predictions, areas)
+
+    def render(
+        self,
+        feature: Tensor,
+        size: Size | None,
+        out_size: Size,
+        pos_bias: PositionalBias | None,
+        max_queries: int,
+    ) -> Tensor:
+        """Residual image (H_out, W_out, 3) of one image; without gradients.
+
+        Args:
+            feature: (1, C, h, w).
+            size: As in ``sample``.
+            out_size: (H_out, W_out).
+            pos_bias: As in ``sample``.
+            max_queries: How many queries are decoded at a time, at most.
+        """
+        dtype = torch.promote_types(feature.dtype, torch.float32)
+        coords = [pixel_centres(n, device=feature.device, dtype=dtype) for n in out_size]
+        cell = torch.stack([2.0 / size_tensor(out_size, coords[0])])
+        if pos_bias is None:
+            return self._render_nearest(_resized(feature, size), coords, cell, max_queries)
+        tiles = self._tiles(feature, size, pixels=_tile_pixels(feature), keep_products=False)
+        values = self.local_grid[0] * self.local_grid[1] * feature.shape[1]
+        first: nn.Linear = self.decoder[0]  # type: ignore[assignment]
+        head = Head(
+            first=first.weight[:, :values],
+            bias=self._constant(cell, tiles.size)[0],
+            rest=self.decoder[1:],
+            num_heads=pos_bias.out_features,
+        )
+        predictions, areas = [], []
+        for shift in self._shifts():
+            axes = [make_axis(coords[i], tiles.size[i], self.local_grid[i], shift[i] if shift else 0) for i in (0, 1)]
+            dense = [DenseAxis(axis, pos_bias.along(axis.delta, i)) for i, axis in enumerate(axes)]
+            predictions.append(attend_grid(tiles, (dense[0], dense[1]), head, max_queries))
+            areas.append((_central(axes[0]).unsqueeze(-1) * _central(axes[1])).abs().unsqueeze(-1))
+        return _blend(predictions, areas)
+
+    def _render_nearest(self, feature: Tensor, coords: list[Tensor], cell: Tensor, max_queries: int) -> Tensor:
+        """Without attention all queries of a pixel are decoded to the same colour: decode each pixel once."""
+        size = (feature.shape[-2], feature.shape[-1])
+        pixels = self.to_v(feature).squeeze(0).flatten(1).T  # h * w, C
+        first: nn.Linear = self.decoder[0]  # type: ignore[assignment]
+        constant = self._constant(cell, size)
+        rgb = torch.cat(
+            [
+                self.decoder[1:](part @ first.weight[:, : feature.shape[1]].T + constant)
+                for part in pixels.split(max_queries)
+            ]
+        ).view(*size, 3)
+        predictions, areas = [], []
+        for shift in self._shifts():
+            axes = [make_axis(coords[i], size[i], 1, shift[i] if shift else 0) for i in (0, 1)]
+            predictions.append(rgb[axes[0].index][:, axes[1].index])
+            areas.append((_central(axes[0]).unsqueeze(-1) * _central(axes[1])).abs().unsqueeze(-1))
+        return _blend(predictions, areas)
+
+    def _tiles(self, feature: Tensor, size: Size | None, *, pixels: int, keep_products: bool) -> MapTiles:
+        assert self.to_q is not None and self.to_k is not None  # there is attention
+        convs = (self.to_q, self.to_k, self.to_v)
+        weight = torch.cat([conv.weight for conv in convs])
+        bias = torch.cat([conv.bias for conv in convs if conv.bias is not None])
+        halo = (max(1, self.local_grid[0] // 2), max(1, self.local_grid[1] // 2))
+        if size is None:
+            return PlainTiles(feature, weight, bias, halo)
+        return UpsampledTiles(feature, weight, bias, size, halo, pixels, keep_products)
+
+    def _constant(self, cell: Tensor, size: Size) -> Tensor:
+        """What the first layer adds to every query of an image: its bias and, times its weights, the cell (B, F)."""
+        first: nn.Linear = self.decoder[0]  # type: ignore[assignment]
+        if not self.cell_decoding:
+            return first.bias.unsqueeze(0)
+        relative = (cell * size_tensor(size, cell)).to(first.weight.dtype)
+        return relative @ first.weight[:, -2:].T + first.bias
+
+    def _shifts(self) -> Sequence[tuple[int, int] | None]:
+        return _SHIFTS if self.local_ensemble else (None,)
+
+    # ------------------------------------------------------------------ reference path
+
+    def reference(
+        self,
+        feature: Tensor,
+        coord: Tensor,
+        cell: Tensor,
+        pos_bias: nn.Module | None,
+        max_queries: int | None,
+    ) -> Tensor:
+        """Residual colours (B, Q, 3) from ``feature`` (B, C, H, W); coord and cell as in ``CLIT.forward``."""
+        maps = _Maps(
+            q=None if self.to_q is None else self.to_q(feature),
+            k=None if self.to_k is None else pad_for_local_grid(self.to_k(feature), self.local_grid),
+            v=pad_for_local_grid(self.to_v(feature), self.local_grid),
+            size=(feature.shape[-2], feature.shape[-1]),
+            cell=cell * size_tensor((feature.shape[-2], feature.shape[-1]), cell),
+            pos_bias=pos_bias,
+        )
+        chunks = [coord] if max_queries is None else coord.split(max_queries, dim=1)
+        if self.local_ensemble:
+            return torch.cat([self._ensemble(maps, chunk) for chunk in chunks], dim=1)
+        return torch.cat([self._predict(maps, chunk, chunk) for chunk in chunks], dim=1)
+
+    def _predict(self, maps: "_Maps", coord: Tensor, centre: Tensor) -> Tensor:
+        """Decode the queries at ``coord``, with local grids about the pixels nearest to ``centre`` (both (B, Q, 2))."""
+        index = nearest_index(centre, maps.size)  # B, Q, 2
+        values = gather_local_grid(maps.v, index, self.local_grid)  # B, Q, N, C
+        if maps.q is not None and maps.k is not None and maps.pos_bias is not None:
+            offsets = local_grid_offsets(self.local_grid, device=coord.device)
+            bias = maps.pos_bias(relative_coordinates(coord, index, offsets, maps.size))  # B, Q, N, heads
+            keys = gather_local_grid(maps.k, index, self.local_grid)
+            values = weight_values(attention_weights(sample_bilinear(maps.q, coord), keys, bias), values)
+        decoder_input = values.flatten(2)  # B, Q, N * C
+        if self.cell_decoding:
+            decoder_input = torch.cat([decoder_input, maps.cell.unsqueeze(1).expand(-1, coord.shape[1], -1)], dim=-1)
+        return self.decoder(decoder_input)
+
+    def _ensemble(self, maps: "_Maps", coord: Tensor) -> Tensor:
+        """Blend four predictions, each weighted by the area towards the opposite corner (LIIF, Fig. 2)."""
+        extent = size_tensor(maps.size, coord)
+        none = torch.zeros(1, 2, dtype=torch.long, device=coord.device)
+        predictions, areas = [], []
+        for shift in _SHIFTS:
+            shifted = coord + size_tensor(shift, coord) / extent + 1e-6  # half an LR pixel
+            shifted = shifted.clamp(-1 + 1e-6, 1 - 1e-6)
+            delta = relative_coordinates(coord, nearest_index(shifted, maps.size), none, maps.size)  # B, Q, 1, 2
+            predictions.append(self._predict(maps, coord, shifted))
+            areas.append(delta.prod(-1).abs() + _TINY)  # B, Q, 1
+        total = torch.stack(areas).sum(0)
+        return sum((p * a / total for p, a in zip(predictions, reversed(areas), strict=True)), torch.zeros_like(total))
+
+
+class _Maps(NamedTuple):
+    """What all queries of a branch share: q (B, C, H, W), k and v padded for the local grid, and (H, W)."""
+
+    q: Tensor | None
+    k: Tensor | None
+    v: Tensor
+    size: Size
+    cell: Tensor
+    pos_bias: nn.Module | None
+
+
+def _resized(feature: Tensor, size: Size | None) -> Tensor:
+    return feature if size is None else resize_bilinear(feature, size)
+
+
+def _tile_pixels(feature: Tensor) -> int:
+    """Pixels of a tile of q, k and v: 64 MB on a CPU, 1 GB on an accelerator, of all images of the batch together."""
+    budget = 2**26 if feature.device.type == "cpu" else 2**30
+    return budget // (3 * feature.shape[0] * feature.shape[1] * feature.element_size())
+
+
+def _central(axis: Axis) -> Tensor:
+    """Position relative to the centre pixel itself."""
+    return axis.delta[..., axis.delta.shape[-1] // 2]
+
+
+def _blend(predictions: Sequence[Tensor], areas: Sequence[Tensor]) -> Tensor:
+    """Local ensemble: each prediction weighs as much as the area towards the opposite corner (LIIF, Fig. 2)."""
+    if len(predictions) == 1:
+        return predictions[0]
+    areas = [area + _TINY for area in areas]
+    total = torch.stack(list(areas)).sum(0)
+    return torch.stack([p * a / total for p, a in zip(predictions, reversed(areas), strict=True)]).sum(0)

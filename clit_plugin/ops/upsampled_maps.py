@@ -1,0 +1,84 @@
+"""3x3 convolutions of a bilinearly upsampled map, computed on the small map.
+
+Bilinear resizing and a product with a matrix commute, so that conv3x3(up(Z)) = sum over the taps t of
+shift_t(up(W_t Z)): the C x C products are done once per pixel of Z, and what is left is interpolation, which is
+separable. Both zero paddings, of the resizing and of the convolution, are kept.
+"""
+
+import torch
+from torch import Tensor
+
+from clit_plugin.ops.axis import hat_weights, map_position
+from clit_plugin.ops.coordinates import pixel_centres
+
+
+def tap_products(feature: Tensor, weight: Tensor) -> Tensor:
+    """W_t Z for the nine taps.
+
+    Args:
+        feature: Z, (B, C, h, w).
+        weight: (D, C, 3, 3).
+
+    Returns:
+        (B, 3, 3, h, w, D): tap column, tap row, then the pixels of Z.
+    """
+    b, c, h, w = feature.shape
+    matrices = weight.permute(3, 2, 1, 0).reshape(1, 9, c, -1)  # 1, (tap column, tap row), C, D
+    pixels = feature.permute(0, 2, 3, 1).reshape(b, 1, h * w, c)
+    return (pixels @ matrices).view(b, 3, 3, h, w, -1)
+
+
+def tap_interpolation(start: int, stop: int, size: int, n: int, first: int, last: int, like: Tensor) -> Tensor:
+    """How the rows (or columns) [start, stop) of the convolved map depend on the pixels [first, last) of the small one.
+
+    Args:
+        start: First row; it may lie outside the upsampled map, where rows are zeros.
+        stop: Behind the last row.
+        size: Rows of the upsampled map.
+        n: Rows of the small map.
+        first: First row of the small map in use.
+        last: Behind the last one in use.
+        like: Gives device and dtype; weights are computed in float32 at least.
+
+    Returns:
+        (stop - start, 3, last - first): for each row and tap the weights of the small map's rows.
+    """
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    rows = torch.arange(start, stop, device=like.device).unsqueeze(-1)  # R, 1
+    taps = rows + torch.arange(-1, 2, device=like.device)  # R, 3
+    inside = (rows >= 0) & (rows < size) & (taps >= 0) & (taps < size)
+    position = map_position(pixel_centres(size, device=like.device, dtype=dtype), n)[taps.clamp(0, size - 1)]
+    weights = hat_weights(position, torch.arange(first, last, device=like.device))
+    return (weights * inside.unsqueeze(-1)).to(like.dtype)
+
+
+def source_range(start: int, stop: int, size: int, n: int) -> tuple[int, int]:
+    """Pixels [first, last) of the small map on which the convolved rows [start, stop) depend."""
+    scale = n / size
+    first = int((max(start - 1, 0) + 0.5) * scale - 0.5) - 1
+    last = int((min(stop, size) + 0.5) * scale - 0.5) + 3
+    return max(first, 0), min(max(last, 1), n)
+
+
+def interpolate_taps(products: Tensor, rows: Tensor, columns: Tensor, bias: Tensor) -> Tensor:
+    """The convolved map on a tile.
+
+    Args:
+        products: From ``tap_products``, (B, 3, 3, h, w, D).
+        rows: From ``tap_interpolation``, (R, 3, h).
+        columns: Likewise, (S, 3, w).
+        bias: (R, S, D), the convolution's bias inside the map and 0 outside.
+
+    Returns:
+        (B, R, S, D).
+    """
+    b, _, _, h, w, d = products.shape
+    tall = rows.flatten(1) @ products.reshape(b, 3, 3 * h, w * d)  # B, tap column, R, w * D
+    tall = tall.view(b, 3, -1, w, d).transpose(1, 2).reshape(b, -1, 3 * w, d)  # B, R, (tap column, w), D
+    return columns.flatten(1) @ tall + bias
+
+
+def inside_mask(start: int, stop: int, size: int, like: Tensor) -> Tensor:
+    """1 for the rows of [start, stop) inside the map, 0 for the others: (stop - start,)."""
+    rows = torch.arange(start, stop, device=like.device)
+    return ((rows >= 0) & (rows < size)).to(like.dtype)
