@@ -90,7 +90,7 @@ class Branch(nn.Module):
         """
         if pos_bias is None:
             return self.reference(_resized(feature, size), coord, cell, None, None)
-        tiles = self._tiles(feature, size, pixels=_tile_pixels(feature), keep_products=True)
+        tiles = self._tiles(feature, size, keep_products=True)
         values = self.local_grid[0] * self.local_grid[1] * feature.shape[1]
         first: nn.Linear = self.decoder[0]  # type: ignore[assignment]
         constant = self._constant(cell, tiles.size).unsqueeze(1)  # B, 1, F
@@ -128,7 +128,7 @@ class Branch(nn.Module):
         cell = torch.stack([2.0 / size_tensor(out_size, coords[0])])
         if pos_bias is None:
             return self._render_nearest(_resized(feature, size), coords, cell, max_queries)
-        tiles = self._tiles(feature, size, pixels=_tile_pixels(feature), keep_products=False)
+        tiles = self._tiles(feature, size, keep_products=False)
         values = self.local_grid[0] * self.local_grid[1] * feature.shape[1]
         first: nn.Linear = self.decoder[0]  # type: ignore[assignment]
         head = Head(
@@ -164,15 +164,14 @@ class Branch(nn.Module):
             areas.append((_central(axes[0]).unsqueeze(-1) * _central(axes[1])).abs().unsqueeze(-1))
         return _blend(predictions, areas)
 
-    def _tiles(self, feature: Tensor, size: Size | None, *, pixels: int, keep_products: bool) -> MapTiles:
+    def _tiles(self, feature: Tensor, size: Size | None, *, keep_products: bool) -> MapTiles:
         assert self.to_q is not None and self.to_k is not None  # there is attention
         convs = (self.to_q, self.to_k, self.to_v)
-        weight = torch.cat([conv.weight for conv in convs])
-        bias = torch.cat([conv.bias for conv in convs if conv.bias is not None])
         halo = (max(1, self.local_grid[0] // 2), max(1, self.local_grid[1] // 2))
         if size is None:
-            return PlainTiles(feature, weight, bias, halo)
-        return UpsampledTiles(feature, weight, bias, size, halo, pixels, keep_products)
+            return PlainTiles(feature, convs, halo)
+        pixels = _tile_pixels(feature)
+        return UpsampledTiles(feature, convs, size=size, halo=halo, pixels=pixels, keep_products=keep_products)
 
     def _constant(self, cell: Tensor, size: Size) -> Tensor:
         """What the first layer adds to every query of an image: its bias and, times its weights, the cell (B, F)."""

@@ -53,7 +53,7 @@ def attend_grid(tiles: MapTiles, axes: tuple[DenseAxis, DenseAxis], head: Head, 
     """Decode every pixel of the output grid, for one image.
 
     Args:
-        tiles: Maps of q, k and v, (1, ., ., 3 C).
+        tiles: Maps of q, k and v, (1, ., ., C).
         axes: Rows and columns of the output.
         head: Weights; C = N * C / N.
         max_queries: How many queries are decoded at a time, at most.
@@ -67,9 +67,10 @@ def attend_grid(tiles: MapTiles, axes: tuple[DenseAxis, DenseAxis], head: Head, 
     out = rows.bias.new_zeros(*n_out, 3)
     # h, N, C / h, F: a product of every grid pixel and head
     weight = (
-        head.first.view(head.first.shape[0], grid[0] * grid[1], head.num_heads, -1).permute(2, 1, 3, 0).contiguous()
+        head.first.view(head.first.shape[0], grid[0] * grid[1], head.num_heads, -1).permute(2, 1, 3, 0)
     )
     bias = _grid_bias(rows.bias, columns.bias)
+    buffers = _Buffers()
     row_runs, column_runs = (_runs(axis.geometry.index) for axis in axes)
     for window in tiles.windows():
         inside = (
@@ -78,12 +79,11 @@ def attend_grid(tiles: MapTiles, axes: tuple[DenseAxis, DenseAxis], head: Head, 
         )
         if not all(inside):
             continue
-        tables = tiles.read(tiles.sources, window)[0].flatten(0, 1).chunk(3, dim=-1)
-        maps = [table.contiguous() for table in tables]
+        maps = [tile.flatten(0, 2) for tile in tiles.read(tiles.select(tiles.sources, window), window)]
         for strip_rows, strip_columns in _strips(*inside, max_queries, out.device):
             strip = _Strip(strip_rows, strip_columns, out.device)
             with torch.autocast(out.device.type, enabled=False):  # it knows no ``out=``; dtypes are chosen here
-                hidden = _first_layer(strip, maps, tiles, window, axes, bias, weight, head)
+                hidden = _first_layer(strip, maps, tiles, window, axes, bias, weight, head, buffers)
             out[strip.out_rows, strip.out_columns] = strip.arrange(head.rest(strip.drop_padding(hidden))).to(out.dtype)
     return out
 
@@ -97,6 +97,7 @@ def _first_layer(
     bias: tuple[Tensor, Tensor],
     weight: Tensor,
     head: Head,
+    buffers: "_Buffers",
 ) -> Tensor:
     """(n * Q, F) for the strip's n centres of Q queries each."""
     q_map, k_map, v_map = maps
@@ -108,8 +109,10 @@ def _first_layer(
     n, n_query, c = ny * nx, a * b, heads * depth
     centre = table_index(tiles, window, strip.row_centres.unsqueeze(-1), strip.column_centres).flatten()  # n
     patch = (grid_offsets(tiles, window, grid, centre.device).unsqueeze(-1) + centre).flatten()  # N * n
-    k = k_map.index_select(0, patch).view(pixels, n, c)
-    v = v_map.index_select(0, patch).view(pixels, n, c)
+    k, v = (
+        torch.index_select(table, 0, patch, out=buffers.get(name, table, len(patch), c)).view(pixels, n, c)
+        for name, table in (("k", k_map), ("v", v_map))
+    )
     around = (centre.unsqueeze(-1) + grid_offsets(tiles, window, (3, 3), centre.device)).flatten()  # n * 9
     hats = [axis.geometry.hat[outputs] for axis, outputs in zip(axes, (strip.rows, strip.columns), strict=True)]
     hat = torch.einsum("yai,xbj->yxabij", *hats).reshape(n, n_query, 9)
@@ -117,7 +120,8 @@ def _first_layer(
 
     by_row = bias[0][:, strip.rows].view(heads, ny, 1, a, 1, pixels)
     by_column = bias[1][:, strip.columns].view(heads, 1, nx, 1, b, pixels)
-    logits = (by_row + by_column).view(heads, n, n_query, pixels)
+    logits = buffers.get("logits", by_row, heads, ny, nx, a, b, pixels)
+    logits = torch.add(by_row, by_column, out=logits).view(heads, n, n_query, pixels)
     scale = 1.0 / math.sqrt(depth)
     for h in range(heads):
         part = slice(h * depth, (h + 1) * depth)
@@ -126,14 +130,28 @@ def _first_layer(
             logits[h].baddbmm_(q_h, k_h, alpha=scale)
         else:
             logits[h] += torch.bmm(q_h, k_h) * scale
-    attention = logits.softmax(-1).to(dtype)
+    attention = torch.softmax(logits, -1, out=buffers.get("attention", logits, *logits.shape)).to(dtype)
 
-    hidden = head.bias.to(dtype).repeat(n, n_query, 1)
-    table = hidden.new_empty(pixels, n, width)  # T of one head: small enough to stay in cache
+    hidden = buffers.get("hidden", q_map, n, n_query, width).copy_(head.bias)
+    table = buffers.get("table", q_map, pixels, n, width)  # T of one head: small enough to stay in cache
     for h in range(heads):
         torch.bmm(v[:, :, h * depth : (h + 1) * depth], weight[h], out=table)
         hidden.baddbmm_(attention[h], table.transpose(0, 1))
     return hidden.view(n * n_query, width)
+
+
+class _Buffers:
+    """Memory that the strips of a grid use one after the other: fresh memory costs as much time as the arithmetic."""
+
+    def __init__(self) -> None:
+        self._flat: dict[str, Tensor] = {}
+
+    def get(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        """An uninitialised contiguous tensor of this shape; it is overwritten when the name is asked for again."""
+        size = math.prod(shape)
+        if name not in self._flat or self._flat[name].numel() < size:
+            self._flat[name] = like.new_empty(size)
+        return self._flat[name][:size].view(shape)
 
 
 class _Strip:

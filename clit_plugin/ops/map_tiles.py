@@ -1,15 +1,14 @@
 """Maps of q, k and v, a tile at a time, surrounded by the zeros that local grids see outside the image."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.upsampled_maps import (
-    inside_mask,
     interpolate_taps,
     source_range,
     tap_interpolation,
@@ -42,41 +41,46 @@ class MapTiles(Protocol):
         """Windows that cover the map once."""
         ...
 
-    def read(self, sources: Sequence[Tensor], window: Window) -> Tensor:
-        """The maps over a window and its halo, zeros outside the image: (B, rows, columns, D), from ``sources``."""
+    def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
+        """Views of the parts of ``sources`` on which a window depends."""
+        ...
+
+    def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
+        """q, k and v over a window and its halo, zeros outside the image, each (B, rows, columns, C), from parts."""
         ...
 
 
 class PlainTiles:
-    """The maps of a convolution at the feature's own size: one window.
+    """The maps at the feature's own size: one window.
 
     Args:
         feature: (B, C, H, W).
-        weight: (D, C, 3, 3).
-        bias: (D,).
+        convs: The 3x3 convolutions that make the maps.
         halo: See ``MapTiles``.
     """
 
-    def __init__(self, feature: Tensor, weight: Tensor, bias: Tensor, halo: Size) -> None:
+    def __init__(self, feature: Tensor, convs: Sequence[nn.Conv2d], halo: Size) -> None:
         self.size = (feature.shape[-2], feature.shape[-1])
         self.halo = halo
-        maps = F.conv2d(feature, weight, bias, padding=1).permute(0, 2, 3, 1)
-        self.sources: tuple[Tensor, ...] = (F.pad(maps, (0, 0, halo[1], halo[1], halo[0], halo[0])).contiguous(),)
+        padding = (0, 0, halo[1], halo[1], halo[0], halo[0])
+        self.sources = tuple(F.pad(conv(feature).permute(0, 2, 3, 1), padding).contiguous() for conv in convs)
 
     def windows(self) -> list[Window]:
         return [Window(0, self.size[0], 0, self.size[1])]
 
-    def read(self, sources: Sequence[Tensor], window: Window) -> Tensor:
-        return sources[0]
+    def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
+        return list(sources)
+
+    def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
+        return list(parts)
 
 
 class UpsampledTiles:
-    """The maps of a convolution at ``size``, of a feature resized to it, without a convolution at that size.
+    """The maps of a feature resized to ``size``, without a convolution at that size.
 
     Args:
         feature: (B, C, h, w), before the resizing.
-        weight: (D, C, 3, 3).
-        bias: (D,).
+        convs: The 3x3 convolutions that make the maps.
         size: (H, W) of the resized feature.
         halo: See ``MapTiles``.
         pixels: About how many pixels a tile has, with its halo.
@@ -85,12 +89,22 @@ class UpsampledTiles:
     """
 
     def __init__(
-        self, feature: Tensor, weight: Tensor, bias: Tensor, size: Size, halo: Size, pixels: int, keep_products: bool
+        self,
+        feature: Tensor,
+        convs: Sequence[nn.Conv2d],
+        *,
+        size: Size,
+        halo: Size,
+        pixels: int,
+        keep_products: bool,
     ) -> None:
         self.size, self.halo = size, halo
-        self.weight, self.keep_products = weight, keep_products
+        self.convs, self.keep_products = convs, keep_products
         self.small = (feature.shape[-2], feature.shape[-1])
-        self.sources: tuple[Tensor, ...] = (tap_products(feature, weight) if keep_products else feature, bias)
+        self.sources: tuple[Tensor, ...] = (feature,)
+        if keep_products:
+            products = [tap_products(feature, conv.weight) for conv in convs]
+            self.sources = (*products, *(conv.bias for conv in convs if conv.bias is not None))
         side = max(8, int(pixels**0.5))
         self.side = (max(1, side - 2 * halo[0]), max(1, side - 2 * halo[1]))
 
@@ -101,28 +115,37 @@ class UpsampledTiles:
             for left, right in _even_parts(self.size[1], self.side[1])
         ]
 
-    def read(self, sources: Sequence[Tensor], window: Window) -> Tensor:
-        spans = (
-            (window.top - self.halo[0], window.bottom + self.halo[0]),
-            (window.left - self.halo[1], window.right + self.halo[1]),
-        )
-        used = [source_range(*span, *axis) for span, axis in zip(spans, self._axes(), strict=True)]
-        (y0, y1), (x0, x1) = used
-        source, bias = sources
+    def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
+        (y0, y1), (x0, x1) = (source_range(*axis) for axis in self._axes(window))
         if self.keep_products:
-            products = source[..., y0:y1, x0:x1, :]
-        else:
-            products = tap_products(source[..., y0:y1, x0:x1], self.weight)
-        rows, columns = (
-            tap_interpolation(*span, *axis, *use, products)
-            for span, axis, use in zip(spans, self._axes(), used, strict=True)
-        )
-        masks = [inside_mask(*span, n, products) for span, n in zip(spans, self.size, strict=True)]
-        inside = masks[0].view(-1, 1, 1) * masks[1].view(1, -1, 1)
-        return interpolate_taps(products, rows, columns, inside * bias)
+            n = len(self.convs)
+            return [products[..., y0:y1, x0:x1, :] for products in sources[:n]] + list(sources[n:])
+        return [sources[0][..., y0:y1, x0:x1]]
 
-    def _axes(self) -> Iterator[tuple[int, int]]:
-        return zip(self.size, self.small, strict=True)
+    def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
+        n = len(self.convs)
+        if self.keep_products:
+            products, biases = list(parts[:n]), list(parts[n:])
+        else:
+            products = [tap_products(parts[0], conv.weight) for conv in self.convs]
+            biases = [conv.bias for conv in self.convs if conv.bias is not None]
+        rows, columns = (tap_interpolation(*axis, *source_range(*axis), products[0]) for axis in self._axes(window))
+        # What of the tile lies inside the map, where there is a bias.
+        y, x = (slice(max(0, -start), min(stop, size) - start) for start, stop, size, _ in self._axes(window))
+        maps = []
+        for product, bias in zip(products, biases, strict=True):
+            tile = interpolate_taps(product, rows, columns)
+            tile[:, y, x] += bias
+            maps.append(tile)
+        return maps
+
+    def _axes(self, window: Window) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]]:
+        """Start and stop of the tile, the map's and the small map's size, for rows and for columns."""
+        (top, bottom, left, right), (halo_y, halo_x) = window, self.halo
+        return (
+            (top - halo_y, bottom + halo_y, self.size[0], self.small[0]),
+            (left - halo_x, right + halo_x, self.size[1], self.small[1]),
+        )
 
 
 def _even_parts(n: int, longest: int) -> list[tuple[int, int]]:

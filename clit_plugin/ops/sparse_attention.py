@@ -5,6 +5,7 @@ made again in the backward pass; only the maps and the (Q, F) result live longer
 the plain path.
 """
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -32,7 +33,7 @@ def attend_queries(
     """W1 x for every query, where x are its grid's values, weighted by attention.
 
     Args:
-        tiles: Maps of q, k and v, (B, ., ., 3 C).
+        tiles: Maps of q, k and v, (B, ., ., C).
         axes: Rows and columns of the queries, (B, Q).
         bias: Positional bias of the rows (B, Q, G_h, heads) and of the columns (B, Q, G_w, heads).
         weight: W1, (F, N * C) with N = G_h * G_w.
@@ -59,7 +60,7 @@ class _Plan:
         self.tiles, self.index, self.grid, self.num_heads = tiles, index, grid, num_heads
         device = weight.device
         # k, v, the products with q, the weighted values and their gradients: about eight (N, C) tensors a query.
-        budget = 2**25 if device.type == "cpu" else 2**30
+        budget = 2**26 if device.type == "cpu" else 2**30
         self.longest = max(1, budget // (8 * weight.shape[1] * weight.element_size()))
         self.autocast = (
             (device.type, torch.get_autocast_dtype(device.type)) if torch.is_autocast_enabled(device.type) else None
@@ -100,11 +101,10 @@ class _Attend(torch.autograd.Function):
             chunks = plan.chunks(window)
             if not chunks:
                 continue
-            q, kv = _tables(plan.tiles.read(sources, window))
+            tables = [tile.flatten(0, 2) for tile in plan.tiles.read(plan.tiles.select(sources, window), window)]
             for chunk in chunks:
-                around, patch = _gather(q, chunk.around), _gather(kv, chunk.patch)
                 part = chunk.queries
-                x = _attended(around, patch, hat[part], rows[part], columns[part], plan.num_heads)
+                x = _attended(*_gather(tables, chunk), hat[part], rows[part], columns[part], plan.num_heads)
                 product = F.linear(x, weight)
                 if hidden is None:
                     hidden = product.new_empty(len(hat), product.shape[1])
@@ -123,56 +123,54 @@ class _Attend(torch.autograd.Function):
             chunks = plan.chunks(window)
             if not chunks:
                 continue
+            parts = [part.detach().requires_grad_() for part in plan.tiles.select(sources, window)]
             with torch.enable_grad(), plan.casting():
-                leaves = [source.detach().requires_grad_() for source in sources]
-                maps = plan.tiles.read(leaves, window)
-            q, kv = _tables(maps.detach())
-            q_grad, kv_grad = torch.zeros_like(q), torch.zeros_like(kv)
+                maps = plan.tiles.read(parts, window)
+            tables = [tile.detach().flatten(0, 2) for tile in maps]
+            table_grads = [torch.zeros_like(table) for table in tables]
             for chunk in chunks:
                 part = chunk.queries
-                inputs = [
-                    tensor.detach().requires_grad_()
-                    for tensor in (_gather(q, chunk.around), _gather(kv, chunk.patch), rows[part], columns[part])
-                ]
+                inputs = [t.detach().requires_grad_() for t in (*_gather(tables, chunk), rows[part], columns[part])]
+                q, k, v, row, column = inputs
                 with torch.enable_grad(), plan.casting():
-                    x = _attended(inputs[0], inputs[1], hat[part], inputs[2], inputs[3], plan.num_heads)
+                    x = _attended(q, k, v, hat[part], row, column, plan.num_heads)
                 incoming = grad[part]
-                weight_grad += (incoming.T @ x.detach().to(incoming.dtype)).to(weight.dtype)
+                weight_grad.addmm_(incoming.T.to(weight.dtype), x.detach().to(weight.dtype))
                 x_grad = (incoming @ weight.to(incoming.dtype)).to(x.dtype)
-                around_grad, patch_grad, row_grad[part], column_grad[part] = torch.autograd.grad(x, inputs, x_grad)
-                q_grad.index_add_(0, chunk.around.flatten(), around_grad.flatten(0, 1))
-                kv_grad.index_add_(0, chunk.patch.flatten(), patch_grad.flatten(0, 1))
-            maps_grad = torch.cat([q_grad, kv_grad], dim=1).view(maps.shape)
-            for total, part_grad in zip(source_grads, torch.autograd.grad(maps, leaves, maps_grad), strict=True):
-                total += part_grad
+                *gathered, row_grad[part], column_grad[part] = torch.autograd.grad(x, inputs, x_grad)
+                places = (chunk.around, chunk.patch, chunk.patch)
+                for total, place, gradient in zip(table_grads, places, gathered, strict=True):
+                    total.index_add_(0, place.flatten(), gradient.flatten(0, 1))
+            tile_grads = [total.view(tile.shape) for total, tile in zip(table_grads, maps, strict=True)]
+            part_grads = torch.autograd.grad(maps, parts, tile_grads)
+            for total, gradient in zip(plan.tiles.select(source_grads, window), part_grads, strict=True):
+                total += gradient
         return None, None, row_grad, column_grad, weight_grad, *source_grads
 
 
-def _attended(around: Tensor, patch: Tensor, hat: Tensor, rows: Tensor, columns: Tensor, num_heads: int) -> Tensor:
+def _attended(
+    around: Tensor, k: Tensor, v: Tensor, hat: Tensor, rows: Tensor, columns: Tensor, num_heads: int
+) -> Tensor:
     """Weighted values (n, N * C) of n queries.
 
     Args:
         around: Map of q at the centre's 3 x 3 pixels, (n, 9, C).
-        patch: Maps of k and v at the pixels of the local grid, (n, N, 2 C).
+        k: Map of k at the pixels of the local grid, (n, N, C).
+        v: Likewise.
         hat: Bilinear weights of ``around``, (n, 1, 9).
         rows: Positional bias of the rows, (n, G_h, heads).
         columns: Positional bias of the columns, (n, G_w, heads).
         num_heads: Attention heads.
     """
-    q = torch.bmm(hat.to(around.dtype), around).unsqueeze(0)  # 1, n, 1, C
-    k, v = patch.chunk(2, dim=-1)
+    q = torch.bmm(hat.to(around.dtype), around).squeeze(1)  # n, C
     bias = (rows.unsqueeze(2) + columns.unsqueeze(1)).flatten(1, 2)  # n, N, heads
-    weights = attention_weights(q.squeeze(2), k.unsqueeze(0), bias.unsqueeze(0))
+    weights = attention_weights(q.unsqueeze(0), k.unsqueeze(0), bias.unsqueeze(0))
     return weight_values(weights.to(v.dtype), v.unsqueeze(0)).flatten(2).squeeze(0)
 
 
-def _tables(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of pixels, of q (., C) and of k and v together (., 2 C)."""
-    pixels = maps.flatten(0, 2)
-    c = pixels.shape[1] // 3
-    return pixels[:, :c].contiguous(), pixels[:, c:].contiguous()
-
-
-def _gather(table: Tensor, index: Tensor) -> Tensor:
-    """(n, K) -> (n, K, channels)."""
-    return table.index_select(0, index.flatten()).view(*index.shape, -1)
+def _gather(tables: Sequence[Tensor], chunk: _Chunk) -> list[Tensor]:
+    """The chunk's pixels of q (n, 9, C), of k and of v (n, N, C)."""
+    return [
+        table.index_select(0, place.flatten()).view(*place.shape, -1)
+        for table, place in zip(tables, (chunk.around, chunk.patch, chunk.patch), strict=True)
+    ]

@@ -60,14 +60,13 @@ def source_range(start: int, stop: int, size: int, n: int) -> tuple[int, int]:
     return max(first, 0), min(max(last, 1), n)
 
 
-def interpolate_taps(products: Tensor, rows: Tensor, columns: Tensor, bias: Tensor) -> Tensor:
-    """The convolved map on a tile.
+def interpolate_taps(products: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The convolved map on a tile, without the convolution's bias.
 
     Args:
         products: From ``tap_products``, (B, 3, 3, h, w, D).
         rows: From ``tap_interpolation``, (R, 3, h).
         columns: Likewise, (S, 3, w).
-        bias: (R, S, D), the convolution's bias inside the map and 0 outside.
 
     Returns:
         (B, R, S, D).
@@ -75,10 +74,4 @@ def interpolate_taps(products: Tensor, rows: Tensor, columns: Tensor, bias: Tens
     b, _, _, h, w, d = products.shape
     tall = rows.flatten(1) @ products.reshape(b, 3, 3 * h, w * d)  # B, tap column, R, w * D
     tall = tall.view(b, 3, -1, w, d).transpose(1, 2).reshape(b, -1, 3 * w, d)  # B, R, (tap column, w), D
-    return columns.flatten(1) @ tall + bias
-
-
-def inside_mask(start: int, stop: int, size: int, like: Tensor) -> Tensor:
-    """1 for the rows of [start, stop) inside the map, 0 for the others: (stop - start,)."""
-    rows = torch.arange(start, stop, device=like.device)
-    return ((rows >= 0) & (rows < size)).to(like.dtype)
+    return columns.flatten(1) @ tall
