@@ -10,6 +10,7 @@ COMMANDS = {
     "train": "train by option files, stage after stage",
     "test": "score trained weights on several sets",
     "prepare": "make an LMDB from a folder of images",
+    "benchmark": "time the fast paths against the plain one",
 }
 
 

@@ -66,9 +66,7 @@ def attend_grid(tiles: MapTiles, axes: tuple[DenseAxis, DenseAxis], head: Head, 
     n_out = (rows.bias.shape[0], columns.bias.shape[0])
     out = rows.bias.new_zeros(*n_out, 3)
     # h, N, C / h, F: a product of every grid pixel and head
-    weight = (
-        head.first.view(head.first.shape[0], grid[0] * grid[1], head.num_heads, -1).permute(2, 1, 3, 0)
-    )
+    weight = head.first.view(head.first.shape[0], grid[0] * grid[1], head.num_heads, -1).permute(2, 1, 3, 0)
     bias = _grid_bias(rows.bias, columns.bias)
     buffers = _Buffers()
     row_runs, column_runs = (_runs(axis.geometry.index) for axis in axes)
