@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -174,9 +173,15 @@ def _peak_memory(case: Case, reference: bool, device: torch.device, network: dic
         before = torch.cuda.memory_allocated(device)
         work()
         return torch.cuda.max_memory_allocated(device) - before
-    resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    before = _resident("VmRSS")
     work()
-    return max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - resident)
+    return max(0, _resident("VmHWM") - before)
+
+
+def _resident(name: str) -> int:
+    """Bytes of memory in use (VmRSS), or the most that ever were (VmHWM; getrusage's counts the parent's, too)."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(name))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -104,7 +104,8 @@ class _Attend(torch.autograd.Function):
             tables = [tile.flatten(0, 2) for tile in plan.tiles.read(plan.tiles.select(sources, window), window)]
             for chunk in chunks:
                 part = chunk.queries
-                x = _attended(*_gather(tables, chunk), hat[part], rows[part], columns[part], plan.num_heads)
+                q, k, v = _gather(tables, chunk)
+                x = _attended(q, k, v, hat[part], rows[part], columns[part], plan.num_heads)
                 product = F.linear(x, weight)
                 if hidden is None:
                     hidden = product.new_empty(len(hat), product.shape[1])
