@@ -253,9 +253,9 @@ def _resized(feature: Tensor, size: Size | None) -> Tensor:
 
 
 def _tile_pixels(feature: Tensor) -> int:
-    """Pixels of a tile of q, k and v: 64 MB on a CPU, 1 GB on an accelerator, of all images of the batch together."""
+    """Pixels of a tile of q, k and v: 64 MB on a CPU, 1 GB on an accelerator, of one image."""
     budget = 2**26 if feature.device.type == "cpu" else 2**30
-    return budget // (3 * feature.shape[0] * feature.shape[1] * feature.element_size())
+    return budget // (3 * feature.shape[1] * feature.element_size())
 
 
 def _central(axis: Axis) -> Tensor:

@@ -17,8 +17,10 @@ from clit_plugin.ops.upsampled_maps import (
 
 
 class Window(NamedTuple):
-    """Centre pixels [top, bottom) x [left, right) of a map."""
+    """Centre pixels [top, bottom) x [left, right) of the maps of the images [first, last) of the batch."""
 
+    first: int
+    last: int
     top: int
     bottom: int
     left: int
@@ -38,7 +40,7 @@ class MapTiles(Protocol):
     sources: tuple[Tensor, ...]
 
     def windows(self) -> list[Window]:
-        """Windows that cover the map once."""
+        """Windows that cover the maps once."""
         ...
 
     def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
@@ -46,7 +48,7 @@ class MapTiles(Protocol):
         ...
 
     def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
-        """q, k and v over a window and its halo, zeros outside the image, each (B, rows, columns, C), from parts."""
+        """q, k and v over a window and its halo, zeros outside, each (images, rows, columns, C), from parts."""
         ...
 
 
@@ -66,7 +68,7 @@ class PlainTiles:
         self.sources = tuple(F.pad(conv(feature).permute(0, 2, 3, 1), padding).contiguous() for conv in convs)
 
     def windows(self) -> list[Window]:
-        return [Window(0, self.size[0], 0, self.size[1])]
+        return [Window(0, len(self.sources[0]), 0, self.size[0], 0, self.size[1])]
 
     def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
         return list(sources)
@@ -101,16 +103,18 @@ class UpsampledTiles:
         self.size, self.halo = size, halo
         self.convs, self.keep_products = convs, keep_products
         self.small = (feature.shape[-2], feature.shape[-1])
-        self.sources: tuple[Tensor, ...] = (feature,)
+        self.images = len(feature)
+        self.sources: tuple[Tensor, ...] = tuple(feature)
         if keep_products:
-            products = [tap_products(feature, conv.weight) for conv in convs]
+            products = [tap_products(image, conv.weight) for image in feature for conv in convs]
             self.sources = (*products, *(conv.bias for conv in convs if conv.bias is not None))
         side = max(8, int(pixels**0.5))
         self.side = (max(1, side - 2 * halo[0]), max(1, side - 2 * halo[1]))
 
     def windows(self) -> list[Window]:
         return [
-            Window(top, bottom, left, right)
+            Window(image, image + 1, top, bottom, left, right)
+            for image in range(self.images)
             for top, bottom in _even_parts(self.size[0], self.side[0])
             for left, right in _even_parts(self.size[1], self.side[1])
         ]
@@ -119,8 +123,9 @@ class UpsampledTiles:
         (y0, y1), (x0, x1) = (source_range(*axis) for axis in self._axes(window))
         if self.keep_products:
             n = len(self.convs)
-            return [products[..., y0:y1, x0:x1, :] for products in sources[:n]] + list(sources[n:])
-        return [sources[0][..., y0:y1, x0:x1]]
+            products = sources[n * window.first : n * window.last]
+            return [product[..., y0:y1, x0:x1, :] for product in products] + list(sources[n * self.images :])
+        return [sources[window.first][..., y0:y1, x0:x1]]
 
     def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
         n = len(self.convs)
@@ -135,13 +140,13 @@ class UpsampledTiles:
         maps = []
         for product, bias in zip(products, biases, strict=True):
             tile = interpolate_taps(product, rows, columns)
-            tile[:, y, x] += bias
-            maps.append(tile)
+            tile[y, x] += bias
+            maps.append(tile.unsqueeze(0))
         return maps
 
     def _axes(self, window: Window) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]]:
         """Start and stop of the tile, the map's and the small map's size, for rows and for columns."""
-        (top, bottom, left, right), (halo_y, halo_x) = window, self.halo
+        (_, _, top, bottom, left, right), (halo_y, halo_x) = window, self.halo
         return (
             (top - halo_y, bottom + halo_y, self.size[0], self.small[0]),
             (left - halo_x, right + halo_x, self.size[1], self.small[1]),

@@ -74,6 +74,7 @@ class _Plan:
         rows, columns = self.index
         n_query = rows.shape[1]
         inside = (rows >= window.top) & (rows < window.bottom) & (columns >= window.left) & (columns < window.right)
+        inside[: window.first] = inside[window.last :] = False
         queries = inside.flatten().nonzero().squeeze(1)
         height, width = (
             length + 2 * halo
@@ -82,7 +83,7 @@ class _Plan:
             )
         )
         centre = table_index(self.tiles, window, rows, columns).flatten()[queries]
-        centre = (centre + (queries // n_query) * (height * width)).unsqueeze(-1)
+        centre = (centre + (queries // n_query - window.first) * (height * width)).unsqueeze(-1)
         around = centre + grid_offsets(self.tiles, window, (3, 3), centre.device)
         patch = centre + grid_offsets(self.tiles, window, self.grid, centre.device)
         parts = (queries.split(self.longest), around.split(self.longest), patch.split(self.longest))

@@ -16,16 +16,16 @@ def tap_products(feature: Tensor, weight: Tensor) -> Tensor:
     """W_t Z for the nine taps.
 
     Args:
-        feature: Z, (B, C, h, w).
+        feature: Z, (C, h, w).
         weight: (D, C, 3, 3).
 
     Returns:
-        (B, 3, 3, h, w, D): tap column, tap row, then the pixels of Z.
+        (3, 3, h, w, D): tap column, tap row, then the pixels of Z.
     """
-    b, c, h, w = feature.shape
-    matrices = weight.permute(3, 2, 1, 0).reshape(1, 9, c, -1)  # 1, (tap column, tap row), C, D
-    pixels = feature.permute(0, 2, 3, 1).reshape(b, 1, h * w, c)
-    return (pixels @ matrices).view(b, 3, 3, h, w, -1)
+    c, h, w = feature.shape
+    matrices = weight.permute(3, 2, 1, 0).reshape(9, c, -1)  # (tap column, tap row), C, D
+    pixels = feature.flatten(1).T.contiguous()  # h * w, C
+    return torch.bmm(pixels.expand(9, -1, -1), matrices).view(3, 3, h, w, -1)
 
 
 def tap_interpolation(start: int, stop: int, size: int, n: int, first: int, last: int, like: Tensor) -> Tensor:
@@ -64,14 +64,14 @@ def interpolate_taps(products: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The convolved map on a tile, without the convolution's bias.
 
     Args:
-        products: From ``tap_products``, (B, 3, 3, h, w, D).
+        products: From ``tap_products``, (3, 3, h, w, D).
         rows: From ``tap_interpolation``, (R, 3, h).
         columns: Likewise, (S, 3, w).
 
     Returns:
-        (B, R, S, D).
+        (R, S, D).
     """
-    b, _, _, h, w, d = products.shape
-    tall = rows.flatten(1) @ products.reshape(b, 3, 3 * h, w * d)  # B, tap column, R, w * D
-    tall = tall.view(b, 3, -1, w, d).transpose(1, 2).reshape(b, -1, 3 * w, d)  # B, R, (tap column, w), D
+    _, _, h, w, d = products.shape
+    tall = rows.flatten(1) @ products.reshape(3, 3 * h, w * d)  # tap column, R, w * D
+    tall = tall.view(3, -1, w, d).transpose(0, 1).reshape(-1, 3 * w, d)  # R, (tap column, w), D
     return columns.flatten(1) @ tall
