@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from clit_plugin.ops.axis import Axis
+from clit_plugin.ops.buffers import Buffers
 from clit_plugin.ops.map_tiles import MapTiles, Window, grid_offsets, table_index
 
 
@@ -68,7 +69,7 @@ def attend_grid(tiles: MapTiles, axes: tuple[DenseAxis, DenseAxis], head: Head, 
     # h, N, C / h, F: a product of every grid pixel and head
     weight = head.first.view(head.first.shape[0], grid[0] * grid[1], head.num_heads, -1).permute(2, 1, 3, 0)
     bias = _grid_bias(rows.bias, columns.bias)
-    buffers = _Buffers()
+    buffers = Buffers()
     row_runs, column_runs = (_runs(axis.geometry.index) for axis in axes)
     for window in tiles.windows():
         inside = (
@@ -95,7 +96,7 @@ def _first_layer(
     bias: tuple[Tensor, Tensor],
     weight: Tensor,
     head: Head,
-    buffers: "_Buffers",
+    buffers: Buffers,
 ) -> Tensor:
     """(n * Q, F) for the strip's n centres of Q queries each."""
     q_map, k_map, v_map = maps
@@ -136,20 +137,6 @@ def _first_layer(
         torch.bmm(v[:, :, h * depth : (h + 1) * depth], weight[h], out=table)
         hidden.baddbmm_(attention[h], table.transpose(0, 1))
     return hidden.view(n * n_query, width)
-
-
-class _Buffers:
-    """Memory that the strips of a grid use one after the other: fresh memory costs as much time as the arithmetic."""
-
-    def __init__(self) -> None:
-        self._flat: dict[str, Tensor] = {}
-
-    def get(self, name: str, like: Tensor, *shape: int) -> Tensor:
-        """An uninitialised contiguous tensor of this shape; it is overwritten when the name is asked for again."""
-        size = math.prod(shape)
-        if name not in self._flat or self._flat[name].numel() < size:
-            self._flat[name] = like.new_empty(size)
-        return self._flat[name][:size].view(shape)
 
 
 class _Strip:

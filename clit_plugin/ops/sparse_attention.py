@@ -5,8 +5,8 @@ made again in the backward pass; only the maps and the (Q, F) result live longer
 the plain path.
 """
 
+import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clit_plugin.ops.axis import Axis
+from clit_plugin.ops.buffers import Buffers
 from clit_plugin.ops.coordinates import Size
-from clit_plugin.ops.local_attention import attention_weights, weight_values
 from clit_plugin.ops.map_tiles import MapTiles, Window, grid_offsets, table_index
 
 
@@ -52,23 +52,15 @@ def attend_queries(
 
 
 class _Plan:
-    """Which queries are computed together, and how."""
+    """Which queries are computed together."""
 
     def __init__(
         self, tiles: MapTiles, index: tuple[Tensor, Tensor], grid: Size, num_heads: int, weight: Tensor
     ) -> None:
         self.tiles, self.index, self.grid, self.num_heads = tiles, index, grid, num_heads
-        device = weight.device
-        # k, v, the products with q, the weighted values and their gradients: about eight (N, C) tensors a query.
-        budget = 2**26 if device.type == "cpu" else 2**30
-        self.longest = max(1, budget // (8 * weight.shape[1] * weight.element_size()))
-        self.autocast = (
-            (device.type, torch.get_autocast_dtype(device.type)) if torch.is_autocast_enabled(device.type) else None
-        )
-
-    def casting(self) -> Any:
-        """The autocast of the forward pass, for the backward pass."""
-        return nullcontext() if self.autocast is None else torch.autocast(self.autocast[0], self.autocast[1])
+        # A handful of (N, C) tensors a query: they should stay in a CPU's cache, or fill an accelerator.
+        budget = 2**22 if weight.device.type == "cpu" else 2**28
+        self.longest = max(1, budget // (weight.shape[1] * weight.element_size()))
 
     def chunks(self, window: Window) -> list[_Chunk]:
         rows, columns = self.index
@@ -97,82 +89,122 @@ class _Attend(torch.autograd.Function):
     ) -> Tensor:
         ctx.plan = plan
         ctx.save_for_backward(hat, rows, columns, weight, *sources)
-        hidden: Tensor | None = None
-        for window in plan.tiles.windows():
-            chunks = plan.chunks(window)
-            if not chunks:
-                continue
-            tables = [tile.flatten(0, 2) for tile in plan.tiles.read(plan.tiles.select(sources, window), window)]
-            for chunk in chunks:
-                part = chunk.queries
-                q, k, v = _gather(tables, chunk)
-                x = _attended(q, k, v, hat[part], rows[part], columns[part], plan.num_heads)
-                product = F.linear(x, weight)
-                if hidden is None:
-                    hidden = product.new_empty(len(hat), product.shape[1])
-                hidden[part] = product
-        return weight.new_empty(len(hat), len(weight)) if hidden is None else hidden
+        with torch.autocast(weight.device.type, enabled=False):  # dtypes are chosen here
+            cast = weight.to(sources[0].dtype)
+            hidden = cast.new_empty(len(hat), len(weight))
+            buffers = Buffers()
+            for window in plan.tiles.windows():
+                chunks = plan.chunks(window)
+                if not chunks:
+                    continue
+                tables = [tile.flatten(0, 2) for tile in plan.tiles.read(plan.tiles.select(sources, window), window)]
+                for chunk in chunks:
+                    part = chunk.queries
+                    state = _attend(tables, chunk, hat[part], rows[part], columns[part], plan.num_heads, buffers)
+                    hidden[part] = F.linear(state.x, cast)
+        return hidden
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         plan: _Plan = ctx.plan
         hat, rows, columns, weight, *sources = ctx.saved_tensors
+        cast = weight.to(sources[0].dtype)
         weight_grad = torch.zeros_like(weight)
         row_grad, column_grad = torch.zeros_like(rows), torch.zeros_like(columns)
         source_grads = [torch.zeros_like(source) for source in sources]
+        buffers = Buffers()
         for window in plan.tiles.windows():
             chunks = plan.chunks(window)
             if not chunks:
                 continue
             parts = [part.detach().requires_grad_() for part in plan.tiles.select(sources, window)]
-            with torch.enable_grad(), plan.casting():
+            with torch.enable_grad():
                 maps = plan.tiles.read(parts, window)
             tables = [tile.detach().flatten(0, 2) for tile in maps]
-            table_grads = [torch.zeros_like(table) for table in tables]
+            table_grads = [torch.zeros_like(table, dtype=weight.dtype) for table in tables]
             for chunk in chunks:
                 part = chunk.queries
-                inputs = [t.detach().requires_grad_() for t in (*_gather(tables, chunk), rows[part], columns[part])]
-                q, k, v, row, column = inputs
-                with torch.enable_grad(), plan.casting():
-                    x = _attended(q, k, v, hat[part], row, column, plan.num_heads)
+                state = _attend(tables, chunk, hat[part], rows[part], columns[part], plan.num_heads, buffers)
                 incoming = grad[part]
-                weight_grad.addmm_(incoming.T.to(weight.dtype), x.detach().to(weight.dtype))
-                x_grad = (incoming @ weight.to(incoming.dtype)).to(x.dtype)
-                *gathered, row_grad[part], column_grad[part] = torch.autograd.grad(x, inputs, x_grad)
-                places = (chunk.around, chunk.patch, chunk.patch)
-                for total, place, gradient in zip(table_grads, places, gathered, strict=True):
-                    total.index_add_(0, place.flatten(), gradient.flatten(0, 1))
-            tile_grads = [total.view(tile.shape) for total, tile in zip(table_grads, maps, strict=True)]
+                weight_grad.addmm_(incoming.T.to(weight.dtype), state.x.to(weight.dtype))
+                x_grad = torch.mm(incoming, cast, out=buffers.get("x_grad", cast, len(part), cast.shape[1]))
+                logits_grad = _attend_backward(state, x_grad, chunk, hat[part], table_grads, buffers)
+                bias_grad = logits_grad.unflatten(1, plan.grid).to(rows.dtype)  # n, G_h, G_w, heads
+                row_grad[part], column_grad[part] = bias_grad.sum(2), bias_grad.sum(1)
+            tile_grads = [total.view(tile.shape).to(tile.dtype) for total, tile in zip(table_grads, maps, strict=True)]
             part_grads = torch.autograd.grad(maps, parts, tile_grads)
             for total, gradient in zip(plan.tiles.select(source_grads, window), part_grads, strict=True):
                 total += gradient
         return None, None, row_grad, column_grad, weight_grad, *source_grads
 
 
-def _attended(
-    around: Tensor, k: Tensor, v: Tensor, hat: Tensor, rows: Tensor, columns: Tensor, num_heads: int
-) -> Tensor:
-    """Weighted values (n, N * C) of n queries.
+class _State(NamedTuple):
+    """q (n, 1, h, d), k and v (n, N, h, d), attention (n, N, h) and the weighted values x (n, N * C)."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    attention: Tensor
+    x: Tensor
+
+
+def _attend(
+    tables: Sequence[Tensor],
+    chunk: _Chunk,
+    hat: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    num_heads: int,
+    buffers: Buffers,
+) -> _State:
+    """Weighted values of n queries.
 
     Args:
-        around: Map of q at the centre's 3 x 3 pixels, (n, 9, C).
-        k: Map of k at the pixels of the local grid, (n, N, C).
-        v: Likewise.
-        hat: Bilinear weights of ``around``, (n, 1, 9).
+        tables: Maps of q, k and v as tables of pixels, (., C).
+        chunk: Which of them each query sees.
+        hat: Bilinear weights of q's 3 x 3 pixels, (n, 1, 9).
         rows: Positional bias of the rows, (n, G_h, heads).
         columns: Positional bias of the columns, (n, G_w, heads).
         num_heads: Attention heads.
+        buffers: What is returned lies in them until the next call.
     """
-    q = torch.bmm(hat.to(around.dtype), around).squeeze(1)  # n, C
+    q_table, k_table, v_table = tables
+    n, pixels = chunk.patch.shape
+    shape = (n, pixels, num_heads, -1)
+    around = q_table.index_select(0, chunk.around.flatten()).view(n, 9, -1)
+    q = torch.bmm(hat.to(around.dtype), around).view(n, 1, num_heads, -1)
+    k, v = (
+        torch.index_select(table, 0, chunk.patch.flatten(), out=buffers.get(name, table, n * pixels, table.shape[1]))
+        for name, table in (("k", k_table), ("v", v_table))
+    )
+    k, v = k.view(shape), v.view(shape)
+    product = torch.mul(q, k, out=buffers.get("product", k, *k.shape))
     bias = (rows.unsqueeze(2) + columns.unsqueeze(1)).flatten(1, 2)  # n, N, heads
-    weights = attention_weights(q.unsqueeze(0), k.unsqueeze(0), bias.unsqueeze(0))
-    return weight_values(weights.to(v.dtype), v.unsqueeze(0)).flatten(2).squeeze(0)
+    logits = product.sum(-1, dtype=bias.dtype) / math.sqrt(k.shape[-1]) + bias
+    attention = logits.softmax(1)
+    x = torch.mul(attention.unsqueeze(-1).to(v.dtype), v, out=buffers.get("x", v, *v.shape))
+    return _State(q, k, v, attention, x.flatten(1))
 
 
-def _gather(tables: Sequence[Tensor], chunk: _Chunk) -> list[Tensor]:
-    """The chunk's pixels of q (n, 9, C), of k and of v (n, N, C)."""
-    return [
-        table.index_select(0, place.flatten()).view(*place.shape, -1)
-        for table, place in zip(tables, (chunk.around, chunk.patch, chunk.patch), strict=True)
-    ]
+def _attend_backward(
+    state: _State, x_grad: Tensor, chunk: _Chunk, hat: Tensor, table_grads: Sequence[Tensor], buffers: Buffers
+) -> Tensor:
+    """Add to the gradients of the tables of q, k and v; return that of the logits, (n, N, heads)."""
+    q, k, v, attention, _ = state
+    x_grad = x_grad.view(v.shape)
+    product = buffers.get("product", k, *k.shape)
+    attention_grad = torch.mul(x_grad, v, out=product).sum(-1, dtype=attention.dtype)
+    v_grad = torch.mul(x_grad, attention.unsqueeze(-1).to(v.dtype), out=product)
+    _add(table_grads[2], chunk.patch, v_grad)
+    mean = (attention * attention_grad).sum(1, keepdim=True)
+    logits_grad = attention * (attention_grad - mean)
+    scaled = (logits_grad / math.sqrt(k.shape[-1])).unsqueeze(-1).to(k.dtype)  # n, N, heads, 1
+    q_grad = torch.mul(scaled, k, out=product).sum(1)  # n, heads, d
+    _add(table_grads[1], chunk.patch, torch.mul(scaled, q, out=product))
+    _add(table_grads[0], chunk.around, hat.to(k.dtype).transpose(1, 2) * q_grad.flatten(1).unsqueeze(1))
+    return logits_grad
+
+
+def _add(total: Tensor, place: Tensor, gradient: Tensor) -> None:
+    total.index_add_(0, place.flatten(), gradient.reshape(place.numel(), -1).to(total.dtype))
