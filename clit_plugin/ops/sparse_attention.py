@@ -58,8 +58,9 @@ class _Plan:
         self, tiles: MapTiles, index: tuple[Tensor, Tensor], grid: Size, num_heads: int, weight: Tensor
     ) -> None:
         self.tiles, self.index, self.grid, self.num_heads = tiles, index, grid, num_heads
-        # A handful of (N, C) tensors a query: they should stay in a CPU's cache, or fill an accelerator.
-        budget = 2**22 if weight.device.type == "cpu" else 2**28
+        # There are a handful of (N, C) tensors a query. A CPU's cache holds them for a few hundred, as many as the
+        # products need for their full rate; an accelerator wants more.
+        budget = 2**24 if weight.device.type == "cpu" else 2**28
         self.longest = max(1, budget // (weight.shape[1] * weight.element_size()))
 
     def chunks(self, window: Window) -> list[_Chunk]:
