@@ -37,7 +37,7 @@ class Head(NamedTuple):
 
     first: Tensor
     bias: Tensor
-    rest: nn.Module
+    rest: nn.Sequential
     num_heads: int
 
 
@@ -83,7 +83,8 @@ def attend_grid(tiles: MapTiles, axes: tuple[DenseAxis, DenseAxis], head: Head, 
             strip = _Strip(strip_rows, strip_columns, out.device)
             with torch.autocast(out.device.type, enabled=False):  # it knows no ``out=``; dtypes are chosen here
                 hidden = _first_layer(strip, maps, tiles, window, axes, bias, weight, head, buffers)
-            out[strip.out_rows, strip.out_columns] = strip.arrange(head.rest(strip.drop_padding(hidden))).to(out.dtype)
+                rgb = _decode(strip.drop_padding(hidden), head.rest, buffers)
+            out[strip.out_rows, strip.out_columns] = strip.arrange(rgb).to(out.dtype)
     return out
 
 
@@ -137,6 +138,18 @@ def _first_layer(
         torch.bmm(v[:, :, h * depth : (h + 1) * depth], weight[h], out=table)
         hidden.baddbmm_(attention[h], table.transpose(0, 1))
     return hidden.view(n * n_query, width)
+
+
+def _decode(hidden: Tensor, layers: nn.Sequential, buffers: Buffers) -> Tensor:
+    """(n, F) -> (n, 3). The layers are GELU, in place, and Linear."""
+    for i, layer in enumerate(layers):
+        if isinstance(layer, nn.Linear):
+            out = buffers.get(f"layer {i % 4}", hidden, len(hidden), layer.out_features)
+            weight, bias = layer.weight.to(hidden.dtype), layer.bias.to(hidden.dtype)
+            hidden = torch.addmm(bias, hidden, weight.T, out=out)
+        else:
+            hidden = torch.ops.aten.gelu_(hidden)
+    return hidden
 
 
 class _Strip:
