@@ -62,8 +62,7 @@ class ArbitraryScaleArch(nn.Module, ABC):
             stage_sizes = self._default_stages(lq, (height, width))
         lq = (lq - 0.5) / 0.5
         residual = self.residual(lq, coord, cell, check_stage_sizes(stage_sizes, self.num_branches), None)
-        upsampled = sample_bilinear(lq.to(coord.dtype), coord, padding_mode="border")
-        return (upsampled + residual) * 0.5 + 0.5
+        return _over_bilinear(lq, coord, residual)
 
     @torch.no_grad()
     def upscale(
@@ -97,12 +96,17 @@ class ArbitraryScaleArch(nn.Module, ABC):
         lq = (lq - 0.5) / 0.5
         residual = self.residual_image(lq, (height, width), stages, max_queries)
         coord = make_coord((height, width), device=lq.device, dtype=_coordinate_dtype(lq)).expand(lq.shape[0], -1, -1)
-        upsampled = sample_bilinear(lq.to(coord.dtype), coord, padding_mode="border")
-        image = upsampled.transpose(1, 2).unflatten(2, (height, width)) + residual
-        return (image * 0.5 + 0.5).to(lq.dtype)
+        image = _over_bilinear(lq, coord, residual.flatten(2).transpose(1, 2))
+        return image.transpose(1, 2).unflatten(2, (height, width)).to(lq.dtype)
 
     def _default_stages(self, lq: Tensor, size: Size) -> list[Size]:
         return greedy_stage_sizes((lq.shape[-2], lq.shape[-1]), size, self.num_branches)
+
+
+def _over_bilinear(lq: Tensor, coord: Tensor, residual: Tensor) -> Tensor:
+    """Colours (B, Q, 3), about [0, 1]: the residual added to ``lq``, in [-1, 1], sampled at ``coord``."""
+    upsampled = sample_bilinear(lq.to(coord.dtype), coord, padding_mode="border")
+    return (upsampled + residual) * 0.5 + 0.5
 
 
 def _coordinate_dtype(lq: Tensor) -> torch.dtype:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from clit_plugin.archs.positional_bias import PositionalBias
-from clit_plugin.ops.axis import Axis, make_axis
+from clit_plugin.ops.axis import EDGE, Axis, make_axis
 from clit_plugin.ops.coordinates import (
     Size,
     local_grid_offsets,
@@ -96,9 +96,7 @@ class Branch(nn.Module):
         constant = self._constant(cell, tiles.size).unsqueeze(1)  # B, 1, F
         predictions, areas = [], []
         for shift in self._shifts():
-            axes = [
-                make_axis(coord[..., i], tiles.size[i], self.local_grid[i], shift[i] if shift else 0) for i in (0, 1)
-            ]
+            axes = [make_axis(coord[..., i], tiles.size[i], self.local_grid[i], shift[i]) for i in (0, 1)]
             bias = (pos_bias.along(axes[0].delta, 0), pos_bias.along(axes[1].delta, 1))
             weight = first.weight[:, :values]
             hidden = attend_queries(tiles, (axes[0], axes[1]), bias, weight, pos_bias.out_features, self.local_grid)
@@ -139,7 +137,7 @@ class Branch(nn.Module):
         )
         predictions, areas = [], []
         for shift in self._shifts():
-            axes = [make_axis(coords[i], tiles.size[i], self.local_grid[i], shift[i] if shift else 0) for i in (0, 1)]
+            axes = [make_axis(coords[i], tiles.size[i], self.local_grid[i], shift[i]) for i in (0, 1)]
             dense = [DenseAxis(axis, pos_bias.along(axis.delta, i)) for i, axis in enumerate(axes)]
             predictions.append(attend_grid(tiles, (dense[0], dense[1]), head, max_queries))
             areas.append((_central(axes[0]).unsqueeze(-1) * _central(axes[1])).abs().unsqueeze(-1))
@@ -159,7 +157,7 @@ class Branch(nn.Module):
         ).view(*size, 3)
         predictions, areas = [], []
         for shift in self._shifts():
-            axes = [make_axis(coords[i], size[i], 1, shift[i] if shift else 0) for i in (0, 1)]
+            axes = [make_axis(coords[i], size[i], 1, shift[i]) for i in (0, 1)]
             predictions.append(rgb[axes[0].index][:, axes[1].index])
             areas.append((_central(axes[0]).unsqueeze(-1) * _central(axes[1])).abs().unsqueeze(-1))
         return _blend(predictions, areas)
@@ -181,8 +179,8 @@ class Branch(nn.Module):
         relative = (cell * size_tensor(size, cell)).to(first.weight.dtype)
         return relative @ first.weight[:, -2:].T + first.bias
 
-    def _shifts(self) -> Sequence[tuple[int, int] | None]:
-        return _SHIFTS if self.local_ensemble else (None,)
+    def _shifts(self) -> Sequence[tuple[int, int]]:
+        return _SHIFTS if self.local_ensemble else ((0, 0),)
 
     # ------------------------------------------------------------------ reference path
 
@@ -228,8 +226,8 @@ class Branch(nn.Module):
         none = torch.zeros(1, 2, dtype=torch.long, device=coord.device)
         predictions, areas = [], []
         for shift in _SHIFTS:
-            shifted = coord + size_tensor(shift, coord) / extent + 1e-6  # half an LR pixel
-            shifted = shifted.clamp(-1 + 1e-6, 1 - 1e-6)
+            shifted = coord + size_tensor(shift, coord) / extent + EDGE  # half an LR pixel
+            shifted = shifted.clamp(-1 + EDGE, 1 - EDGE)
             delta = relative_coordinates(coord, nearest_index(shifted, maps.size), none, maps.size)  # B, Q, 1, 2
             predictions.append(self._predict(maps, coord, shifted))
             areas.append(delta.prod(-1).abs() + _TINY)  # B, Q, 1

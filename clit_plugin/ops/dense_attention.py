@@ -79,6 +79,7 @@ def attend_grid(tiles: MapTiles, axes: tuple[DenseAxis, DenseAxis], head: Head, 
         if not all(inside):
             continue
         maps = [tile.flatten(0, 2) for tile in tiles.read(tiles.select(tiles.sources, window), window)]
+        weight = weight.to(maps[0].dtype)
         for strip_rows, strip_columns in _strips(*inside, max_queries, out.device):
             strip = _Strip(strip_rows, strip_columns, out.device)
             with torch.autocast(out.device.type, enabled=False):  # it knows no ``out=``; dtypes are chosen here
@@ -102,7 +103,6 @@ def _first_layer(
     """(n * Q, F) for the strip's n centres of Q queries each."""
     q_map, k_map, v_map = maps
     dtype = q_map.dtype
-    weight = weight.to(dtype)
     heads, pixels, depth, width = weight.shape
     grid = (axes[0].bias.shape[1], axes[1].bias.shape[1])
     ny, a, nx, b = *strip.rows.shape, *strip.columns.shape
