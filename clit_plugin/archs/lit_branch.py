@@ -167,7 +167,9 @@ class Branch(nn.Module):
         convs = (self.to_q, self.to_k, self.to_v)
         halo = (max(1, self.local_grid[0] // 2), max(1, self.local_grid[1] // 2))
         if size is None:
-            return PlainTiles(feature, convs, halo)
+            # An accelerator's library chooses among such algorithms itself, and bfloat16 is too coarse for this one.
+            exact = feature.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and feature.itemsize >= 4
+            return PlainTiles(feature, convs, halo=halo, together=exact and not keep_products)
         pixels = _tile_pixels(feature)
         return UpsampledTiles(feature, convs, size=size, halo=halo, pixels=pixels, keep_products=keep_products)
 

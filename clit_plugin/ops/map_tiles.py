@@ -14,6 +14,7 @@ from clit_plugin.ops.upsampled_maps import (
     tap_interpolation,
     tap_products,
 )
+from clit_plugin.ops.winograd import convolve_together
 
 
 class Window(NamedTuple):
@@ -59,13 +60,18 @@ class PlainTiles:
         feature: (B, C, H, W).
         convs: The 3x3 convolutions that make the maps.
         halo: See ``MapTiles``.
+        together: Whether the convolutions, of one image, are computed together, without gradients.
     """
 
-    def __init__(self, feature: Tensor, convs: Sequence[nn.Conv2d], halo: Size) -> None:
+    def __init__(self, feature: Tensor, convs: Sequence[nn.Conv2d], *, halo: Size, together: bool) -> None:
         self.size = (feature.shape[-2], feature.shape[-1])
         self.halo = halo
         padding = (0, 0, halo[1], halo[1], halo[0], halo[0])
-        self.sources = tuple(F.pad(conv(feature).permute(0, 2, 3, 1), padding).contiguous() for conv in convs)
+        self.sources: tuple[Tensor, ...]
+        if together:
+            self.sources = tuple(convolve_together(feature, convs, halo))
+        else:
+            self.sources = tuple(F.pad(conv(feature).permute(0, 2, 3, 1), padding).contiguous() for conv in convs)
 
     def windows(self) -> list[Window]:
         return [Window(0, len(self.sources[0]), 0, self.size[0], 0, self.size[1])]

@@ -58,7 +58,7 @@ def test_tiles_are_cut_from_the_whole_map_with_zeros_around_it(small, size, pixe
 
 def test_plain_tiles_are_the_convolution_with_zeros_around_it():
     conv, feature = convolution(), torch.rand(2, 4, 3, 5, dtype=torch.float64)
-    tiles = PlainTiles(feature, [conv], (2, 3))
+    tiles = PlainTiles(feature, [conv], halo=(2, 3), together=False)
     (window,) = tiles.windows()
     (tile,) = tiles.read(tiles.select(tiles.sources, window), window)
     torch.testing.assert_close(tile, padded(feature, conv, (3, 5), (2, 3)))
