@@ -18,9 +18,14 @@ class ArbitraryScaleArch(nn.Module, ABC):
 
     Args:
         encoder: Options of the encoder, see ``build_encoder``.
+
+    Attributes:
+        num_branches: Stages of the cascade.
+        bilinear_skip: Whether what is predicted is a residual over the bilinear image, or the image itself.
     """
 
     num_branches: int = 1
+    bilinear_skip: bool = True
 
     def __init__(self, *, encoder: Mapping[str, Any]) -> None:
         super().__init__()
@@ -30,11 +35,11 @@ class ArbitraryScaleArch(nn.Module, ABC):
     def residual(
         self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Size], max_queries: int | None
     ) -> Tensor:
-        """Residual image (B, Q, 3) over the bilinear one, for ``lq`` in [-1, 1], in the same units."""
+        """What the network predicts, (B, Q, 3), for ``lq`` in [-1, 1], in the same units; see ``bilinear_skip``."""
 
     def residual_image(self, lq: Tensor, size: Size, stage_sizes: Sequence[Size], max_queries: int | None) -> Tensor:
         """``residual`` on a whole output grid, (B, 3, H_out, W_out), without gradients."""
-        b, dtype = lq.shape[0], _coordinate_dtype(lq)
+        b, dtype = lq.shape[0], coordinate_dtype(lq)
         coord = make_coord(size, device=lq.device, dtype=dtype).expand(b, -1, -1)
         cell = make_cell(size, device=lq.device, dtype=dtype).expand(b, -1)
         return self.residual(lq, coord, cell, stage_sizes, max_queries).transpose(1, 2).unflatten(2, size)
@@ -62,7 +67,7 @@ class ArbitraryScaleArch(nn.Module, ABC):
             stage_sizes = self._default_stages(lq, (height, width))
         lq = (lq - 0.5) / 0.5
         residual = self.residual(lq, coord, cell, check_stage_sizes(stage_sizes, self.num_branches), None)
-        return _over_bilinear(lq, coord, residual)
+        return self._colours(lq, coord, residual)
 
     @torch.no_grad()
     def upscale(
@@ -95,20 +100,20 @@ class ArbitraryScaleArch(nn.Module, ABC):
         stages = check_stage_sizes(stage_sizes, self.num_branches)
         lq = (lq - 0.5) / 0.5
         residual = self.residual_image(lq, (height, width), stages, max_queries)
-        coord = make_coord((height, width), device=lq.device, dtype=_coordinate_dtype(lq)).expand(lq.shape[0], -1, -1)
-        image = _over_bilinear(lq, coord, residual.flatten(2).transpose(1, 2))
+        coord = make_coord((height, width), device=lq.device, dtype=coordinate_dtype(lq)).expand(lq.shape[0], -1, -1)
+        image = self._colours(lq, coord, residual.flatten(2).transpose(1, 2))
         return image.transpose(1, 2).unflatten(2, (height, width)).to(lq.dtype)
 
     def _default_stages(self, lq: Tensor, size: Size) -> list[Size]:
         return greedy_stage_sizes((lq.shape[-2], lq.shape[-1]), size, self.num_branches)
 
+    def _colours(self, lq: Tensor, coord: Tensor, residual: Tensor) -> Tensor:
+        """Colours (B, Q, 3), about [0, 1], from what is predicted and ``lq``, both in [-1, 1]."""
+        if self.bilinear_skip:
+            residual = residual + sample_bilinear(lq.to(coord.dtype), coord, padding_mode="border")
+        return residual * 0.5 + 0.5
 
-def _over_bilinear(lq: Tensor, coord: Tensor, residual: Tensor) -> Tensor:
-    """Colours (B, Q, 3), about [0, 1]: the residual added to ``lq``, in [-1, 1], sampled at ``coord``."""
-    upsampled = sample_bilinear(lq.to(coord.dtype), coord, padding_mode="border")
-    return (upsampled + residual) * 0.5 + 0.5
 
-
-def _coordinate_dtype(lq: Tensor) -> torch.dtype:
+def coordinate_dtype(lq: Tensor) -> torch.dtype:
     """Coordinates need float32 at least: bfloat16 cannot tell the pixels of an image apart."""
     return torch.promote_types(lq.dtype, torch.float32)

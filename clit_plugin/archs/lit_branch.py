@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from clit_plugin.archs.positional_bias import PositionalBias
-from clit_plugin.ops.axis import EDGE, Axis, make_axis
+from clit_plugin.ops.axis import Axis, make_axis
 from clit_plugin.ops.coordinates import (
     Size,
     local_grid_offsets,
@@ -29,11 +29,9 @@ from clit_plugin.ops.local_attention import (
     sample_bilinear,
     weight_values,
 )
+from clit_plugin.ops.local_ensemble import SHIFTS, blend, ensemble_areas, ensemble_neighbours
 from clit_plugin.ops.map_tiles import MapTiles, PlainTiles, UpsampledTiles
 from clit_plugin.ops.sparse_attention import attend_queries
-
-_SHIFTS = ((-1, -1), (-1, 1), (1, -1), (1, 1))  # of the local ensemble, in half pixels of the map (LIIF)
-_TINY = 1e-9
 
 
 class Branch(nn.Module):
@@ -102,7 +100,7 @@ class Branch(nn.Module):
             hidden = attend_queries(tiles, (axes[0], axes[1]), bias, weight, pos_bias.out_features, self.local_grid)
             predictions.append(self.decoder[1:](hidden + constant))
             areas.append((_central(axes[0]) * _central(axes[1])).abs().unsqueeze(-1))
-        return _blend(predictions, areas)
+        return blend(predictions, areas)
 
     def render(
         self,
@@ -141,7 +139,7 @@ class Branch(nn.Module):
             dense = [DenseAxis(axis, pos_bias.along(axis.delta, i)) for i, axis in enumerate(axes)]
             predictions.append(attend_grid(tiles, (dense[0], dense[1]), head, max_queries))
             areas.append((_central(axes[0]).unsqueeze(-1) * _central(axes[1])).abs().unsqueeze(-1))
-        return _blend(predictions, areas)
+        return blend(predictions, areas)
 
     def _render_nearest(self, feature: Tensor, coords: list[Tensor], cell: Tensor, max_queries: int) -> Tensor:
         """Without attention all queries of a pixel are decoded to the same colour: decode each pixel once."""
@@ -160,7 +158,7 @@ class Branch(nn.Module):
             axes = [make_axis(coords[i], size[i], 1, shift[i]) for i in (0, 1)]
             predictions.append(rgb[axes[0].index][:, axes[1].index])
             areas.append((_central(axes[0]).unsqueeze(-1) * _central(axes[1])).abs().unsqueeze(-1))
-        return _blend(predictions, areas)
+        return blend(predictions, areas)
 
     def _tiles(self, feature: Tensor, size: Size | None, *, keep_products: bool) -> MapTiles:
         assert self.to_q is not None and self.to_k is not None  # there is attention
@@ -182,7 +180,7 @@ class Branch(nn.Module):
         return relative @ first.weight[:, -2:].T + first.bias
 
     def _shifts(self) -> Sequence[tuple[int, int]]:
-        return _SHIFTS if self.local_ensemble else ((0, 0),)
+        return SHIFTS if self.local_ensemble else ((0, 0),)
 
     # ------------------------------------------------------------------ reference path
 
@@ -206,11 +204,10 @@ class Branch(nn.Module):
         chunks = [coord] if max_queries is None else coord.split(max_queries, dim=1)
         if self.local_ensemble:
             return torch.cat([self._ensemble(maps, chunk) for chunk in chunks], dim=1)
-        return torch.cat([self._predict(maps, chunk, chunk) for chunk in chunks], dim=1)
+        return torch.cat([self._predict(maps, chunk, nearest_index(chunk, maps.size)) for chunk in chunks], dim=1)
 
-    def _predict(self, maps: "_Maps", coord: Tensor, centre: Tensor) -> Tensor:
-        """Decode the queries at ``coord``, with local grids about the pixels nearest to ``centre`` (both (B, Q, 2))."""
-        index = nearest_index(centre, maps.size)  # B, Q, 2
+    def _predict(self, maps: "_Maps", coord: Tensor, index: Tensor) -> Tensor:
+        """Decode the queries at ``coord``, with local grids about the pixels ``index`` (both (B, Q, 2))."""
         values = gather_local_grid(maps.v, index, self.local_grid)  # B, Q, N, C
         if maps.q is not None and maps.k is not None and maps.pos_bias is not None:
             offsets = local_grid_offsets(self.local_grid, device=coord.device)
@@ -223,18 +220,10 @@ class Branch(nn.Module):
         return self.decoder(decoder_input)
 
     def _ensemble(self, maps: "_Maps", coord: Tensor) -> Tensor:
-        """Blend four predictions, each weighted by the area towards the opposite corner (LIIF, Fig. 2)."""
-        extent = size_tensor(maps.size, coord)
-        none = torch.zeros(1, 2, dtype=torch.long, device=coord.device)
-        predictions, areas = [], []
-        for shift in _SHIFTS:
-            shifted = coord + size_tensor(shift, coord) / extent + EDGE  # half an LR pixel
-            shifted = shifted.clamp(-1 + EDGE, 1 - EDGE)
-            delta = relative_coordinates(coord, nearest_index(shifted, maps.size), none, maps.size)  # B, Q, 1, 2
-            predictions.append(self._predict(maps, coord, shifted))
-            areas.append(delta.prod(-1).abs() + _TINY)  # B, Q, 1
-        total = torch.stack(areas).sum(0)
-        return sum((p * a / total for p, a in zip(predictions, reversed(areas), strict=True)), torch.zeros_like(total))
+        """Blend four predictions, with local grids about the neighbours of ``ensemble_neighbours``."""
+        neighbours = ensemble_neighbours(coord, maps.size)
+        predictions = [self._predict(maps, coord, neighbour.pixel) for neighbour in neighbours]
+        return blend(predictions, ensemble_areas(neighbours))
 
 
 class _Maps(NamedTuple):
@@ -261,12 +250,3 @@ def _tile_pixels(feature: Tensor) -> int:
 def _central(axis: Axis) -> Tensor:
     """Position relative to the centre pixel itself."""
     return axis.delta[..., axis.delta.shape[-1] // 2]
-
-
-def _blend(predictions: Sequence[Tensor], areas: Sequence[Tensor]) -> Tensor:
-    """Local ensemble: each prediction weighs as much as the area towards the opposite corner (LIIF, Fig. 2)."""
-    if len(predictions) == 1:
-        return predictions[0]
-    areas = [area + _TINY for area in areas]
-    total = torch.stack(list(areas)).sum(0)
-    return torch.stack([p * a / total for p, a in zip(predictions, reversed(areas), strict=True)]).sum(0)

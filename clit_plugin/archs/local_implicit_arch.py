@@ -1,0 +1,149 @@
+"""What LIIF, UltraSR, IPE, LTE and Meta-SR share: each query is decoded from one LR pixel, or a blend of four."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, coordinate_dtype
+from clit_plugin.archs.encoders.registry import out_channels
+from clit_plugin.ops.coordinates import Size, make_cell, pixel_centres, size_tensor
+from clit_plugin.ops.local_ensemble import (
+    Neighbour,
+    blend,
+    ensemble_areas,
+    ensemble_neighbours,
+    nearest_neighbour,
+)
+
+_LATENT_BYTES = 2**27  # of the latents that are held at a time, about
+
+
+class LocalImplicitArch(ArbitraryScaleArch):
+    """A head that decodes the latent of the LR pixel next to a query, and where the query lies, seen from it.
+
+    The latent is linear in the feature around the pixel, so that it is a convolution, computed once an LR pixel. The
+    plain path gathers the feature around each query's pixel (LIIF's unfolding) and multiplies it there.
+
+    Args:
+        encoder: Options of the encoder, see ``build_encoder``.
+        feature_unfold: Whether the latent depends on the 3 x 3 features around the pixel, or on the pixel's alone.
+        local_ensemble: Whether the predictions from four pixels are blended.
+        reference: Compute by the plain reference path, query by query, which gives the same numbers more slowly.
+    """
+
+    def __init__(
+        self, *, encoder: Mapping[str, Any], feature_unfold: bool, local_ensemble: bool, reference: bool
+    ) -> None:
+        super().__init__(encoder=encoder)
+        self.kernel = 3 if feature_unfold else 1
+        self.local_ensemble = local_ensemble
+        self.reference = reference
+
+    @property
+    def unfolded_channels(self) -> int:
+        """Features that a latent is made of: C, or 9 C."""
+        return out_channels(self.encoder) * self.kernel**2
+
+    @abstractmethod
+    def projection(self) -> tuple[Tensor, Tensor | None]:
+        """Weight (D, C * kernel^2), channels first, and bias (D,) that make a latent of the features around a pixel."""
+
+    @abstractmethod
+    def decode(self, latent: Tensor, delta: Tensor, cell: Tensor) -> Tensor:
+        """Predictions (B, Q, 3).
+
+        Args:
+            latent: (B, Q, D), of each query's LR pixel.
+            delta: (B, Q, 2), the query seen from the pixel, in half LR pixels.
+            cell: (B, 1, 2), height and width of an output pixel in half LR pixels: 2 / scale.
+        """
+
+    def neighbours(self, coord: Tensor, cell: Tensor, size: Size) -> list[Neighbour]:
+        """The LR pixels from which each query (B, Q, 2) is predicted; ``cell`` (B, 2) as in ``forward``."""
+        return ensemble_neighbours(coord, size) if self.local_ensemble else [nearest_neighbour(coord, size)]
+
+    def residual(
+        self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Size], max_queries: int | None
+    ) -> Tensor:
+        feature = self.encoder(lq)
+        size = (feature.shape[-2], feature.shape[-1])
+        return self._predict(self._latents(self._pad(feature)), 0, coord, cell, size)
+
+    def residual_image(self, lq: Tensor, size: Size, stage_sizes: Sequence[Size], max_queries: int | None) -> Tensor:
+        features, dtype = self.encoder(lq), coordinate_dtype(lq)
+        lr_size = (features.shape[-2], features.shape[-1])
+        rows, columns = (pixel_centres(n, device=lq.device, dtype=dtype) for n in size)
+        cell = make_cell(size, device=lq.device, dtype=dtype).unsqueeze(0)
+        if max_queries is None:
+            max_queries = 8192 if lq.device.type == "cpu" else 131072
+        images = []
+        for feature in features.split(1):
+            padded = self._pad(feature)
+            parts: list[Tensor] = []
+            for top, bottom, part in self._bands(rows, cell, lr_size):
+                latents = self._latents(padded[..., top : bottom + self.kernel - 1, :])
+                coord = torch.stack(torch.meshgrid(part, columns, indexing="ij"), -1).view(1, -1, 2)
+                parts += [self._predict(latents, top, c, cell, lr_size) for c in coord.split(max_queries, 1)]
+            images.append(torch.cat(parts, 1).view(1, *size, 3))
+        return torch.cat(images).permute(0, 3, 1, 2)
+
+    def _predict(self, latents: Tensor, top: int, coord: Tensor, cell: Tensor, size: Size) -> Tensor:
+        """Predictions from ``latents`` (B, h, W, D) of the LR rows from ``top`` on; the map's size is ``size``."""
+        relative = (cell * size_tensor(size, cell)).unsqueeze(1)
+        weight, bias = self.projection() if self.reference else (None, None)
+        neighbours = self.neighbours(coord, cell, size)
+        predictions = []
+        for index, delta in neighbours:
+            flat = (index[..., 0] - top) * size[1] + index[..., 1]  # B, Q
+            flat = flat + torch.arange(len(latents), device=flat.device).unsqueeze(1) * latents[0, ..., 0].numel()
+            latent = latents.flatten(0, 2).index_select(0, flat.flatten()).view(*flat.shape, -1)
+            if weight is not None:
+                latent = F.linear(latent, weight, bias)
+            predictions.append(self.decode(latent, delta, relative))
+        return blend(predictions, ensemble_areas(neighbours))
+
+    def _pad(self, feature: Tensor) -> Tensor:
+        return F.pad(feature, (self.kernel // 2,) * 4)
+
+    def _latents(self, padded: Tensor) -> Tensor:
+        """Latents of all pixels or, on the plain path, what they are made of: (B, h, W, D)."""
+        if self.reference:
+            b, _, h, w = padded.shape
+            unfolded = F.unfold(padded, self.kernel)
+            return unfolded.transpose(1, 2).reshape(b, h - self.kernel + 1, w - self.kernel + 1, -1)
+        weight, bias = self.projection()
+        latents = F.conv2d(padded, weight.view(len(weight), -1, self.kernel, self.kernel), bias)
+        return latents.permute(0, 2, 3, 1).contiguous()
+
+    def _bands(self, rows: Tensor, cell: Tensor, size: Size) -> Iterator[tuple[int, int, Tensor]]:
+        """Cut the output's rows so that the latents of the LR rows [top, bottom) under them stay small."""
+        width = self.unfolded_channels if self.reference else len(self.projection()[0])
+        most = max(8, _LATENT_BYTES // (4 * width * size[1]))
+        column = torch.zeros_like(rows)
+        indices = [n.pixel[0, :, 0] for n in self.neighbours(torch.stack([rows, column], -1).unsqueeze(0), cell, size)]
+        lowest, highest = torch.stack(indices).amin(0).tolist(), torch.stack(indices).amax(0).tolist()
+        start = 0
+        while start < len(rows):
+            stop = start + 1
+            while stop < len(rows) and highest[stop] - lowest[start] < most:
+                stop += 1
+            yield lowest[start], highest[stop - 1] + 1, rows[start:stop]
+            start = stop
+
+
+def make_mlp(channels: int, hidden: Sequence[int]) -> nn.Sequential:
+    """Linear layers of these widths with ReLU between them, the last one to RGB.
+
+    Raises:
+        ValueError: No hidden layer, or one without a width.
+    """
+    if not hidden or any(width < 1 for width in hidden):
+        raise ValueError(f"decoder_hidden: expected positive widths, got {list(hidden)}")
+    layers: list[nn.Module] = []
+    for width_in, width_out in zip([channels, *hidden], hidden, strict=False):
+        layers += [nn.Linear(width_in, width_out), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(hidden[-1], 3))
