@@ -38,6 +38,8 @@ class CLIT(ArbitraryScaleArch):
         cell_decoding: False: -c of Table 3.
         local_ensemble: True: +e of Table 3.
         discount: lambda of eq. 9.
+        frequency_channels: Channels of the conclusion's local frequency encoding block, see ``FrequencyBlock``; 0:
+            none, as in the released code. The network is then computed by the reference path.
         reference: Compute by the plain reference path, query by query, which gives the same numbers more slowly.
 
     Raises:
@@ -58,6 +60,7 @@ class CLIT(ArbitraryScaleArch):
         cell_decoding: bool = True,
         local_ensemble: bool = False,
         discount: float = 0.75,
+        frequency_channels: int = 0,
         reference: bool = False,
     ) -> None:
         grid = (local_grid, local_grid) if isinstance(local_grid, int) else tuple(local_grid)
@@ -69,11 +72,14 @@ class CLIT(ArbitraryScaleArch):
             raise ValueError(f"dim: expected a positive multiple of num_heads ({num_heads}), got {dim}")
         if any(width < 1 for width in decoder_hidden):
             raise ValueError(f"decoder_hidden: expected positive widths, got {list(decoder_hidden)}")
+        if frequency_channels < 0:
+            raise ValueError(f"frequency_channels: expected at least 0, got {frequency_channels}")
         super().__init__(encoder=encoder)
         self.num_branches = num_branches
         self.local_grid = (grid[0], grid[1])
         self.discount = discount
         self.reference = reference
+        self.frequency_channels = frequency_channels
         self.conv_feat = nn.Conv2d(out_channels(self.encoder), dim, 3, padding=1)
         self.pos_bias = PositionalBias(num_heads=num_heads, encoding=positional_encoding) if local_attention else None
         self.branches = nn.ModuleList(
@@ -84,6 +90,7 @@ class CLIT(ArbitraryScaleArch):
                 local_attention=local_attention,
                 cell_decoding=cell_decoding,
                 local_ensemble=local_ensemble,
+                frequency_channels=frequency_channels,
             )
             for _ in range(num_branches)
         )
@@ -94,7 +101,7 @@ class CLIT(ArbitraryScaleArch):
         feature = self.conv_feat(self.encoder(lq))
         images: list[Tensor] = []
         for size, branch in self._branches_in_use(stage_sizes):
-            if self.reference:
+            if self._plain:
                 # The released code resizes these features, the paper the encoder's output (eq. 8).
                 resized = feature if size is None else resize_bilinear(feature, size)
                 images.append(branch.reference(resized, coord, cell, self.pos_bias, max_queries))
@@ -103,7 +110,7 @@ class CLIT(ArbitraryScaleArch):
         return self._cascade(images)
 
     def residual_image(self, lq: Tensor, size: Size, stage_sizes: Sequence[Size], max_queries: int | None) -> Tensor:
-        if self.reference:
+        if self._plain:
             return super().residual_image(lq, size, stage_sizes, max_queries or self.default_max_queries(lq.shape[0]))
         if max_queries is None:
             max_queries = 4096 if lq.device.type == "cpu" else 65536
@@ -118,6 +125,10 @@ class CLIT(ArbitraryScaleArch):
             for feature in features.split(1)
         ]
         return torch.stack(residuals).permute(0, 3, 1, 2)
+
+    @property
+    def _plain(self) -> bool:
+        return self.reference or self.frequency_channels > 0
 
     def _branches_in_use(self, stage_sizes: Sequence[Size]) -> list[tuple[Size | None, Branch]]:
         """Each branch with the grid it works on; None stands for the encoder's own."""
@@ -134,5 +145,6 @@ class CLIT(ArbitraryScaleArch):
         """As many as keep the reference path's gathered keys, values and sinusoids within about 256 MB."""
         pixels = self.local_grid[0] * self.local_grid[1] if self.pos_bias is not None else 1
         encoded = 0 if self.pos_bias is None else 2 * self.pos_bias.in_features
-        floats = pixels * (4 * self.conv_feat.out_channels + encoded)
+        spectrum = 8 * self.frequency_channels * self.local_grid[0] * self.local_grid[1]
+        floats = pixels * (4 * self.conv_feat.out_channels + encoded) + spectrum
         return max(1, _CHUNK_BYTES // (4 * floats * batch))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from clit_plugin.archs.frequency_block import FrequencyBlock
 from clit_plugin.archs.positional_bias import PositionalBias
 from clit_plugin.ops.axis import Axis, make_axis
 from clit_plugin.ops.coordinates import (
@@ -44,6 +45,7 @@ class Branch(nn.Module):
         local_attention: Whether values are weighted by attention; if not, only the nearest one is decoded.
         cell_decoding: Whether the decoder sees the cell.
         local_ensemble: Whether the predictions from four shifted grids are blended (LIIF).
+        frequency_channels: Channels of the frequency block, which only the reference path computes; 0: none.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Branch(nn.Module):
         local_attention: bool,
         cell_decoding: bool,
         local_ensemble: bool,
+        frequency_channels: int,
     ) -> None:
         super().__init__()
         self.local_grid = local_grid if local_attention else (1, 1)
@@ -63,7 +66,12 @@ class Branch(nn.Module):
         self.to_v = nn.Conv2d(dim, dim, 3, padding=1)
         self.to_q = nn.Conv2d(dim, dim, 3, padding=1) if local_attention else None
         self.to_k = nn.Conv2d(dim, dim, 3, padding=1) if local_attention else None
-        widths = [self.local_grid[0] * self.local_grid[1] * dim + 2 * cell_decoding, *decoder_hidden]
+        self.frequency = None
+        if frequency_channels:
+            self.frequency = FrequencyBlock(dim=dim, channels=frequency_channels, local_grid=local_grid)
+        spectrum = 0 if self.frequency is None else self.frequency.out_features
+        inputs = self.local_grid[0] * self.local_grid[1] * dim + spectrum + 2 * cell_decoding
+        widths = [inputs, *decoder_hidden]
         layers: list[nn.Module] = []
         for width_in, width_out in zip(widths, widths[1:], strict=False):
             layers += [nn.Linear(width_in, width_out), nn.GELU()]
@@ -197,6 +205,7 @@ class Branch(nn.Module):
             q=None if self.to_q is None else self.to_q(feature),
             k=None if self.to_k is None else pad_for_local_grid(self.to_k(feature), self.local_grid),
             v=pad_for_local_grid(self.to_v(feature), self.local_grid),
+            f=None if self.frequency is None else self.frequency.map(feature),
             size=(feature.shape[-2], feature.shape[-1]),
             cell=cell * size_tensor((feature.shape[-2], feature.shape[-1]), cell),
             pos_bias=pos_bias,
@@ -214,10 +223,12 @@ class Branch(nn.Module):
             bias = maps.pos_bias(relative_coordinates(coord, index, offsets, maps.size))  # B, Q, N, heads
             keys = gather_local_grid(maps.k, index, self.local_grid)
             values = weight_values(attention_weights(sample_bilinear(maps.q, coord), keys, bias), values)
-        decoder_input = values.flatten(2)  # B, Q, N * C
+        inputs = [values.flatten(2)]  # B, Q, N * C
+        if self.frequency is not None and maps.f is not None:
+            inputs.append(self.frequency(maps.f, coord, index, maps.size))
         if self.cell_decoding:
-            decoder_input = torch.cat([decoder_input, maps.cell.unsqueeze(1).expand(-1, coord.shape[1], -1)], dim=-1)
-        return self.decoder(decoder_input)
+            inputs.append(maps.cell.unsqueeze(1).expand(-1, coord.shape[1], -1))
+        return self.decoder(torch.cat([part.to(values.dtype) for part in inputs], dim=-1))
 
     def _ensemble(self, maps: "_Maps", coord: Tensor) -> Tensor:
         """Blend four predictions, with local grids about the neighbours of ``ensemble_neighbours``."""
@@ -227,11 +238,12 @@ class Branch(nn.Module):
 
 
 class _Maps(NamedTuple):
-    """What all queries of a branch share: q (B, C, H, W), k and v padded for the local grid, and (H, W)."""
+    """What all queries of a branch share: q (B, C, H, W), k, v and f padded for the local grid, and (H, W)."""
 
     q: Tensor | None
     k: Tensor | None
     v: Tensor
+    f: Tensor | None
     size: Size
     cell: Tensor
     pos_bias: nn.Module | None
