@@ -19,7 +19,8 @@ import torch
 import torch.distributed as dist
 import yaml
 
-# Rank 0 validates alone while the other ranks wait in a collective: the default of 10 minutes (NCCL) would end the job.
+# Ranks wait in a collective for the one whose validation images take longest, and while rank 0 writes: the default of
+# 10 minutes (NCCL) would end the job.
 _COLLECTIVE_TIMEOUT = datetime.timedelta(hours=6)
 
 
@@ -47,6 +48,7 @@ def install() -> None:
     _wrap_for_cpu_processes()
     _end_the_warm_up()
     _number_the_samples(basicsr_train)
+    _keep_test_results()
 
 
 def end_command(error: ImportError) -> None:
@@ -194,3 +196,16 @@ def _number_the_samples(basicsr_train: types.ModuleType) -> None:
 
     data_sampler.EnlargedSampler = NumberedSampler
     setattr(basicsr_train, "EnlargedSampler", NumberedSampler)  # noqa: B010
+
+
+def _keep_test_results() -> None:
+    """BasicSR moves a test's folder aside when the test is run again; what is stored there is to be found again."""
+    basicsr_test = importlib.import_module("basicsr.test")
+    from basicsr.utils.dist_util import master_only
+
+    @master_only
+    def make_exp_dirs(opt: dict[str, Any]) -> None:
+        for key in ("results_root", "log", "visualization"):
+            Path(opt["path"][key]).mkdir(parents=True, exist_ok=True)
+
+    setattr(basicsr_test, "make_exp_dirs", make_exp_dirs)  # noqa: B010

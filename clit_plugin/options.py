@@ -14,6 +14,7 @@ from clit_plugin.archs.encoders import ENCODER_REGISTRY
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
 from clit_plugin.data.dataset_options import SET_BY_BASICSR, parse_set
 from clit_plugin.errors import UserError
+from clit_plugin.metrics.scoring import least_side
 from clit_plugin.models.warm_start import load_stage, read_checkpoint, read_weights
 from clit_plugin.option_sections import SECTIONS, RunOptions
 from clit_plugin.schema import check_arguments, check_mapping, choose, parse
@@ -60,7 +61,7 @@ def check_options(given: Mapping[str, Any], *, is_train: bool) -> dict[str, Any]
         _check_training(options)
     elif not options["datasets"]:
         raise UserError("datasets: expected at least one set to test on")
-    elif not options["path"].get("pretrain_network_g"):
+    elif not options["path"].get("pretrain_network_g") and has_weights(options["network_g"]):
         raise UserError("path.pretrain_network_g: missing; a test needs trained weights")
     options.update(manual_seed=run.manual_seed, num_gpu=run.num_gpu, model_type=run.model_type)
     return options
@@ -72,9 +73,11 @@ def check_files(options: Mapping[str, Any], *, with_weights: bool = True) -> Non
     Raises:
         UserError: Missing or unfit data or weights.
     """
+    least = least_side(options["val"]["metrics"])
     for name, dataset in options["datasets"].items():
         try:
-            ArbitraryScalePairedDataset({**dataset, "phase": name.split("_")[0], "cache": False})
+            images = ArbitraryScalePairedDataset({**dataset, "phase": name.split("_")[0], "cache": False})
+            images.check_scorable(least)
         except UserError as error:
             raise UserError(f"datasets.{name}: {str(error).removeprefix('datasets.')}") from error
         if dataset.get("prefetch_mode") == "cuda" and not torch.cuda.is_available():
@@ -190,7 +193,14 @@ def _check_set(name: str, dataset: Any, is_train: bool, seed: int) -> dict[str, 
     return {key: value for key, value in parsed.items() if key not in SET_BY_BASICSR}
 
 
+def has_weights(network: Mapping[str, Any]) -> bool:
+    """Whether a network has anything to train or to load."""
+    return bool(build_network(network).state_dict())
+
+
 def _check_training(options: dict[str, Any]) -> None:
+    if not has_weights(options["network_g"]):
+        raise UserError(f"network_g.type: {options['network_g']['type']} has no weights to train")
     if "train" not in options["datasets"]:
         raise UserError("datasets.train: missing; training needs a set")
     _check_optimisation(options["train"])

@@ -1,5 +1,6 @@
 """Architectures, registered in BasicSR's ARCH_REGISTRY, and encoders, in our ENCODER_REGISTRY."""
 
+from clit_plugin.archs.bicubic_arch import Bicubic
 from clit_plugin.archs.clit_arch import CLIT
 from clit_plugin.archs.encoders import ENCODER_REGISTRY, build_encoder
 from clit_plugin.archs.ipe_arch import IPE
@@ -8,4 +9,4 @@ from clit_plugin.archs.lte_arch import LTE
 from clit_plugin.archs.meta_sr_arch import MetaSR
 from clit_plugin.archs.ultra_sr_arch import UltraSR
 
-__all__ = ["CLIT", "ENCODER_REGISTRY", "IPE", "LIIF", "LTE", "MetaSR", "UltraSR", "build_encoder"]
+__all__ = ["CLIT", "ENCODER_REGISTRY", "IPE", "LIIF", "LTE", "Bicubic", "MetaSR", "UltraSR", "build_encoder"]

@@ -33,7 +33,8 @@ class ArbitraryScalePairedDataset(Dataset):
     - ``stage_sizes`` (k, 2), the feature grids between the k + 1 branches that this batch trains;
     - ``epoch``, from 0.
 
-    In validation it is ``lq`` (3, h, w), ``gt`` (3, H, W) and ``scale`` (2,). Both have ``lq_path`` and ``gt_path``.
+    In validation it is ``lq`` (3, h, w), ``gt`` (3, H, W), ``scale`` (2,) and the image's ``name``: h = floor(H / scale),
+    and HR is cropped to round(h scale). Both have ``lq_path`` and ``gt_path``.
 
     Args:
         opt: See ``TrainSetOptions`` and ``ValSetOptions``. It is not changed.
@@ -61,7 +62,7 @@ class ArbitraryScalePairedDataset(Dataset):
         if self.options.cache:
             self.gt.fill_cache(self.names)
             if self.lq is not None:
-                self.lq.fill_cache([self._lq_name(name) for name in self.names])
+                self.lq.fill_cache(self.lq_names)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -70,6 +71,11 @@ class ArbitraryScalePairedDataset(Dataset):
     def protocol(self) -> Protocol | None:
         """How a validation set is scored; nothing for a training set."""
         return Protocol.named(self.options.protocol) if isinstance(self.options, ValSetOptions) else None
+
+    @property
+    def lq_names(self) -> list[str]:
+        """Keys of the given LR images, in the order of ``names``."""
+        return [self._lq_name(name) for name in self.names]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self.__getitems__([index])[0]
@@ -129,24 +135,53 @@ class ArbitraryScalePairedDataset(Dataset):
         return batch
 
     def _validation_item(self, name: str, options: ValSetOptions) -> dict[str, Any]:
-        gt = self.gt.read(name)
-        lq_path = self._given_name(name, options)
+        (h, w), (height, width), scales = self._validation_sizes(name, options)
+        gt = self.gt.read(name)[:height, :width]
         if self.lq is None:
-            scales = options.scales or (1.0, 1.0)  # given, as there are no LR files
-            h, w = (int(side / s + 1e-9) for side, s in zip(gt.shape[:2], scales, strict=True))
-            gt = gt[: round(h * scales[0]), : round(w * scales[1])]
             lq = resize_bicubic(gt, (h, w), str(options.degradation))
         else:
             lq = self.lq.read(self._lq_name(name))
-            scales = options.scales or tuple(g / s for g, s in zip(gt.shape[:2], lq.shape[:2], strict=True))
-            gt = gt[: round(lq.shape[0] * scales[0]), : round(lq.shape[1] * scales[1])]
         return {
             "lq": _image_tensor(lq),
             "gt": _image_tensor(gt),
+            "name": name,
             "scale": torch.tensor(scales, dtype=torch.float64),
-            "lq_path": lq_path,
+            "lq_path": self._given_name(name, options),
             "gt_path": self.gt.describe(name),
         }
+
+    def _validation_sizes(
+        self, name: str, options: ValSetOptions
+    ) -> tuple[tuple[int, int], tuple[int, int], tuple[float, float]]:
+        """LR size, HR size and scales: HR is cropped to the LR size times the scale, rounded half to even (LIIF)."""
+        height, width = self.gt.sizes[name]
+        if self.lq is None:
+            scales = options.scales or (1.0, 1.0)  # given, as there are no LR files
+            h, w = int(height / scales[0] + 1e-9), int(width / scales[1] + 1e-9)
+        else:
+            h, w = self.lq.sizes[self._lq_name(name)]
+            scales = options.scales or (height / h, width / w)
+        return (h, w), (min(height, round(h * scales[0])), min(width, round(w * scales[1]))), scales
+
+    def check_scorable(self, least: int) -> None:
+        """Refuse a validation image of which the protocol's border leaves too little, by name.
+
+        Args:
+            least: Pixels that must be left, high and wide.
+
+        Raises:
+            UserError: Fewer are left.
+        """
+        if not isinstance(self.options, ValSetOptions) or self.protocol is None:
+            return
+        for name in self.names:
+            _, size, scales = self._validation_sizes(name, self.options)
+            shave = self.protocol.shave(max(scales))
+            if min(size) - 2 * shave < least:
+                raise UserError(
+                    f"{self.gt.describe(name)}: {size[0]}x{size[1]} at x{max(scales):g} is too small for the protocol "
+                    f"{self.protocol.name}: {shave} pixels are cut from each border, and {least} must be left"
+                )
 
     def _given_name(self, name: str, options: ValSetOptions) -> str:
         """The LR file's name, or the one it would have, as DIV2K's 0801x2.png; BasicSR names results after it."""
@@ -195,7 +230,7 @@ class ArbitraryScalePairedDataset(Dataset):
             least, key = (float(options.lq_size), float(options.lq_size)), "lq_size"
         else:
             least, key = (options.scales if self.lq is None else None) or (1.0, 1.0), "scale"
-        for name in self.names if self.lq is None else map(self._lq_name, self.names):
+        for name in self.names if self.lq is None else self.lq_names:
             size = source.sizes[name]
             if size[0] + 1e-9 < least[0] or size[1] + 1e-9 < least[1]:
                 raise UserError(

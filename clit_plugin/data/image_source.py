@@ -65,16 +65,19 @@ class ImageSource:
         if self._cache is not None:
             start = self._places[name]
             return self._cache[start : start + height * width * 3].view(height, width, 3).numpy()
-        try:
-            client = _file_client(self.backend, os.path.realpath(self.root))
-            content = client.get(self._files.get(name, name))
-        except (OSError, lmdb.Error) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UserError(f"{self.describe(name)}: cannot be read ({reason})") from error
-        image = decode_rgb(content, self.describe(name))
+        image = decode_rgb(self.content(name), self.describe(name))
         if image.shape[:2] != (height, width):
             raise UserError(f"{self.describe(name)}: is {image.shape[:2]}, but was {height, width} when it was listed")
         return image
+
+    def content(self, name: str) -> bytes | None:
+        """The bytes that are stored under a key, not decoded; None where an LMDB has none. Errors as ``read``."""
+        try:
+            client = _file_client(self.backend, os.path.realpath(self.root))
+            return client.get(self._files.get(name, name))
+        except (OSError, lmdb.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"{self.describe(name)}: cannot be read ({reason})") from error
 
     def fill_cache(self, names: Iterable[str], *, progress: bool = True) -> None:
         """Decode images into one block of memory; forked workers share it, spawned ones map it."""

@@ -7,17 +7,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from basicsr.metrics import calculate_metric
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import nn
+from torch.utils.data import DataLoader
 
 from clit_plugin.errors import UserError
 from clit_plugin.interruption import stop_requested
-from clit_plugin.metrics.float_metrics import FLOAT_METRICS
+from clit_plugin.metrics.scoring import score_image
 from clit_plugin.models.warm_start import load_stage, read_weights
+from clit_plugin.processes import from_all_ranks, from_first_rank
+from clit_plugin.stored_results import StoredResults, mean
 
 
 @MODEL_REGISTRY.register()
@@ -25,8 +27,8 @@ class CumulativeScaleModel(SRModel):
     """BasicSR's SRModel for networks that are trained on sampled queries and tested on whole images.
 
     The loss is that of ``train.pixel_opt`` on the last branch's output. A stage takes over the weights of the one
-    before (``path.pretrain_network_g``); only a new branch may be missing there. Validation scores floats by each
-    set's ``protocol``.
+    before (``path.pretrain_network_g``); only a new branch may be missing there. Validation scores by each set's
+    ``protocol`` and shares the images out over the processes.
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
@@ -37,6 +39,10 @@ class CumulativeScaleModel(SRModel):
         self.fresh: list[str] = []
         super().__init__(opt)
         get_root_logger().info(f"Device: {self.device}")
+
+    def model_to_device(self, net: nn.Module) -> nn.Module:
+        # A test has no gradients to exchange, and the wrapper refuses networks without weights.
+        return super().model_to_device(net) if self.is_train else net.to(self.device)
 
     # ------------------------------------------------------------------ weights
 
@@ -107,7 +113,8 @@ class CumulativeScaleModel(SRModel):
             self.stage_sizes = data["stage_sizes"][0].tolist()  # one list of scales a batch
             self.epoch = int(data["epoch"][0])
         else:
-            self.scale = float(data["scale"].max())
+            self.image_name = data["name"][0]
+            self.scale = data["scale"][0].tolist()
 
     def optimize_parameters(self, current_iter: int) -> None:
         self.current_iter = current_iter
@@ -131,40 +138,68 @@ class CumulativeScaleModel(SRModel):
 
     # ------------------------------------------------------------------ validation
 
-    def nondist_validation(self, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool) -> None:
-        """BasicSR's loop, with the protocol of this set in force."""
-        name = dataloader.dataset.opt["name"]
-        self.protocol = dataloader.dataset.protocol
-        get_root_logger().info(f"Validating {name} ({self.protocol})")
-        if self.all_metrics:
-            self._initialize_best_metric_results(name)
-        try:
-            super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
-        finally:
-            if self.all_metrics:
-                self.opt["val"]["metrics"] = self.all_metrics
+    def dist_validation(self, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool) -> None:
+        """Every rank takes its share of the images."""
+        self.nondist_validation(dataloader, current_iter, tb_logger, save_img)
 
-    def _update_best_metric_result(self, dataset_name: str, metric: str, val: Any, current_iter: int) -> None:
-        # BasicSR's metrics give NumPy scalars, which a state that is loaded safely cannot hold.
-        super()._update_best_metric_result(dataset_name, metric, float(val), current_iter)
+    def nondist_validation(self, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool) -> None:
+        """BasicSR's loop over this rank's images, each scored by the set's protocol; then all ranks' scores together.
+
+        A test keeps every image's scores as it goes, and does not repeat those that it finds kept.
+        """
+        dataset = dataloader.dataset
+        name, self.protocol = dataset.opt["name"], dataset.protocol
+        get_root_logger().info(f"Validating {name} ({self.protocol})")
+        self.header: dict[str, Any] = (self.opt.get("evaluation") or {}).get(name, {})
+        store = StoredResults(self.opt["path"]["results_root"]) if self.header else None
+        known = from_first_rank(store.partial(self.header) if store else {})
+        self.scores: list[dict[str, Any]] = []
+        todo = [i for i, image in enumerate(dataset.names) if image not in known]
+        share = todo[self.opt["rank"] :: self.opt["world_size"]]
+        if share:
+            loader = DataLoader(dataset, batch_size=1, sampler=share, pin_memory=dataloader.pin_memory)
+            options = self.opt["val"]
+            # The loop is left with the images; tensors, and so the metrics, are scored in test().
+            self.opt["val"] = {**options, "metrics": None, "pbar": options["pbar"] and self.opt["rank"] == 0}
+            try:
+                super().nondist_validation(loader, current_iter, tb_logger, save_img)
+            finally:
+                self.opt["val"] = options
+        known |= {image["image"]: image for scores in from_all_ranks(self.scores) for image in scores}
+        images = [known[image] for image in dataset.names]
+        if store and self.opt["rank"] == 0:
+            store.finish(self.header, images)
+        if self.all_metrics:
+            self._report_scores(images, name, current_iter, tb_logger)
+
+    def _report_scores(self, images: list[dict[str, Any]], name: str, current_iter: Any, tb_logger: Any) -> None:
+        for metric in self.all_metrics:
+            self.metric_results[metric] = mean(image["metrics"][metric] for image in images)
+        if self.is_train:
+            self._initialize_best_metric_results(name)
+            for metric, value in self.metric_results.items():
+                self._update_best_metric_result(name, metric, value, current_iter)
+        self._log_validation_metric_values(current_iter, name, tb_logger)
 
     def test(self) -> None:
+        """Upscale the image and score it."""
         self._stop_if_requested()
         net = getattr(self, "net_g_ema", None) or self.get_bare_model(self.net_g)
         training = net.training
         net.eval()
         self.output = net.upscale(self.lq, self.gt.shape[-2:])
         net.train(training)
-        by_protocol = self.protocol.metric_options(self.scale)
-        by_bytes = {}
-        for name, options in self.all_metrics.items():
-            resolved = {**by_protocol, **{key: value for key, value in options.items() if key != "better"}}
-            if options["type"] in FLOAT_METRICS:
-                self.metric_results[name] += calculate_metric({"img": self.output, "img2": self.gt}, resolved)
-            else:
-                by_bytes[name] = resolved
-        if self.all_metrics:  # BasicSR's loop goes on with those that take rounded bytes
-            self.opt["val"]["metrics"] = by_bytes
+        try:
+            metrics = score_image(
+                self.output, self.gt, metrics=self.all_metrics, protocol=self.protocol, scale=max(self.scale)
+            )
+        except UserError as error:
+            raise UserError(f"{self.image_name}: {error}") from error
+        image = {"image": self.image_name, "lq_size": list(self.lq.shape[-2:]), "gt_size": list(self.gt.shape[-2:])}
+        image |= {"scale": self.scale, "shave": self.protocol.shave(max(self.scale)), "metrics": metrics}
+        self.scores.append(image)
+        if self.header:
+            StoredResults(self.opt["path"]["results_root"]).append(self.header, self.opt["rank"], image)
 
 
 def step_seed(seed: int, current_iter: int, rank: int) -> int:

@@ -1,0 +1,132 @@
+"""Which sets of an option file are tested, at which scales, and where their images are."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clit_plugin.errors import UserError
+from clit_plugin.schema import choose
+
+_Set = dict[str, Any]
+
+
+def scale_label(scale: float | Sequence[float]) -> str:
+    """``2``, ``3.7``, or ``2_3.5`` where the axes differ."""
+    y, x = (scale, scale) if isinstance(scale, (int, float)) else scale
+    return f"{y:g}" if y == x else f"{y:g}_{x:g}"
+
+
+def family_of(dataset: Mapping[str, Any]) -> str:
+    """The set without its scale: ``Set5`` of ``Set5_x2``."""
+    name = dataset["name"]
+    return name if dataset["scale"] is None else name.removesuffix(f"_x{scale_label(dataset['scale'])}")
+
+
+def parse_scale(text: str) -> float | list[float]:
+    """``3.7``, or ``2x3.5`` for y and x.
+
+    Raises:
+        UserError: Neither, or below 1.
+    """
+    parts = text.split("x")
+    if not all(re.fullmatch(r"\d+(\.\d*)?", part) for part in parts) or len(parts) > 2 or min(map(float, parts)) < 1:
+        raise UserError(f"--scales: expected numbers of at least 1, as 2 3.7, or 2x3.5 for y and x; got {text!r}")
+    return float(parts[0]) if len(parts) == 1 else [float(part) for part in parts]
+
+
+def parse_folder(text: str) -> tuple[str, str]:
+    """``NAME=FOLDER``; raises UserError for anything else."""
+    name, equals, folder = text.partition("=")
+    if not equals or not re.fullmatch(r"[\w.-]+", name) or not folder:
+        raise UserError(f"--folder: expected NAME=FOLDER, as Set5=data/Set5/HR; got {text!r}")
+    return name, folder
+
+
+def choose_sets(
+    datasets: Mapping[str, _Set],
+    *,
+    names: Sequence[str] = (),
+    scales: Sequence[float | list[float]] = (),
+    folders: Mapping[str, str] | None = None,
+    degradation: str | None = None,
+    protocol: str | None = None,
+) -> dict[str, _Set]:
+    """The sets to test, in order.
+
+    Args:
+        datasets: ``datasets`` of checked options.
+        names: Sets (``Set5_x2``) or families of them (``Set5``) to keep; by default all, or those of ``folders``.
+        scales: At these scales instead of the file's. Where the file has no such set, LR is made from HR.
+        folders: HR images by family: another place for a family of the file, or a set that the file does not have.
+        degradation: Make LR so, wherever it is made from HR.
+        protocol: Score so.
+
+    Raises:
+        UserError: A name that is not there, or a set that lacks one of these.
+    """
+    folders = folders or {}
+    sets = [{**dataset} for dataset in datasets.values()]
+    for family, folder in folders.items():
+        own = [dataset for dataset in sets if family_of(dataset) == family]
+        for dataset in own:
+            dataset["dataroot_gt"] = folder
+        if not own:
+            sets += _new_sets(family, folder, sets[0], scales, degradation, protocol)
+    families = list(dict.fromkeys(map(family_of, sets)))
+    wanted = [
+        choose(name, [*families, *(dataset["name"] for dataset in sets)], "--sets") for name in names or list(folders)
+    ]
+    if wanted:
+        sets = [dataset for dataset in sets if not {dataset["name"], family_of(dataset)}.isdisjoint(wanted)]
+    if scales:
+        sets = _at_scales(sets, scales)
+    for dataset in sets:
+        if degradation and dataset["dataroot_lq"] is None:
+            dataset["degradation"] = degradation
+        if protocol:
+            dataset["protocol"] = protocol
+    # BasicSR tests in the order of the keys.
+    return {f"test_{i:03}": dataset for i, dataset in enumerate(sets)}
+
+
+def missing_roots(datasets: Mapping[str, _Set]) -> dict[str, str]:
+    """The folder or LMDB that was looked for and is not there, by the name of its set."""
+    missing = {}
+    for dataset in datasets.values():
+        for key in ("dataroot_lq", "dataroot_gt"):
+            root = dataset[key]
+            # An LMDB that is being made says so when it is read.
+            if root is not None and not any(Path(f"{root}{end}").expanduser().exists() for end in ("", ".partial")):
+                missing[dataset["name"]] = root
+    return missing
+
+
+def _new_sets(
+    family: str,
+    folder: str,
+    like: _Set,
+    scales: Sequence[float | list[float]],
+    degradation: str | None,
+    protocol: str | None,
+) -> list[_Set]:
+    for option, value in (("--scales", scales), ("--degradation", degradation), ("--protocol", protocol)):
+        if not value:
+            raise UserError(f"--folder: {family} is not in the option file, so that {option} is needed, too")
+    new = {"name": family, "dataroot_gt": folder, "dataroot_lq": None, "filename_tmpl": "{}", "max_images": None}
+    new |= {"degradation": degradation, "protocol": protocol, "io_backend": None}
+    return [{**like, **new, "name": f"{family}_x{scale_label(scale)}", "scale": scale} for scale in scales]
+
+
+def _at_scales(sets: Sequence[_Set], scales: Sequence[float | list[float]]) -> list[_Set]:
+    """Every family at every scale."""
+    chosen = []
+    for family in dict.fromkeys(map(family_of, sets)):
+        own = {scale_label(d["scale"]): d for d in sets if family_of(d) == family and d["scale"] is not None}
+        from_hr = [d for d in own.values() if d["dataroot_lq"] is None]
+        for scale in scales:
+            label = scale_label(scale)
+            if label not in own and not from_hr:
+                raise UserError(f"--scales: {family} has LR files only, and none for x{label}")
+            chosen.append(own.get(label) or {**from_hr[0], "name": f"{family}_x{label}", "scale": scale})
+    return [{**dataset} for dataset in chosen]
