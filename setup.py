@@ -12,6 +12,7 @@ setup(
     # BasicSR 1.4.2 does not build on 3.13 (its issues 749 and 692).
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["clit_plugin", "clit_plugin.*"]),
+    package_data={"clit_plugin.reporting": ["paper_figures.yml"]},
     install_requires=[
         "torch>=2.4",
         "torchvision>=0.19",

@@ -9,6 +9,7 @@ from types import ModuleType
 COMMANDS = {
     "train": "train by option files, stage after stage",
     "test": "score trained weights on several sets",
+    "report": "tables and plots of stored results, beside the paper's",
     "convert": "make weights of a checkpoint of the original CLIT, LIIF or LTE code",
     "prepare": "make an LMDB from a folder of images",
     "benchmark": "time the fast paths against the plain one",
@@ -47,7 +48,11 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"clit {name}: error: {_one_line(str(error))}\n")
         return 2
     except KeyboardInterrupt:
-        hint = "; what is saved stays: run again with --auto_resume" if name == "train" else ""
+        hints = {
+            "train": "; what is saved stays: run again with --auto_resume",
+            "test": "; what is done stays: the same command goes on from it",
+        }
+        hint = hints.get(name, "")
         sys.stderr.write(f"\nclit {name}: interrupted{hint}\n")
         return 130
 

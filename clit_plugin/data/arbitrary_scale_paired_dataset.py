@@ -33,8 +33,8 @@ class ArbitraryScalePairedDataset(Dataset):
     - ``stage_sizes`` (k, 2), the feature grids between the k + 1 branches that this batch trains;
     - ``epoch``, from 0.
 
-    In validation it is ``lq`` (3, h, w), ``gt`` (3, H, W), ``scale`` (2,) and the image's ``name``: h = floor(H / scale),
-    and HR is cropped to round(h scale). Both have ``lq_path`` and ``gt_path``.
+    In validation it is ``lq`` (3, h, w), ``gt`` (3, H, W), ``scale`` (2,) and the image's ``name``. LR made from HR has
+    h = floor(H / scale), and HR is cropped to round(h scale). Both have ``lq_path`` and ``gt_path``.
 
     Args:
         opt: See ``TrainSetOptions`` and ``ValSetOptions``. It is not changed.

@@ -1,0 +1,1 @@
+"""Reports of stored results, beside the paper's figures."""

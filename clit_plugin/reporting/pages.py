@@ -1,0 +1,136 @@
+"""A report as one HTML file that needs nothing else, and as Markdown."""
+
+import base64
+import html
+from collections.abc import Sequence
+
+from clit_plugin.reporting.document import Cell, Document, Figure, Heading, Paragraph, Row, Table
+
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1c1e21; background: #fff; margin: 2rem auto; max-width: 78rem;
+  padding: 0 1.25rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
+caption { text-align: left; padding: 0.4rem 0; color: #444; caption-side: top; }
+th, td { padding: 0.22rem 0.55rem; text-align: right; white-space: nowrap; }
+th { font-weight: 600; } thead th { border-bottom: 1px solid #888; vertical-align: bottom; }
+thead tr.groups th { text-align: center; border-bottom: 1px solid #ccc; }
+th.text, td.text { text-align: left; } td.wide { white-space: normal; min-width: 14rem; overflow-wrap: anywhere; }
+tr.line > * { border-top: 1px solid #bbb; }
+tr.ours > * { background: #eef4fb; }
+tbody th { position: sticky; left: 0; background: #fff; text-align: left; font-weight: 400; }
+tr.ours th { font-weight: 600; }
+.first { color: #b3140c; font-weight: 700; } .second { color: #1a4fb4; text-decoration: underline; }
+.addition { display: block; font-size: 0.78em; line-height: 1.2; color: #555; }
+.notes { font-size: 0.82rem; color: #444; padding-left: 0; list-style: none; }
+figure { display: inline-block; margin: 0 1rem 1rem 0; width: 36rem; max-width: 100%; }
+figure img { width: 100%; height: auto; }
+"""
+
+
+def as_html(document: Document) -> str:
+    """One file with everything in it: style, drawings, no scripts, nothing from a network."""
+    title = html.escape(document.title)
+    body = "\n".join(map(_html_block, document.blocks))
+    # The icon of nothing keeps browsers from asking a server for one.
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<link rel="icon" href="data:,">\n<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n'
+        f"<body>\n<h1>{title}</h1>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def as_markdown(document: Document) -> str:
+    """Markdown; drawings are the files that ``figure_file`` names, beside it."""
+    return "\n\n".join([f"# {_md(document.title)}", *map(_markdown_block, document.blocks)]) + "\n"
+
+
+def figure_file(figure: Figure) -> str:
+    """The drawing's file, of characters that every file system and every link takes."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in figure.name) + ".svg"
+
+
+def _html_block(block: Heading | Paragraph | Table | Figure) -> str:
+    if isinstance(block, Heading):
+        return f"<h2>{html.escape(block.text)}</h2>"
+    if isinstance(block, Paragraph):
+        return f"<p>{html.escape(block.text)}</p>"
+    if isinstance(block, Figure):
+        data = base64.b64encode(block.svg.encode()).decode()
+        caption = html.escape(block.caption, quote=True)
+        return f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{caption}"></figure>'
+    return _html_table(block)
+
+
+def _html_table(table: Table) -> str:
+    lines = [f'<div class="scroll"><table><caption>{html.escape(table.caption)}</caption>', "<thead>"]
+    if table.groups:
+        cells = "".join(f'<th colspan="{span}">{html.escape(text)}</th>' for text, span in table.groups)
+        lines.append(f'<tr class="groups">{cells}</tr>')
+    heads = "".join(
+        f'<th scope="col"{" class=text" if i < table.text_columns else ""}>{html.escape(name)}</th>'
+        for i, name in enumerate(table.columns)
+    )
+    lines += [f"<tr>{heads}</tr>", "</thead>", "<tbody>"]
+    lines += [_html_row(row, table.text_columns) for row in table.rows]
+    lines.append("</tbody></table></div>")
+    if table.notes:
+        lines.append('<ul class="notes">' + "".join(f"<li>{html.escape(note)}</li>" for note in table.notes) + "</ul>")
+    return "\n".join(lines)
+
+
+def _html_row(row: Row, text_columns: int) -> str:
+    names = [*([row.kind] if row.kind else []), *(["line"] if row.starts_group else [])]
+    cells = [f'<th scope="row">{html.escape(row.cells[0].text)}</th>']
+    for i, cell in enumerate(row.cells[1:], start=1):
+        kind = ""
+        if i < text_columns:
+            kind = ' class="text wide"' if len(cell.text) > 40 else ' class="text"'
+        cells.append(f"<td{kind}>{_html_cell(cell)}</td>")
+    return f"<tr{f' class={chr(34)}{chr(32).join(names)}{chr(34)}' if names else ''}>{''.join(cells)}</tr>"
+
+
+def _html_cell(cell: Cell) -> str:
+    text = html.escape(cell.text)
+    if cell.rank:
+        text = f'<span class="{"first" if cell.rank == 1 else "second"}">{text}</span>'
+    return text + (f'<span class="addition">{html.escape(cell.addition)}</span>' if cell.addition else "")
+
+
+def _markdown_block(block: Heading | Paragraph | Table | Figure) -> str:
+    if isinstance(block, Heading):
+        return f"## {_md(block.text)}"
+    if isinstance(block, Paragraph):
+        return _md(block.text)
+    if isinstance(block, Figure):
+        return f"![{_md(block.caption)}]({figure_file(block)})"
+    columns = list(block.columns)
+    if block.groups:
+        families = [text for text, span in block.groups for _ in range(span)]
+        columns = [f"{family} {name}".strip() for family, name in zip(families, columns, strict=True)]
+    lines = [_line(map(_md, columns)), _line("---" if i < block.text_columns else "---:" for i in range(len(columns)))]
+    lines += [_line(map(_markdown_cell, row.cells)) for row in block.rows]
+    notes = [f"\n{_md(note)}" for note in block.notes]
+    return "\n".join([f"{_md(block.caption)}\n", *lines, *notes])
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = _md(cell.text)
+    text = {0: text, 1: f"**{text}**", 2: f"*{text}*"}[cell.rank]
+    return f"{text} ({cell.addition})" if cell.addition else text
+
+
+def _line(cells: Sequence[str] | object) -> str:
+    return "| " + " | ".join(cells) + " |"  # type: ignore[arg-type]
+
+
+def _md(text: str) -> str:
+    """Text in which Markdown and the HTML within it find nothing to act on."""
+    for character in "\\`*_[]|#<>":
+        text = text.replace(
+            character, "\\" + character if character not in "<>" else {"<": "&lt;", ">": "&gt;"}[character]
+        )
+    return " ".join(text.split())
