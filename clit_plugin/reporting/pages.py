@@ -2,13 +2,14 @@
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from itertools import accumulate
 
 from clit_plugin.reporting.document import Cell, Document, Figure, Heading, Paragraph, Row, Table
 
 _STYLE = """
 :root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c1e21; background: #fff; margin: 2rem auto; max-width: 78rem;
+body { font: 15px/1.5 system-ui, sans-serif; color: #1c1e21; background: #fff; margin: 2rem auto; max-width: 84rem;
   padding: 0 1.25rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
 .scroll { overflow-x: auto; }
@@ -18,6 +19,7 @@ th, td { padding: 0.22rem 0.55rem; text-align: right; white-space: nowrap; }
 th { font-weight: 600; } thead th { border-bottom: 1px solid #888; vertical-align: bottom; }
 thead tr.groups th { text-align: center; border-bottom: 1px solid #ccc; }
 th.text, td.text { text-align: left; } td.wide { white-space: normal; min-width: 14rem; overflow-wrap: anywhere; }
+.edge { border-left: 1px solid #ccc; }
 tr.line > * { border-top: 1px solid #bbb; }
 tr.ours > * { background: #eef4fb; }
 tbody th { position: sticky; left: 0; background: #fff; text-align: left; font-weight: 400; }
@@ -66,31 +68,41 @@ def _html_block(block: Heading | Paragraph | Table | Figure) -> str:
 
 
 def _html_table(table: Table) -> str:
-    lines = [f'<div class="scroll"><table><caption>{html.escape(table.caption)}</caption>', "<thead>"]
+    lines = ['<div class="scroll"><table>']
+    if table.caption:
+        lines.append(f"<caption>{html.escape(table.caption)}</caption>")
+    lines.append("<thead>")
     if table.groups:
-        cells = "".join(f'<th colspan="{span}">{html.escape(text)}</th>' for text, span in table.groups)
+        cells = "".join(
+            f'<th colspan="{span}"{_classes(edge=i > 0)}>{html.escape(text)}</th>'
+            for i, (text, span) in enumerate(table.groups)
+        )
         lines.append(f'<tr class="groups">{cells}</tr>')
+    edges = set(accumulate(span for _, span in table.groups))
     heads = "".join(
-        f'<th scope="col"{" class=text" if i < table.text_columns else ""}>{html.escape(name)}</th>'
+        f'<th scope="col"{_classes(text=i < table.text_columns, edge=i in edges)}>{html.escape(name)}</th>'
         for i, name in enumerate(table.columns)
     )
     lines += [f"<tr>{heads}</tr>", "</thead>", "<tbody>"]
-    lines += [_html_row(row, table.text_columns) for row in table.rows]
+    lines += [_html_row(row, table.text_columns, edges) for row in table.rows]
     lines.append("</tbody></table></div>")
     if table.notes:
         lines.append('<ul class="notes">' + "".join(f"<li>{html.escape(note)}</li>" for note in table.notes) + "</ul>")
     return "\n".join(lines)
 
 
-def _html_row(row: Row, text_columns: int) -> str:
-    names = [*([row.kind] if row.kind else []), *(["line"] if row.starts_group else [])]
+def _html_row(row: Row, text_columns: int, edges: Set[int]) -> str:
     cells = [f'<th scope="row">{html.escape(row.cells[0].text)}</th>']
     for i, cell in enumerate(row.cells[1:], start=1):
-        kind = ""
-        if i < text_columns:
-            kind = ' class="text wide"' if len(cell.text) > 40 else ' class="text"'
-        cells.append(f"<td{kind}>{_html_cell(cell)}</td>")
-    return f"<tr{f' class={chr(34)}{chr(32).join(names)}{chr(34)}' if names else ''}>{''.join(cells)}</tr>"
+        text = i < text_columns
+        classes = _classes(text=text, wide=text and len(cell.text) > 40, edge=i in edges)
+        cells.append(f"<td{classes}>{_html_cell(cell)}</td>")
+    return f"<tr{_classes(**{row.kind or 'plain': True}, line=row.starts_group)}>{''.join(cells)}</tr>"
+
+
+def _classes(**given: bool) -> str:
+    names = " ".join(name for name, wanted in given.items() if wanted)
+    return f' class="{names}"' if names else ""
 
 
 def _html_cell(cell: Cell) -> str:
@@ -114,7 +126,7 @@ def _markdown_block(block: Heading | Paragraph | Table | Figure) -> str:
     lines = [_line(map(_md, columns)), _line("---" if i < block.text_columns else "---:" for i in range(len(columns)))]
     lines += [_line(map(_markdown_cell, row.cells)) for row in block.rows]
     notes = [f"\n{_md(note)}" for note in block.notes]
-    return "\n".join([f"{_md(block.caption)}\n", *lines, *notes])
+    return "\n".join([*([f"{_md(block.caption)}\n"] if block.caption else []), *lines, *notes])
 
 
 def _markdown_cell(cell: Cell) -> str:

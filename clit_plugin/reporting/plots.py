@@ -14,8 +14,9 @@ from clit_plugin.reporting.systems import System, deviation, psnr_of
 
 
 def plot_families(systems: Sequence[System], tables: Sequence[PaperTable]) -> list[Figure]:
-    """A drawing for every family of sets: our systems, and dashed the paper's figures of the same methods."""
-    families = list(dict.fromkeys(family for system in systems for family, _ in system.results))
+    """A drawing for every family of sets with two scales or more: our systems, and dashed the paper's figures."""
+    places = {place for system in systems for place in system.results}
+    families = sorted({family for family, _ in places if sum(other == family for other, _ in places) > 1})
     order = [family for table in tables for family in table.images]
     families.sort(key=lambda family: (order.index(family) if family in order else len(order), family))
     return [_plot(family, systems, tables) for family in families]

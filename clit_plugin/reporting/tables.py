@@ -38,7 +38,7 @@ def paper_table(table: PaperTable, systems: Sequence[System]) -> Table | None:
     notes = [f"{mark} {reason}; no difference is given." for reason, mark in reasons.items()]
     families = list(dict.fromkeys(family for family, _ in table.columns))
     return Table(
-        caption=f"{table.name}. {table.caption}. Shaded: measured here, and the difference to the row above.",
+        caption=f"{table.name}. {table.caption}. Rows of ours were measured here, with the difference to the paper.",
         columns=["Method", *(f"×{scale:g}" for _, scale in table.columns)],
         groups=[("", 1), *((family, sum(f == family for f, _ in table.columns)) for family in families)],
         rows=rows,
@@ -58,7 +58,7 @@ def _our_row(
     system: System, table: PaperTable, paper: dict[tuple[str, float], float], reasons: dict[str, str]
 ) -> tuple[dict[tuple[str, float], float], list[Cell]]:
     """Values that may be ranked, and cells."""
-    comparable, cells = {}, [Cell(system.name)]
+    comparable, cells = {}, [Cell(f"ours: {system.name}")]
     results = _results_in(system, table)
     for column in table.columns:
         value = psnr_of(results[column]) if column in results else None
@@ -111,7 +111,7 @@ def results_table(results: Sequence[Result]) -> Table:
         numbers += [_decimals(name, result) for name in metrics]
         rows.append(Row([Cell(text) for text in [*texts, *numbers]]))
     columns = ["Run", "Set", "Scale", "LR", "Protocol", "Channel", "Result", "Images", "Shave", *metrics]
-    return Table(caption="All results", columns=columns, rows=rows, text_columns=7)
+    return Table(caption="", columns=columns, rows=rows, text_columns=7)
 
 
 def extremes_table(systems: Sequence[System], *, count: int = 3) -> Table:
@@ -141,7 +141,7 @@ def extremes_table(systems: Sequence[System], *, count: int = 3) -> Table:
         ["In parentheses: gain over bicubic on the same image."] if any("(" in r.cells[2].text for r in rows) else []
     )
     return Table(
-        caption="Images with the lowest and the highest PSNR (dB)",
+        caption="The three images with the lowest and with the highest PSNR (dB) of each set",
         columns=["Run", "Set", "Worst", "Best"],
         rows=rows,
         notes=notes,
@@ -164,7 +164,7 @@ def provenance_table(results: Sequence[Result]) -> Table:
         rows[result["name"], told, weights.get("path", "none"), digest, versions, result.get("device", "")] = None
     columns = ["Run", "Network", "Weights", "SHA-256", "Versions", "Device"]
     cells = [Row([Cell(text) for text in row]) for row in rows]
-    return Table(caption="What was run", columns=columns, rows=cells, text_columns=6)
+    return Table(caption="", columns=columns, rows=cells, text_columns=6)
 
 
 def _gains(result: Result, base: Result | None) -> dict[str, str]:
