@@ -1,0 +1,194 @@
+"""``clit test`` and ``clit report``: what is stored, skipped, resumed and laid out, with bicubic as the network."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from train_helpers import write_images, write_yaml
+
+from clit_plugin import report
+from clit_plugin.cli import main
+from clit_plugin.models.cumulative_scale_model import CumulativeScaleModel
+
+
+def options(images, **val):
+    """Options that score bicubic on one set."""
+    dataset = {"name": "tiny_x2", "dataroot_gt": str(images), "degradation": "pil", "scale": 2, "protocol": "benchmark"}
+    metrics = {"psnr": {"type": "psnr_float"}, "ssim": {"type": "ssim_float"}}
+    return {
+        "name": "run",
+        "num_gpu": 0,
+        "network_g": {"type": "Bicubic"},
+        "val": {"metrics": metrics, "pbar": False, **val},
+        "datasets": {"test": dataset},
+    }
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder to work in, with five images of 41 x 38 and the option file test.yml."""
+    monkeypatch.chdir(tmp_path)
+    write_yaml(tmp_path / "test.yml", options(write_images(tmp_path / "hr", 5, (41, 38))))
+    return tmp_path
+
+
+def results(place, name="run"):
+    """Stored results by set."""
+    files = sorted((place / "results" / name / "metrics").glob("*.json"))
+    return {content["set"]: content for content in (json.loads(file.read_text()) for file in files)}
+
+
+def test_a_result_tells_all_that_decides_its_numbers(place):
+    assert main(["test", "-opt", "test.yml"]) == 0
+    result = results(place)["tiny_x2"]
+    assert result["scale"] == [2, 2] and result["degradation"] == "pil"
+    assert result["protocol"] == {"name": "benchmark", "channel": "Y", "extra_shave": 0}
+    assert result["options"]["network_g"] == {"type": "Bicubic"}
+    assert {"torch", "basicsr", "pillow"} <= result["versions"].keys()
+    image = result["images"][0]
+    assert (image["lq_size"], image["gt_size"], image["shave"]) == ([20, 19], [40, 38], 2)
+    assert len(result["images"]) == 5
+    mean = np.mean([image["metrics"]["psnr"] for image in result["images"]])
+    assert result["metrics"]["psnr"] == pytest.approx(mean)
+    rows = list(csv.DictReader((place / "results/run/results.csv").open()))
+    assert float(rows[0]["psnr"]) == pytest.approx(mean) and rows[0]["shave"] == "2"
+    assert len(list(csv.DictReader((place / "results/run/images.csv").open()))) == 5
+
+
+def test_the_hash_of_the_weights_is_stored(place):
+    import hashlib
+
+    import torch
+    from train_helpers import TINY_NETWORK
+
+    from clit_plugin.options import build_network
+
+    torch.save({"params": build_network(TINY_NETWORK).state_dict()}, "w.pth")
+    content = options(place / "hr")
+    content |= {"network_g": TINY_NETWORK, "path": {"pretrain_network_g": "w.pth"}}
+    write_yaml(place / "net.yml", content)
+    assert main(["test", "-opt", "net.yml"]) == 0
+    digest = hashlib.sha256((place / "w.pth").read_bytes()).hexdigest()
+    assert results(place)["tiny_x2"]["weights"]["sha256"] == digest
+
+
+def test_a_second_run_computes_nothing_and_another_image_everything(place, monkeypatch, capsys):
+    assert main(["test", "-opt", "test.yml"]) == 0
+    seen = []
+    original = CumulativeScaleModel.test
+    monkeypatch.setattr(CumulativeScaleModel, "test", lambda self: (seen.append(self.image_name), original(self))[1])
+    assert main(["test", "-opt", "test.yml"]) == 0
+    assert seen == [] and "stored before" in capsys.readouterr().err
+    Image.fromarray(np.full((41, 38, 3), 9, np.uint8)).save(place / "hr" / "0002.png")
+    assert main(["test", "-opt", "test.yml"]) == 0
+    assert len(seen) == 5
+
+
+def test_an_interrupted_test_goes_on_from_the_image_where_it_stopped(place, monkeypatch):
+    seen = []
+    original = CumulativeScaleModel.test
+
+    def interrupted(self):
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        seen.append(self.image_name)
+        original(self)
+
+    monkeypatch.setattr(CumulativeScaleModel, "test", interrupted)
+    assert main(["test", "-opt", "test.yml"]) == 130
+    assert results(place) == {} and len(seen) == 3
+    rest = []
+    monkeypatch.setattr(CumulativeScaleModel, "test", lambda self: (rest.append(self.image_name), original(self))[1])
+    assert main(["test", "-opt", "test.yml"]) == 0
+    assert sorted(seen + rest) == [f"{i:04}" for i in range(1, 6)] and len(rest) == 2
+    resumed = results(place)["tiny_x2"]
+    assert main(["test", "-opt", "test.yml", "--again"]) == 0
+    assert results(place)["tiny_x2"]["metrics"] == resumed["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("scale", "lq", "gt", "shave"),
+    # By hand: LR is the floor of 41 / s by 38 / s, HR is cropped to LR times s, rounded; the shave is s rounded up.
+    [("1.5", [27, 25], [40, 38], 2), ("3.7", [11, 10], [41, 37], 4), ("2x3.5", [20, 10], [40, 35], 4)],
+)
+def test_any_scale_has_the_documented_sizes(place, scale, lq, gt, shave):
+    assert main(["test", "-opt", "test.yml", "--scales", scale]) == 0
+    (result,) = results(place).values()
+    image = result["images"][0]
+    assert (image["lq_size"], image["gt_size"], image["shave"]) == (lq, gt, shave)
+
+
+def test_a_missing_set_is_passed_over_with_the_folder_that_was_looked_for(place, capsys):
+    content = options(place / "hr")
+    content["datasets"]["test_2"] = {**content["datasets"]["test"], "name": "gone_x2", "dataroot_gt": "no/such/HR"}
+    write_yaml(place / "two.yml", content)
+    assert main(["test", "-opt", "two.yml"]) == 1
+    assert "gone_x2: looked for no/such/HR" in capsys.readouterr().err
+    assert set(results(place)) == {"tiny_x2"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("grey", "expected an 8-bit RGB image, got L"),
+        ("alpha", "expected an 8-bit RGB image, got RGBA"),
+        ("16-bit", "expected an 8-bit RGB image, got I;16"),
+        ("tiny", "2x2 at x2 is too small for the protocol benchmark"),
+    ],
+)
+def test_an_image_that_cannot_be_scored_is_refused_by_name(place, capsys, kind, reason):
+    folder = place / "odd"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    arrays = {
+        "grey": rng.integers(0, 256, (30, 31), dtype=np.uint8),
+        "alpha": rng.integers(0, 256, (30, 31, 4), dtype=np.uint8),
+        "16-bit": rng.integers(0, 65536, (30, 31), dtype=np.uint16),
+        "tiny": rng.integers(0, 256, (3, 3, 3), dtype=np.uint8),
+    }
+    Image.fromarray(arrays[kind]).save(folder / "odd.png")
+    assert main(["test", "-opt", "test.yml", "--folder", f"tiny={folder}"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert f"odd.png: {reason}" in error and error.count("\n") == 0
+    assert not (place / "results").exists()
+
+
+def test_two_processes_store_what_one_does(place):
+    assert main(["test", "-opt", "test.yml"]) == 0
+    alone = results(place)["tiny_x2"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d"]
+    command += ["--rdzv_endpoint=localhost:0", "-m", "clit_plugin.test", "-opt", "test.yml", "--again"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    both = results(place)["tiny_x2"]
+    assert both["finished"] >= alone["finished"]
+    assert both["metrics"] == alone["metrics"] and both["images"] == alone["images"]
+
+
+def test_the_report_has_our_row_and_the_papers_and_escapes_names(place):
+    content = options(place / "hr")
+    content["name"] = "bicubic"
+    content["datasets"] = {
+        f"test_{scale}": {**content["datasets"]["test"], "name": f"Set5_x{scale}", "scale": scale} for scale in (2, 3)
+    }
+    write_yaml(place / "set5.yml", content)
+    assert main(["test", "-opt", "set5.yml"]) == 0
+    assert report.main(["results", "-o", "out", "--title", "<script>alert(1)</script>"]) == 0
+    html, markdown = (place / "out/report.html").read_text(), (place / "out/report.md").read_text()
+    assert "<script" not in html and "&lt;script&gt;" in html
+    assert "http://" not in html.replace("http://www.w3.org", "") and "https://" not in html.split("</style>")[0]
+    for text in (html, markdown):
+        assert "RDN-LIIF" in text and "38.17" in text  # Table 2, x2
+        assert f"{results(place, 'bicubic')['Set5_x2']['metrics']['psnr']:.2f}" in text
+    assert "0001" in markdown  # worst and best images
+
+
+def test_a_report_of_nothing_is_one_line(place, capsys):
+    assert report.main(["nowhere"]) == 2
+    assert "nowhere: no such file or folder" in capsys.readouterr().err
