@@ -183,11 +183,11 @@ def test_an_interrupted_training_says_how_to_go_on(command, capsys):
 
 
 def test_another_interrupted_command_has_no_such_hint(monkeypatch, capsys):
-    module = types.ModuleType("clit_plugin.test")
+    module = types.ModuleType("clit_plugin.convert")
     module.DESCRIPTION, module.add_arguments, module.run = "stub", lambda parser: None, raising(KeyboardInterrupt())
-    monkeypatch.setitem(sys.modules, "clit_plugin.test", module)
-    assert cli.run_command("test", []) == 130
-    assert capsys.readouterr().err.strip() == "clit test: interrupted"
+    monkeypatch.setitem(sys.modules, "clit_plugin.convert", module)
+    assert cli.run_command("convert", []) == 130
+    assert capsys.readouterr().err.strip() == "clit convert: interrupted"
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
