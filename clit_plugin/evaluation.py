@@ -55,6 +55,7 @@ def describe_evaluation(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]
             "param_key": weights and weights["param_key"],
             "network_g": options["network_g"],
             "metrics": options["val"]["metrics"],
+            "self_ensemble": options["val"]["self_ensemble"],
         }
         headers[dataset["name"]] = {
             "format": 1,
@@ -71,6 +72,7 @@ def describe_evaluation(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]
                     "dataset": dataset,
                     "metrics": options["val"]["metrics"],
                     "save_img": options["val"]["save_img"],
+                    "self_ensemble": options["val"]["self_ensemble"],
                 }
             ),
             "versions": versions(),

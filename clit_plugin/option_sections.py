@@ -55,6 +55,7 @@ class ValOptions:
     save_img: bool = key("write the images", False)
     suffix: str | None = key("ending of written images' names in a test", None)
     pbar: bool = key("progress bar", True)
+    self_ensemble: Literal[1, 4, 8] = key("average over 4 rotations of the image, or over 8 with its mirror image", 1)
     metrics: Mapping[str, Any] = key("by name: {type: psnr_float}, ssim_float, or BasicSR's calculate_psnr ...", {})
 
 

@@ -43,7 +43,7 @@ train() {
     shift 4
     "$root/.venv/bin/clit" train --auto_resume -opt "$root/options/train/$file" --set "name=$name" \
         "manual_seed=$seed" "train.total_iter=$total" "train.scheduler.periods=[$total]" "val.val_freq=$total" \
-        "logger.save_checkpoint_freq=200" "logger.use_tb_logger=false" "$@"
+        "train.ema_decay=0" "logger.save_checkpoint_freq=200" "logger.use_tb_logger=false" "$@"
 }
 
 weights=()

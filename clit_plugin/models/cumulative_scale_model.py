@@ -18,6 +18,7 @@ from clit_plugin.errors import UserError
 from clit_plugin.interruption import stop_requested
 from clit_plugin.metrics.scoring import score_image
 from clit_plugin.models.warm_start import load_stage, read_weights
+from clit_plugin.ops.self_ensemble import upscale_ensemble
 from clit_plugin.processes import from_all_ranks, from_first_rank
 from clit_plugin.stored_results import StoredResults, mean
 
@@ -187,7 +188,8 @@ class CumulativeScaleModel(SRModel):
         net = getattr(self, "net_g_ema", None) or self.get_bare_model(self.net_g)
         training = net.training
         net.eval()
-        self.output = net.upscale(self.lq, self.gt.shape[-2:])
+        size = (self.gt.shape[-2], self.gt.shape[-1])
+        self.output = upscale_ensemble(net.upscale, self.lq, size, self.opt["val"]["self_ensemble"])
         net.train(training)
         try:
             metrics = score_image(
