@@ -7,7 +7,7 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
+from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress
 from clit_plugin.archs.encoders.registry import out_channels
 from clit_plugin.archs.lit_branch import Branch
 from clit_plugin.archs.positional_bias import PositionalBias
@@ -109,18 +109,25 @@ class CLIT(ArbitraryScaleArch):
                 images.append(branch.sample(feature, size, coord, cell, self.pos_bias))
         return self._cascade(images)
 
-    def residual_image(self, lq: Tensor, size: Size, stage_sizes: Sequence[Size], max_queries: int | None) -> Tensor:
+    def residual_image(
+        self,
+        lq: Tensor,
+        size: Size,
+        stage_sizes: Sequence[Size],
+        max_queries: int | None,
+        progress: Progress | None = None,
+    ) -> Tensor:
         if self._plain:
-            return super().residual_image(lq, size, stage_sizes, max_queries or self.default_max_queries(lq.shape[0]))
+            max_queries = max_queries or self.default_max_queries(lq.shape[0])
+            return super().residual_image(lq, size, stage_sizes, max_queries, progress)
         if max_queries is None:
             max_queries = 4096 if lq.device.type == "cpu" else 65536
         features = self.conv_feat(self.encoder(lq))
+        in_use = self._branches_in_use(stage_sizes)
+        part = None if progress is None else lambda pixels: progress(pixels / len(in_use))
         residuals = [
             self._cascade(
-                [
-                    branch.render(feature, stage, size, self.pos_bias, max_queries)
-                    for stage, branch in self._branches_in_use(stage_sizes)
-                ]
+                [branch.render(feature, stage, size, self.pos_bias, max_queries, part) for stage, branch in in_use]
             )
             for feature in features.split(1)
         ]

@@ -4,7 +4,7 @@
 ``render`` (a whole output grid) compute the same numbers with fewer operations and less memory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -117,6 +117,7 @@ class Branch(nn.Module):
         out_size: Size,
         pos_bias: PositionalBias | None,
         max_queries: int,
+        progress: Callable[[float], object] | None = None,
     ) -> Tensor:
         """Residual image (H_out, W_out, 3) of one image; without gradients.
 
@@ -126,6 +127,7 @@ class Branch(nn.Module):
             out_size: (H_out, W_out).
             pos_bias: As in ``sample``.
             max_queries: How many queries are decoded at a time, at most.
+            progress: As in ``ArbitraryScaleArch.upscale``.
         """
         dtype = torch.promote_types(feature.dtype, torch.float32)
         coords = [pixel_centres(n, device=feature.device, dtype=dtype) for n in out_size]
@@ -141,11 +143,13 @@ class Branch(nn.Module):
             rest=self.decoder[1:],
             num_heads=pos_bias.out_features,
         )
+        shifts = self._shifts()
+        part = None if progress is None else lambda pixels: progress(pixels / len(shifts))
         predictions, areas = [], []
-        for shift in self._shifts():
+        for shift in shifts:
             axes = [make_axis(coords[i], tiles.size[i], self.local_grid[i], shift[i]) for i in (0, 1)]
             dense = [DenseAxis(axis, pos_bias.along(axis.delta, i)) for i, axis in enumerate(axes)]
-            predictions.append(attend_grid(tiles, (dense[0], dense[1]), head, max_queries))
+            predictions.append(attend_grid(tiles, (dense[0], dense[1]), head, max_queries, part))
             areas.append((_central(axes[0]).unsqueeze(-1) * _central(axes[1])).abs().unsqueeze(-1))
         return blend(predictions, areas)
 
