@@ -10,6 +10,7 @@ COMMANDS = {
     "train": "train by option files, stage after stage",
     "test": "score trained weights on several sets",
     "upscale": "make photographs larger by any factor",
+    "attention": "draw the attention maps of every branch and head over an image",
     "convert": "make weights of a checkpoint of the original CLIT, LIIF or LTE code",
     "prepare": "make an LMDB from a folder of images",
     "benchmark": "time the fast paths against the plain one",

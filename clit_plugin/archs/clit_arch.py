@@ -1,7 +1,7 @@
 """Local Implicit Transformer (LIT) and its cascade (CLIT), Chen et al., CVPR 2023."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
@@ -13,8 +13,17 @@ from clit_plugin.archs.lit_branch import Branch
 from clit_plugin.archs.positional_bias import PositionalBias
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.local_attention import resize_bilinear
+from clit_plugin.ops.stages import check_stage_sizes
 
 _CHUNK_BYTES = 2**28
+
+
+class AttentionMaps(NamedTuple):
+    """Of one branch: weights (B, Q, N, heads) about the pixels ``centre`` (B, Q, 2) of a map of ``size`` (H, W)."""
+
+    weights: Tensor
+    centre: Tensor
+    size: Size
 
 
 @ARCH_REGISTRY.register()
@@ -132,6 +141,27 @@ class CLIT(ArbitraryScaleArch):
             for feature in features.split(1)
         ]
         return torch.stack(residuals).permute(0, 3, 1, 2)
+
+    @torch.no_grad()
+    def attention(self, lq: Tensor, coord: Tensor, stage_sizes: Sequence[Size]) -> list[AttentionMaps]:
+        """Local attention maps of every branch in use (paper Fig. 7), see ``Branch.attention``.
+
+        Args:
+            lq: (B, 3, H, W), RGB in [0, 1].
+            coord: (B, Q, 2), as in ``forward``.
+            stage_sizes: Likewise, and given.
+
+        Raises:
+            ValueError: The network has no attention, or bad ``stage_sizes``.
+        """
+        if self.pos_bias is None:
+            raise ValueError("local_attention is off in this network, it has no attention maps")
+        feature = self.conv_feat(self.encoder((lq - 0.5) / 0.5))
+        maps = []
+        for size, branch in self._branches_in_use(check_stage_sizes(stage_sizes, self.num_branches)):
+            weights, index = branch.attention(feature, size, coord, self.pos_bias)
+            maps.append(AttentionMaps(weights, index, size or (lq.shape[-2], lq.shape[-1])))
+        return maps
 
     @property
     def _plain(self) -> bool:

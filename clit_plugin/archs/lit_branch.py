@@ -223,16 +223,48 @@ class Branch(nn.Module):
         """Decode the queries at ``coord``, with local grids about the pixels ``index`` (both (B, Q, 2))."""
         values = gather_local_grid(maps.v, index, self.local_grid)  # B, Q, N, C
         if maps.q is not None and maps.k is not None and maps.pos_bias is not None:
-            offsets = local_grid_offsets(self.local_grid, device=coord.device)
-            bias = maps.pos_bias(relative_coordinates(coord, index, offsets, maps.size))  # B, Q, N, heads
-            keys = gather_local_grid(maps.k, index, self.local_grid)
-            values = weight_values(attention_weights(sample_bilinear(maps.q, coord), keys, bias), values)
+            weights = self._weights(maps.q, maps.k, coord, index, maps.size, maps.pos_bias)
+            values = weight_values(weights, values)
         inputs = [values.flatten(2)]  # B, Q, N * C
         if self.frequency is not None and maps.f is not None:
             inputs.append(self.frequency(maps.f, coord, index, maps.size))
         if self.cell_decoding:
             inputs.append(maps.cell.unsqueeze(1).expand(-1, coord.shape[1], -1))
         return self.decoder(torch.cat([part.to(values.dtype) for part in inputs], dim=-1))
+
+    def _weights(self, q: Tensor, k: Tensor, coord: Tensor, index: Tensor, size: Size, pos_bias: nn.Module) -> Tensor:
+        """Local attention maps (B, Q, N, heads), from q (B, C, H, W) and k padded; the rest as in ``_predict``."""
+        offsets = local_grid_offsets(self.local_grid, device=coord.device)
+        bias = pos_bias(relative_coordinates(coord, index, offsets, size))  # B, Q, N, heads
+        keys = gather_local_grid(k, index, self.local_grid)
+        return attention_weights(sample_bilinear(q, coord), keys, bias)
+
+    def attention(
+        self, feature: Tensor, size: Size | None, coord: Tensor, pos_bias: nn.Module
+    ) -> tuple[Tensor, Tensor]:
+        """The local attention maps of eq. 4 themselves, to be looked at.
+
+        Args:
+            feature: (B, C, h, w).
+            size: As in ``sample``.
+            coord: (B, Q, 2), likewise.
+            pos_bias: Likewise.
+
+        Returns:
+            Weights (B, Q, N, heads), summing to 1 over the N = G_h * G_w pixels of the local grid, row by row; and
+            the grid's centre pixel (B, Q, 2), the nearest to the query, in the map of ``size``. Under a local ensemble
+            these are the maps of that grid, not of the four that are blended.
+
+        Raises:
+            ValueError: The branch has no attention.
+        """
+        if self.to_q is None or self.to_k is None:
+            raise ValueError("local_attention is off in this network, it has no attention maps")
+        resized = _resized(feature, size)
+        shape = (resized.shape[-2], resized.shape[-1])
+        index = nearest_index(coord, shape)
+        keys = pad_for_local_grid(self.to_k(resized), self.local_grid)
+        return self._weights(self.to_q(resized), keys, coord, index, shape, pos_bias), index
 
     def _ensemble(self, maps: "_Maps", coord: Tensor) -> Tensor:
         """Blend four predictions, with local grids about the neighbours of ``ensemble_neighbours``."""

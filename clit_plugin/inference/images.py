@@ -93,6 +93,16 @@ def check_output_format(path: Path) -> None:
         raise UserError(f"{path}: unknown image format; the name should end in one of {', '.join(IMAGE_SUFFIXES)}")
 
 
+def check_new_png(name: str, *, overwrite: bool) -> Path:
+    """Where a figure goes. Raises UserError for another suffix, and for a file that is there unless ``overwrite``."""
+    path = Path(name).expanduser()
+    if path.suffix.lower() != ".png":
+        raise UserError(f"{path}: figures are PNG files; let the name end in .png")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise UserError(f"{path}: is there already; --overwrite replaces a file")
+    return path
+
+
 def check_output_kind(path: Path, picture: Picture, source: str | Path) -> None:
     """Raise UserError where the format of ``path`` would lose the transparency of ``picture``."""
     if picture.alpha is not None and path.suffix.lower() in _NO_ALPHA:
