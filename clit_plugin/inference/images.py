@@ -148,6 +148,11 @@ def to_samples(image: Tensor, bits: int = 8) -> np.ndarray:
     return samples[..., 0] if len(image) == 1 else samples
 
 
+def encode_png(samples: np.ndarray) -> bytes:
+    """A PNG file's bytes of (H, W, 3) uint8."""
+    return _encode_by_pillow(samples, ".png", None)
+
+
 def _encode_by_opencv(samples: np.ndarray, suffix: str) -> bytes:
     code = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}.get(samples.shape[-1] if samples.ndim == 3 else 1)
     return cv2.imencode(suffix, samples if code is None else cv2.cvtColor(samples, code))[1].tobytes()
