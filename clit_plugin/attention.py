@@ -22,7 +22,7 @@ exit status: 0 done, 2 bad input"""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    from clit_plugin.inference.weights import add_network_arguments
+    from clit_plugin.inference.weights import add_network_arguments, add_option_file_argument
 
     parser.add_argument("image", metavar="IMAGE", help="what is upscaled")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the PNG to write")
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", metavar="S", type=float, required=True, help="factor, at least 1")
     parser.add_argument("--at", metavar="X,Y", action="append", required=True, help="a query; repeat it for more")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    add_option_file_argument(parser)
     add_network_arguments(parser)
 
 
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     out_size = (round(size[0] * args.scale), round(size[1] * args.scale))
     queries = [_query(text, size, out_size) for text in args.at]
     device = choose_device(args.device)
-    net = load_network(args.weights, args.opt, device=device)
+    net = load_network(args.weights, args.opt, param_key=args.param_key, device=device)
     if not isinstance(net, CLIT) or net.pos_bias is None:
         raise UserError(f"{args.weights}: {type(net).__name__} without local attention; there is nothing to draw")
     coord = torch.tensor([[(2 * y / size[0] - 1, 2 * x / size[1] - 1) for y, x in queries]], device=device)

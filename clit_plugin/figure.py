@@ -31,6 +31,8 @@ exit status: 0 done, 2 bad input"""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the two figures and their arguments."""
+    from clit_plugin.inference.weights import add_network_arguments
+
     figures = parser.add_subparsers(dest="figure", metavar="FIGURE", required=True)
     crops = figures.add_parser("crops", help="crops of HR, bicubic and every system, with their PSNR (Fig. 5)")
     crops.add_argument("--scale", metavar="S", type=float, required=True, help="factor, more than 1")
@@ -55,8 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         each.add_argument("--degradation", default="pil", help="bicubic kernel, pil or matlab; default: %(default)s")
         each.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
         each.add_argument(
-            "--device", default="auto", help="cpu, cuda, cuda:1, ...; by default a GPU where there is one"
+            "--system-opt",
+            metavar="NAME=YAML",
+            action="append",
+            default=[],
+            help="option file with network_g of a system whose weights file does not hold it",
         )
+        add_network_arguments(each)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -92,15 +99,26 @@ def _load(args: argparse.Namespace) -> dict[str, "ArbitraryScaleArch"]:
     from clit_plugin.inference.weights import choose_device, load_network
 
     device = choose_device(args.device)
-    networks: dict[str, ArbitraryScaleArch] = {}
-    for text in args.system:
-        name, separator, path = text.partition("=")
-        if not (separator and name and path):
-            raise UserError(f"--system {text}: expected NAME=FILE, as CLIT=net_g_latest.pth")
-        if name in networks or name in ("HR", "bicubic"):
-            raise UserError(f"--system {text}: there is a panel {name} already; give another name")
-        networks[name] = load_network(path, device=device)
-    return networks
+    files = _named(args.system, "--system", "CLIT=net_g_latest.pth")
+    options = _named(args.system_opt, "--system-opt", "CLIT=options.yml")
+    for name in options.keys() - files.keys():
+        raise UserError(f"--system-opt {name}={options[name]}: there is no --system {name}")
+    return {
+        name: load_network(path, options.get(name), param_key=args.param_key, device=device)
+        for name, path in files.items()
+    }
+
+
+def _named(texts: Sequence[str], flag: str, example: str) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not (name and value):
+            raise UserError(f"{flag} {text}: expected NAME=FILE, as {example}")
+        if name in named or name in ("HR", "bicubic"):
+            raise UserError(f"{flag} {text}: there is a panel {name} already; give another name")
+        named[name] = value
+    return named
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

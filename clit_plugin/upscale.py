@@ -30,7 +30,7 @@ exit status: 0 done, 1 some images failed and the others are written, 2 bad inpu
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    from clit_plugin.inference.weights import add_network_arguments
+    from clit_plugin.inference.weights import add_network_arguments, add_option_file_argument
 
     parser.add_argument("images", metavar="IMAGE_OR_FOLDER", nargs="+", help="what to upscale")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="image file or folder to write")
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-queries", metavar="N", type=int, help="pixels decoded at a time: fewer need less memory and more time"
     )
+    add_option_file_argument(parser)
     add_network_arguments(parser)
 
 
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if args.max_queries is not None and args.max_queries < 1:
         raise UserError(f"--max-queries: expected at least 1, got {args.max_queries}")
     jobs = _jobs(args)
-    net = load_network(args.weights, args.opt, device=choose_device(args.device))
+    net = load_network(args.weights, args.opt, param_key=args.param_key, device=choose_device(args.device))
     failed = []
     with tqdm(jobs, unit="image", disable=len(jobs) < 2) as outer:
         for source, output in outer:

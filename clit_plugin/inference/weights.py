@@ -14,11 +14,20 @@ from clit_plugin.yaml_files import read_options
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare ``-opt`` and ``--device``, which every command that applies a network has."""
+    """Declare what every command that applies a network has: which weights of a file, and the device."""
+    parser.add_argument(
+        "--param-key",
+        choices=("params", "params_ema"),
+        help="which weights of the file; by default the averaged ones (params_ema) where there are some",
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; by default a GPU where there is one")
+
+
+def add_option_file_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare ``-opt``."""
     parser.add_argument(
         "-opt", metavar="YAML", help="option file with network_g, for weights files that do not hold it themselves"
     )
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; by default a GPU where there is one")
 
 
 def choose_device(name: str) -> torch.device:
@@ -36,13 +45,18 @@ def choose_device(name: str) -> torch.device:
 
 
 def load_network(
-    weights: str, option_file: str | None = None, *, device: torch.device | str = "cpu"
+    weights: str,
+    option_file: str | None = None,
+    *,
+    param_key: str | None = None,
+    device: torch.device | str = "cpu",
 ) -> ArbitraryScaleArch:
     """Build a network and load its weights, for inference.
 
     Args:
-        weights: A file in BasicSR's layout. EMA weights are taken where there are some, as in validation.
+        weights: A file in BasicSR's layout.
         option_file: Where ``network_g`` stands; by default in the weights file itself, beside the weights.
+        param_key: ``params`` or ``params_ema``; by default the latter where there is one, as in validation.
         device: Where to put it.
 
     Returns:
@@ -66,6 +80,8 @@ def load_network(
         net = build_network(check_network(network))
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
-    param_key = "params_ema" if "params_ema" in checkpoint else "params"
+    param_key = param_key or ("params_ema" if "params_ema" in checkpoint else "params")
+    if param_key not in checkpoint:
+        raise UserError(f"{weights}: no '{param_key}' in it, only {', '.join(checkpoint)}")
     load_stage(net, read_weights(weights, param_key), weights, allow_new_branches=False)
     return cast(ArbitraryScaleArch, net.eval().requires_grad_(False).to(device))

@@ -17,11 +17,15 @@ def test_a_file_with_its_options_gives_the_network(clit):
     assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
 
 
-def test_ema_weights_are_preferred(clit, tmp_path):
+def test_ema_weights_are_preferred_unless_others_are_asked_for(clit, tmp_path):
     net, _ = clit
     average = {name: torch.full_like(value, 0.25) for name, value in net.state_dict().items()}
     write_weights(tmp_path / "ema.pth", params_ema=average)
     assert all((p == 0.25).all() for p in load_network(str(tmp_path / "ema.pth")).parameters())
+    loaded = load_network(str(tmp_path / "ema.pth"), param_key="params")
+    assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), net.parameters(), strict=True))
+    with pytest.raises(UserError, match=r"clit\.pth: no 'params_ema' in it"):
+        load_network(str(clit[1]), param_key="params_ema")
 
 
 def test_a_file_without_options_needs_an_option_file(clit, tmp_path):
