@@ -52,7 +52,7 @@ def check_options(given: Mapping[str, Any], *, is_train: bool) -> dict[str, Any]
         if name in ("path", "val", "logger") or (name == "train" and is_train):
             options[name] = vars(parse(section, options.get(name) or {}, name))
     _check_run(run, options)
-    options["network_g"] = _check_network(run.network_g)
+    options["network_g"] = check_network(run.network_g)
     _check_metrics(options["val"]["metrics"])
     for name, dataset in run.datasets.items():
         options["datasets"][name] = _check_set(name, dataset, is_train, run.manual_seed)
@@ -103,6 +103,20 @@ def build_network(network: Mapping[str, Any]) -> torch.nn.Module:
         return ARCH_REGISTRY.get(network["type"])(**arguments)
 
 
+def check_network(network: Mapping[str, Any]) -> dict[str, Any]:
+    """Check ``network_g``; return it with what it lacks filled in.
+
+    Raises:
+        UserError: An unknown key, a value of the wrong kind, or one that the network refuses.
+    """
+    names = [name for name, kind in ARCH_REGISTRY if hasattr(kind, "upscale")]
+    checked = _check_component(ARCH_REGISTRY, network, "network_g", names=names)
+    if "encoder" in network:
+        checked["encoder"] = _check_component(ENCODER_REGISTRY, network["encoder"], "network_g.encoder")
+    build_network(checked)
+    return checked
+
+
 @contextmanager
 def _blaming(where: str) -> Iterator[None]:
     """Turn what a constructor raises into a UserError that names the options."""
@@ -138,15 +152,6 @@ def _check_set_names(datasets: Mapping[str, Any]) -> None:
 def _check_seed(seed: int, where: str) -> None:
     if not 0 <= seed < 2**32:
         raise UserError(f"{where}: expected 0 to 2^32 - 1, got {seed}")
-
-
-def _check_network(network: Mapping[str, Any]) -> dict[str, Any]:
-    names = [name for name, kind in ARCH_REGISTRY if hasattr(kind, "upscale")]
-    checked = _check_component(ARCH_REGISTRY, network, "network_g", names=names)
-    if "encoder" in network:
-        checked["encoder"] = _check_component(ENCODER_REGISTRY, network["encoder"], "network_g.encoder")
-    build_network(checked)
-    return checked
 
 
 def _check_metrics(metrics: Mapping[str, Any]) -> None:

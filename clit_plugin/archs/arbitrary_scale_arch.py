@@ -1,7 +1,7 @@
 """What every arbitrary-scale architecture shares: normalisation, whole images, the default cascade."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,8 @@ from clit_plugin.archs.encoders import build_encoder
 from clit_plugin.ops.coordinates import Size, make_cell, make_coord
 from clit_plugin.ops.local_attention import sample_bilinear
 from clit_plugin.ops.stages import check_sizes, check_stage_sizes, greedy_stage_sizes
+
+Progress = Callable[[float], object]  # is told how many pixels of the output have been done since the last call
 
 
 class ArbitraryScaleArch(nn.Module, ABC):
@@ -37,8 +39,15 @@ class ArbitraryScaleArch(nn.Module, ABC):
     ) -> Tensor:
         """What the network predicts, (B, Q, 3), for ``lq`` in [-1, 1], in the same units; see ``bilinear_skip``."""
 
-    def residual_image(self, lq: Tensor, size: Size, stage_sizes: Sequence[Size], max_queries: int | None) -> Tensor:
-        """``residual`` on a whole output grid, (B, 3, H_out, W_out), without gradients."""
+    def residual_image(
+        self,
+        lq: Tensor,
+        size: Size,
+        stage_sizes: Sequence[Size],
+        max_queries: int | None,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """``residual`` on a whole output grid, (B, 3, H_out, W_out), without gradients; see ``upscale``."""
         b, dtype = lq.shape[0], coordinate_dtype(lq)
         coord = make_coord(size, device=lq.device, dtype=dtype).expand(b, -1, -1)
         cell = make_cell(size, device=lq.device, dtype=dtype).expand(b, -1)
@@ -76,6 +85,7 @@ class ArbitraryScaleArch(nn.Module, ABC):
         size: Sequence[int],
         stage_sizes: Sequence[Sequence[int]] | None = None,
         max_queries: int | None = None,
+        progress: Progress | None = None,
     ) -> Tensor:
         """A whole image, without gradients.
 
@@ -85,6 +95,8 @@ class ArbitraryScaleArch(nn.Module, ABC):
             stage_sizes: As in ``forward``.
             max_queries: How many pixels are decoded at a time, which bounds the memory; by default what is fast on
                 the device, and below 256 MB.
+            progress: Called as parts of the output are done with their number of pixels, B * H_out * W_out in all; a
+                network may leave it to the end.
 
         Returns:
             (B, 3, H_out, W_out), RGB, about [0, 1] and not clamped.
@@ -99,7 +111,7 @@ class ArbitraryScaleArch(nn.Module, ABC):
             stage_sizes = self._default_stages(lq, (height, width))
         stages = check_stage_sizes(stage_sizes, self.num_branches)
         lq = (lq - 0.5) / 0.5
-        residual = self.residual_image(lq, (height, width), stages, max_queries)
+        residual = self.residual_image(lq, (height, width), stages, max_queries, progress)
         coord = make_coord((height, width), device=lq.device, dtype=coordinate_dtype(lq)).expand(lq.shape[0], -1, -1)
         image = self._colours(lq, coord, residual.flatten(2).transpose(1, 2))
         return image.transpose(1, 2).unflatten(2, (height, width)).to(lq.dtype)

@@ -1,20 +1,29 @@
 """Local Implicit Transformer (LIT) and its cascade (CLIT), Chen et al., CVPR 2023."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
+from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress
 from clit_plugin.archs.encoders.registry import out_channels
 from clit_plugin.archs.lit_branch import Branch
 from clit_plugin.archs.positional_bias import PositionalBias
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.local_attention import resize_bilinear
+from clit_plugin.ops.stages import check_stage_sizes
 
 _CHUNK_BYTES = 2**28
+
+
+class AttentionMaps(NamedTuple):
+    """Of one branch: weights (B, Q, N, heads) about the pixels ``centre`` (B, Q, 2) of a map of ``size`` (H, W)."""
+
+    weights: Tensor
+    centre: Tensor
+    size: Size
 
 
 @ARCH_REGISTRY.register()
@@ -109,22 +118,50 @@ class CLIT(ArbitraryScaleArch):
                 images.append(branch.sample(feature, size, coord, cell, self.pos_bias))
         return self._cascade(images)
 
-    def residual_image(self, lq: Tensor, size: Size, stage_sizes: Sequence[Size], max_queries: int | None) -> Tensor:
+    def residual_image(
+        self,
+        lq: Tensor,
+        size: Size,
+        stage_sizes: Sequence[Size],
+        max_queries: int | None,
+        progress: Progress | None = None,
+    ) -> Tensor:
         if self._plain:
-            return super().residual_image(lq, size, stage_sizes, max_queries or self.default_max_queries(lq.shape[0]))
+            max_queries = max_queries or self.default_max_queries(lq.shape[0])
+            return super().residual_image(lq, size, stage_sizes, max_queries, progress)
         if max_queries is None:
             max_queries = 4096 if lq.device.type == "cpu" else 65536
         features = self.conv_feat(self.encoder(lq))
+        in_use = self._branches_in_use(stage_sizes)
+        part = None if progress is None else lambda pixels: progress(pixels / len(in_use))
         residuals = [
             self._cascade(
-                [
-                    branch.render(feature, stage, size, self.pos_bias, max_queries)
-                    for stage, branch in self._branches_in_use(stage_sizes)
-                ]
+                [branch.render(feature, stage, size, self.pos_bias, max_queries, part) for stage, branch in in_use]
             )
             for feature in features.split(1)
         ]
         return torch.stack(residuals).permute(0, 3, 1, 2)
+
+    @torch.no_grad()
+    def attention(self, lq: Tensor, coord: Tensor, stage_sizes: Sequence[Size]) -> list[AttentionMaps]:
+        """Local attention maps of every branch in use (paper Fig. 7), see ``Branch.attention``.
+
+        Args:
+            lq: (B, 3, H, W), RGB in [0, 1].
+            coord: (B, Q, 2), as in ``forward``.
+            stage_sizes: Likewise, and given.
+
+        Raises:
+            ValueError: The network has no attention, or bad ``stage_sizes``.
+        """
+        if self.pos_bias is None:
+            raise ValueError("local_attention is off in this network, it has no attention maps")
+        feature = self.conv_feat(self.encoder((lq - 0.5) / 0.5))
+        maps = []
+        for size, branch in self._branches_in_use(check_stage_sizes(stage_sizes, self.num_branches)):
+            weights, index = branch.attention(feature, size, coord, self.pos_bias)
+            maps.append(AttentionMaps(weights, index, size or (lq.shape[-2], lq.shape[-1])))
+        return maps
 
     @property
     def _plain(self) -> bool:

@@ -4,7 +4,7 @@
 ``render`` (a whole output grid) compute the same numbers with fewer operations and less memory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -117,6 +117,7 @@ class Branch(nn.Module):
         out_size: Size,
         pos_bias: PositionalBias | None,
         max_queries: int,
+        progress: Callable[[float], object] | None = None,
     ) -> Tensor:
         """Residual image (H_out, W_out, 3) of one image; without gradients.
 
@@ -126,6 +127,7 @@ class Branch(nn.Module):
             out_size: (H_out, W_out).
             pos_bias: As in ``sample``.
             max_queries: How many queries are decoded at a time, at most.
+            progress: As in ``ArbitraryScaleArch.upscale``.
         """
         dtype = torch.promote_types(feature.dtype, torch.float32)
         coords = [pixel_centres(n, device=feature.device, dtype=dtype) for n in out_size]
@@ -141,11 +143,13 @@ class Branch(nn.Module):
             rest=self.decoder[1:],
             num_heads=pos_bias.out_features,
         )
+        shifts = self._shifts()
+        part = None if progress is None else lambda pixels: progress(pixels / len(shifts))
         predictions, areas = [], []
-        for shift in self._shifts():
+        for shift in shifts:
             axes = [make_axis(coords[i], tiles.size[i], self.local_grid[i], shift[i]) for i in (0, 1)]
             dense = [DenseAxis(axis, pos_bias.along(axis.delta, i)) for i, axis in enumerate(axes)]
-            predictions.append(attend_grid(tiles, (dense[0], dense[1]), head, max_queries))
+            predictions.append(attend_grid(tiles, (dense[0], dense[1]), head, max_queries, part))
             areas.append((_central(axes[0]).unsqueeze(-1) * _central(axes[1])).abs().unsqueeze(-1))
         return blend(predictions, areas)
 
@@ -219,16 +223,48 @@ class Branch(nn.Module):
         """Decode the queries at ``coord``, with local grids about the pixels ``index`` (both (B, Q, 2))."""
         values = gather_local_grid(maps.v, index, self.local_grid)  # B, Q, N, C
         if maps.q is not None and maps.k is not None and maps.pos_bias is not None:
-            offsets = local_grid_offsets(self.local_grid, device=coord.device)
-            bias = maps.pos_bias(relative_coordinates(coord, index, offsets, maps.size))  # B, Q, N, heads
-            keys = gather_local_grid(maps.k, index, self.local_grid)
-            values = weight_values(attention_weights(sample_bilinear(maps.q, coord), keys, bias), values)
+            weights = self._weights(maps.q, maps.k, coord, index, maps.size, maps.pos_bias)
+            values = weight_values(weights, values)
         inputs = [values.flatten(2)]  # B, Q, N * C
         if self.frequency is not None and maps.f is not None:
             inputs.append(self.frequency(maps.f, coord, index, maps.size))
         if self.cell_decoding:
             inputs.append(maps.cell.unsqueeze(1).expand(-1, coord.shape[1], -1))
         return self.decoder(torch.cat([part.to(values.dtype) for part in inputs], dim=-1))
+
+    def _weights(self, q: Tensor, k: Tensor, coord: Tensor, index: Tensor, size: Size, pos_bias: nn.Module) -> Tensor:
+        """Local attention maps (B, Q, N, heads), from q (B, C, H, W) and k padded; the rest as in ``_predict``."""
+        offsets = local_grid_offsets(self.local_grid, device=coord.device)
+        bias = pos_bias(relative_coordinates(coord, index, offsets, size))  # B, Q, N, heads
+        keys = gather_local_grid(k, index, self.local_grid)
+        return attention_weights(sample_bilinear(q, coord), keys, bias)
+
+    def attention(
+        self, feature: Tensor, size: Size | None, coord: Tensor, pos_bias: nn.Module
+    ) -> tuple[Tensor, Tensor]:
+        """The local attention maps of eq. 4 themselves, to be looked at.
+
+        Args:
+            feature: (B, C, h, w).
+            size: As in ``sample``.
+            coord: (B, Q, 2), likewise.
+            pos_bias: Likewise.
+
+        Returns:
+            Weights (B, Q, N, heads), summing to 1 over the N = G_h * G_w pixels of the local grid, row by row; and
+            the grid's centre pixel (B, Q, 2), the nearest to the query, in the map of ``size``. Under a local ensemble
+            these are the maps of that grid, not of the four that are blended.
+
+        Raises:
+            ValueError: The branch has no attention.
+        """
+        if self.to_q is None or self.to_k is None:
+            raise ValueError("local_attention is off in this network, it has no attention maps")
+        resized = _resized(feature, size)
+        shape = (resized.shape[-2], resized.shape[-1])
+        index = nearest_index(coord, shape)
+        keys = pad_for_local_grid(self.to_k(resized), self.local_grid)
+        return self._weights(self.to_q(resized), keys, coord, index, shape, pos_bias), index
 
     def _ensemble(self, maps: "_Maps", coord: Tensor) -> Tensor:
         """Blend four predictions, with local grids about the neighbours of ``ensemble_neighbours``."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, coordinate_dtype
+from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress, coordinate_dtype
 from clit_plugin.archs.encoders.registry import out_channels
 from clit_plugin.ops.coordinates import Size, make_cell, pixel_centres, size_tensor
 from clit_plugin.ops.local_ensemble import (
@@ -73,7 +73,14 @@ class LocalImplicitArch(ArbitraryScaleArch):
         size = (feature.shape[-2], feature.shape[-1])
         return self._predict(self._latents(self._pad(feature)), 0, coord, cell, size)
 
-    def residual_image(self, lq: Tensor, size: Size, stage_sizes: Sequence[Size], max_queries: int | None) -> Tensor:
+    def residual_image(
+        self,
+        lq: Tensor,
+        size: Size,
+        stage_sizes: Sequence[Size],
+        max_queries: int | None,
+        progress: Progress | None = None,
+    ) -> Tensor:
         features, dtype = self.encoder(lq), coordinate_dtype(lq)
         lr_size = (features.shape[-2], features.shape[-1])
         rows, columns = (pixel_centres(n, device=lq.device, dtype=dtype) for n in size)
@@ -87,7 +94,10 @@ class LocalImplicitArch(ArbitraryScaleArch):
             for top, bottom, part in self._bands(rows, cell, lr_size):
                 latents = self._latents(padded[..., top : bottom + self.kernel - 1, :])
                 coord = torch.stack(torch.meshgrid(part, columns, indexing="ij"), -1).view(1, -1, 2)
-                parts += [self._predict(latents, top, c, cell, lr_size) for c in coord.split(max_queries, 1)]
+                for chunk in coord.split(max_queries, 1):
+                    parts.append(self._predict(latents, top, chunk, cell, lr_size))
+                    if progress is not None:
+                        progress(chunk.shape[1])
             images.append(torch.cat(parts, 1).view(1, *size, 3))
         return torch.cat(images).permute(0, 3, 1, 2)
 

@@ -12,6 +12,7 @@ Nothing is approximated: the results differ from the plain evaluation by roundin
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -40,7 +41,13 @@ class Head(NamedTuple):
     num_heads: int
 
 
-def attend_grid(tiles: MapTiles, axes: tuple[DenseAxis, DenseAxis], head: Head, max_queries: int) -> Tensor:
+def attend_grid(
+    tiles: MapTiles,
+    axes: tuple[DenseAxis, DenseAxis],
+    head: Head,
+    max_queries: int,
+    progress: Callable[[float], object] | None = None,
+) -> Tensor:
     """Decode every pixel of the output grid, for one image.
 
     Args:
@@ -48,6 +55,7 @@ def attend_grid(tiles: MapTiles, axes: tuple[DenseAxis, DenseAxis], head: Head, 
         axes: Rows and columns of the output.
         head: Weights; C = N * C / N.
         max_queries: How many queries are decoded at a time, at most.
+        progress: Is told of each strip's pixels.
 
     Returns:
         (H_out, W_out, 3).
@@ -77,6 +85,8 @@ def attend_grid(tiles: MapTiles, axes: tuple[DenseAxis, DenseAxis], head: Head, 
                 hidden = _first_layer(strip, v, attention, tiles, window, grid, weight, head.bias, buffers)
                 rgb = _decode(hidden, head.rest, buffers)
             out[strip.rows.view(-1, 1), strip.columns.flatten()] = strip.arrange(rgb).to(out.dtype)
+            if progress is not None:
+                progress(strip.rows.numel() * strip.columns.numel())
     return out
 
 

@@ -1,0 +1,52 @@
+"""A network applied to one image, with a bar that knows the time left."""
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
+from clit_plugin.errors import UserError
+
+
+def upscale_with_progress(
+    net: ArbitraryScaleArch,
+    rgb: Tensor,
+    size: tuple[int, int],
+    *,
+    label: str,
+    name: str,
+    max_queries: int | None = None,
+) -> Tensor:
+    """Upscale one image.
+
+    Args:
+        net: On any device.
+        rgb: (3, H, W) in [0, 1], on any device.
+        size: (H_out, W_out).
+        label: What stands before the bar.
+        name: What an error calls the image.
+        max_queries: As in ``ArbitraryScaleArch.upscale``.
+
+    Returns:
+        (3, H_out, W_out) on the CPU, about [0, 1] and not clamped.
+
+    Raises:
+        UserError: There is not the memory, or the encoder refuses so small an image.
+    """
+    device = next(net.parameters()).device
+    pixels = size[0] * size[1]
+    with tqdm(total=pixels, desc=label, unit="pixel", unit_scale=True, leave=False, delay=0.5) as bar:
+        try:
+            image = net.upscale(rgb[None].to(device), size, max_queries=max_queries, progress=bar.update)
+        except (RuntimeError, ValueError) as error:  # torch reports both in such words
+            text = " ".join(str(error).split())
+            if isinstance(error, torch.OutOfMemoryError) or "alloc" in text:
+                raise UserError(
+                    f"{name}: not enough memory on {device} for {size[0]}x{size[1]}; give a smaller --max-queries, "
+                    "or --device cpu"
+                ) from error
+            if min(rgb.shape[-2:]) < 16:
+                raise UserError(f"{name}: {rgb.shape[-2]}x{rgb.shape[-1]} is too small for the encoder") from error
+            raise
+        bar.update(pixels - bar.n)
+    return image[0].cpu()

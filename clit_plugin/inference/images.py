@@ -1,0 +1,189 @@
+"""Photographs of any common kind as float RGB, and back: grey, alpha, 16 bits, EXIF orientation, colour profile."""
+
+import io
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from clit_plugin.data.image_io import IMAGE_SUFFIXES
+from clit_plugin.errors import UserError
+
+_LOSSY = (".jpg", ".jpeg")
+_NO_ALPHA = (".jpg", ".jpeg", ".bmp")
+_16_BITS = (".png", ".tif", ".tiff")
+_WITH_PROFILE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+_LUMA = (0.299, 0.587, 0.114)
+Image.MAX_IMAGE_PIXELS = None  # only headers are read by Pillow here
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image file's content.
+
+    Attributes:
+        rgb: (3, H, W) float32 in [0, 1]; of a grey image the same three times.
+        alpha: (1, H, W) float32 in [0, 1], 1 opaque, or None.
+        grey: Whether the file holds one colour channel.
+        bits: 8 or 16 a sample.
+        profile: The ICC profile by which the numbers mean colours, or None for the usual one.
+    """
+
+    rgb: Tensor
+    alpha: Tensor | None = None
+    grey: bool = False
+    bits: int = 8
+    profile: bytes | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.rgb.shape[-2], self.rgb.shape[-1]
+
+    def resized(self, rgb: Tensor) -> "Picture":
+        """The same kind of picture from an upscaled ``rgb`` (3, H, W); alpha follows bicubically."""
+        alpha = self.alpha
+        if alpha is not None:
+            size = (rgb.shape[-2], rgb.shape[-1])
+            alpha = torch.nn.functional.interpolate(alpha[None], size, mode="bicubic", align_corners=False)[0]
+        return replace(self, rgb=rgb, alpha=alpha)
+
+
+def read_picture(path: str | Path) -> Picture:
+    """Read an image, turned upright as its EXIF orientation says.
+
+    Raises:
+        UserError: Not there, no image, or of a kind that is not handled (floats, 32 bits, more than four channels).
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    except cv2.error:  # a header that promises more pixels than OpenCV allows
+        image = None
+    if image is None:
+        raise UserError(f"{path}: not a readable image (empty, damaged or of an unknown format)")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"{path}: samples of {image.dtype} are not handled; save it with 8 or 16 bits")
+    if image.ndim == 2:
+        image = image[..., None]
+    channels = image.shape[2]
+    if channels > 4:
+        raise UserError(f"{path}: has {channels} channels; 1 to 4 are handled (grey, RGB, either with alpha)")
+    profile, orientation, mode = _header(content)
+    image = _upright(image, orientation)
+    bits = 8 * image.itemsize
+    floats = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32) / (2**bits - 1))
+    grey = channels <= 2 or mode == "LA"  # which OpenCV reads as four channels
+    colours = floats[:1].repeat(3, 1, 1) if grey else floats[:3].flip(0)
+    alpha = floats[-1:] if channels in (2, 4) else None
+    return Picture(rgb=colours.contiguous(), alpha=alpha, grey=grey, bits=bits, profile=profile)
+
+
+def check_output_format(path: Path) -> None:
+    """Raise UserError unless the suffix is that of a format that can be written."""
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise UserError(f"{path}: unknown image format; the name should end in one of {', '.join(IMAGE_SUFFIXES)}")
+
+
+def check_new_png(name: str, *, overwrite: bool) -> Path:
+    """Where a figure goes. Raises UserError for another suffix, and for a file that is there unless ``overwrite``."""
+    path = Path(name).expanduser()
+    if path.suffix.lower() != ".png":
+        raise UserError(f"{path}: figures are PNG files; let the name end in .png")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise UserError(f"{path}: is there already; --overwrite replaces a file")
+    return path
+
+
+def check_output_kind(path: Path, picture: Picture, source: str | Path) -> None:
+    """Raise UserError where the format of ``path`` would lose the transparency of ``picture``."""
+    if picture.alpha is not None and path.suffix.lower() in _NO_ALPHA:
+        raise UserError(f"{path}: {path.suffix} has no transparency, which {source} has; write a .png")
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write whole or not at all, in the format of the suffix; 16 bits become 8 where the format has no more.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    suffix = path.suffix.lower()
+    bits = picture.bits if suffix in _16_BITS else 8
+    colours = picture.rgb
+    if picture.grey:
+        colours = (colours * torch.tensor(_LUMA, device=colours.device).view(3, 1, 1)).sum(0, keepdim=True)
+    if picture.alpha is not None:
+        if picture.grey and bits == 16:  # OpenCV writes no grey with alpha
+            colours = colours.repeat(3, 1, 1)
+        colours = torch.cat([colours, picture.alpha.to(colours.device)])
+    samples = to_samples(colours, bits)
+    content = _encode_by_opencv(samples, suffix) if bits == 16 else _encode_by_pillow(samples, suffix, picture.profile)
+    write_bytes(path, content)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, with the folders it needs. Raises UserError where that fails."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def to_samples(image: Tensor, bits: int = 8) -> np.ndarray:
+    """(C, H, W), about [0, 1], as (H, W, C) uint8 or uint16, clamped and rounded; a single channel as (H, W)."""
+    top = 2**bits - 1
+    rounded = (image.clamp(0, 1) * top).round().permute(1, 2, 0).cpu().numpy()
+    samples = rounded.astype(np.uint16 if bits == 16 else np.uint8)
+    return samples[..., 0] if len(image) == 1 else samples
+
+
+def encode_png(samples: np.ndarray) -> bytes:
+    """A PNG file's bytes of (H, W, 3) uint8."""
+    return _encode_by_pillow(samples, ".png", None)
+
+
+def _encode_by_opencv(samples: np.ndarray, suffix: str) -> bytes:
+    code = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}.get(samples.shape[-1] if samples.ndim == 3 else 1)
+    return cv2.imencode(suffix, samples if code is None else cv2.cvtColor(samples, code))[1].tobytes()
+
+
+def _encode_by_pillow(samples: np.ndarray, suffix: str, profile: bytes | None) -> bytes:
+    """Pillow keeps the colour profile, which OpenCV drops; it has no 16-bit RGB."""
+    buffer = io.BytesIO()
+    options = {"quality": 95, "subsampling": 0} if suffix in _LOSSY else {"lossless": True} if suffix == ".webp" else {}
+    if profile is not None and suffix in _WITH_PROFILE:
+        options["icc_profile"] = profile  # type: ignore[assignment]
+    Image.fromarray(samples).save(buffer, format=Image.registered_extensions()[suffix], **options)
+    return buffer.getvalue()
+
+
+def _header(content: bytes) -> tuple[bytes | None, int, str]:
+    """Colour profile, EXIF orientation (1 where there is none) and Pillow's name of the mode."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "L", "LA", "P") else None
+            return profile or None, int(image.getexif().get(0x0112, 1)), image.mode
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, TypeError):  # formats that OpenCV alone reads
+        return None, 1, ""
+
+
+def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo EXIF's orientation of an image (H, W, C): values 2 to 8 of tag 0x0112."""
+    if orientation in (5, 6, 7, 8):
+        image = image.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return image

@@ -1,0 +1,64 @@
+"""Networks from weights files, with options in them or beside them."""
+
+import pytest
+import torch
+import yaml
+from inference_helpers import CLIT, write_weights
+
+from clit_plugin.errors import UserError
+from clit_plugin.inference.weights import choose_device, load_network
+
+
+def test_a_file_with_its_options_gives_the_network(clit):
+    net, path = clit
+    loaded = load_network(str(path))
+    lq = torch.rand(1, 3, 5, 7)
+    assert torch.equal(loaded.upscale(lq, (9, 11)), net.upscale(lq, (9, 11)))
+    assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
+
+
+def test_ema_weights_are_preferred_unless_others_are_asked_for(clit, tmp_path):
+    net, _ = clit
+    average = {name: torch.full_like(value, 0.25) for name, value in net.state_dict().items()}
+    write_weights(tmp_path / "ema.pth", params_ema=average)
+    assert all((p == 0.25).all() for p in load_network(str(tmp_path / "ema.pth")).parameters())
+    loaded = load_network(str(tmp_path / "ema.pth"), param_key="params")
+    assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), net.parameters(), strict=True))
+    with pytest.raises(UserError, match=r"clit\.pth: no 'params_ema' in it"):
+        load_network(str(clit[1]), param_key="params_ema")
+
+
+def test_a_file_without_options_needs_an_option_file(clit, tmp_path):
+    net, _ = clit
+    torch.save({"params": net.state_dict()}, tmp_path / "bare.pth")
+    with pytest.raises(UserError, match=r"bare\.pth: holds no network_g; .*-opt YAML"):
+        load_network(str(tmp_path / "bare.pth"))
+    (tmp_path / "x.yml").write_text(yaml.safe_dump({"network_g": CLIT}))
+    loaded = load_network(str(tmp_path / "bare.pth"), str(tmp_path / "x.yml"))
+    assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), net.parameters(), strict=True))
+
+
+def test_options_that_do_not_fit_are_one_error_with_the_file(clit, tmp_path):
+    _, path = clit
+    (tmp_path / "x.yml").write_text(yaml.safe_dump({"network_g": {**CLIT, "dim": 16}}))
+    with pytest.raises(UserError, match=r"clit\.pth: does not fit network_g: \d+ of another shape"):
+        load_network(str(path), str(tmp_path / "x.yml"))
+
+
+def test_a_wrong_key_in_the_option_file_is_named(clit, tmp_path):
+    (tmp_path / "x.yml").write_text(yaml.safe_dump({"network_g": {**CLIT, "num_head": 2}}))
+    with pytest.raises(UserError, match=r"x\.yml: network_g\.num_head: unknown key"):
+        load_network(str(clit[1]), str(tmp_path / "x.yml"))
+
+
+def test_an_original_checkpoint_is_sent_to_clit_convert(tmp_path):
+    torch.save({"model": {}}, tmp_path / "official.pth")
+    with pytest.raises(UserError, match=r"official\.pth: .*clit convert"):
+        load_network(str(tmp_path / "official.pth"))
+
+
+def test_a_device_that_is_not_there_is_named():
+    assert choose_device("cpu") == torch.device("cpu")
+    for name in ("cuda:99", "gpu"):
+        with pytest.raises(UserError, match=f"--device {name}: not usable here"):
+            choose_device(name)
