@@ -384,7 +384,7 @@ def test_forward_chooses_the_grids_that_upscale_does(size, monkeypatch):
     net, grids = small(num_branches=3), []
     monkeypatch.setattr(net, "residual", lambda lq, coord, *rest: grids.append(list(rest[1])) or torch.zeros(1, 1, 3))
     net(torch.rand(1, 3, 3, 2), torch.zeros(1, 1, 2), torch.tensor([[2 / size[0], 2 / size[1]]]))
-    monkeypatch.setattr(net, "residual_image", lambda x, s, stages, m: grids.append(stages) or torch.zeros(1, 3, *s))
+    monkeypatch.setattr(net, "residual_image", lambda x, s, stages, m, p: grids.append(stages) or torch.zeros(1, 3, *s))
     net.upscale(torch.rand(1, 3, 3, 2), size)
     assert grids[0] == grids[1]
 
