@@ -2,9 +2,9 @@
 
 import argparse
 from collections.abc import Mapping
-from typing import cast
 
 import torch
+from basicsr.utils.registry import ARCH_REGISTRY
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 from clit_plugin.errors import UserError
@@ -79,9 +79,13 @@ def load_network(
     try:
         net = build_network(check_network(network))
     except UserError as error:
-        raise UserError(f"{source}: {error}") from error
+        known = network.get("type") in ARCH_REGISTRY
+        hint = "" if option_file or known else "; for a system of your own give -opt YAML, which imports its module"
+        raise UserError(f"{source}: {error}{hint}") from error
+    if not isinstance(net, ArbitraryScaleArch):
+        raise UserError(f"{source}: {network['type']} is no network that these weights could be for")
     param_key = param_key or ("params_ema" if "params_ema" in checkpoint else "params")
     if param_key not in checkpoint:
         raise UserError(f"{weights}: no '{param_key}' in it, only {', '.join(checkpoint)}")
     load_stage(net, read_weights(weights, param_key), weights, allow_new_branches=False)
-    return cast(ArbitraryScaleArch, net.eval().requires_grad_(False).to(device))
+    return net.eval().requires_grad_(False).to(device)

@@ -51,6 +51,19 @@ def test_a_wrong_key_in_the_option_file_is_named(clit, tmp_path):
         load_network(str(clit[1]), str(tmp_path / "x.yml"))
 
 
+def test_a_system_that_is_not_imported_is_sent_to_its_option_file(clit, tmp_path):
+    weights = clit[0].state_dict()
+    torch.save({"params": weights, "network_g": {**CLIT, "type": "MySystem"}}, tmp_path / "own.pth")
+    with pytest.raises(UserError, match=r"own\.pth: network_g\.type: .*give -opt YAML, which imports its module"):
+        load_network(str(tmp_path / "own.pth"))
+
+
+def test_bicubic_interpolation_has_no_weights_to_load(clit, tmp_path):
+    (tmp_path / "x.yml").write_text("network_g: {type: Bicubic}")
+    with pytest.raises(UserError, match=r"x\.yml: Bicubic is no network"):
+        load_network(str(clit[1]), str(tmp_path / "x.yml"))
+
+
 def test_an_original_checkpoint_is_sent_to_clit_convert(tmp_path):
     torch.save({"model": {}}, tmp_path / "official.pth")
     with pytest.raises(UserError, match=r"official\.pth: .*clit convert"):
