@@ -22,6 +22,7 @@ setup(
         "opencv-python>=4.8",
         "numpy>=1.24",
         "addict>=2.4",
+        "matplotlib>=3.7",
         "pillow>=10",
         "pyyaml>=6",
         "tqdm>=4.60",

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
-from scipy.ndimage import uniform_filter
 from torch import Tensor
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
@@ -154,7 +154,7 @@ def worst_crop(hr: Tensor, bicubic: Tensor) -> Crop:
     """The square of 48 pixels, or less in a small image, where bicubic interpolation's squared error is largest."""
     error = (hr - bicubic).square().mean(0).numpy()
     side = min(_CROP, *error.shape)
-    means = uniform_filter(error.astype(np.float64), side, mode="constant", origin=-(side // 2))
+    means = cv2.boxFilter(error.astype(np.float64), -1, (side, side), anchor=(0, 0))
     valid = means[: error.shape[0] - side + 1, : error.shape[1] - side + 1]  # by upper left corner
     y, x = np.unravel_index(int(valid.argmax()), valid.shape)
     return Crop(int(x), int(y), side, side)
