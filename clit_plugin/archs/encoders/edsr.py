@@ -4,6 +4,7 @@ from basicsr.archs.arch_util import ResidualBlockNoBN, make_layer
 from torch import Tensor, nn
 
 from clit_plugin.archs.encoders.checks import check_positive
+from clit_plugin.archs.encoders.recompute import run_blocks
 from clit_plugin.archs.encoders.registry import ENCODER_REGISTRY
 
 
@@ -16,12 +17,14 @@ class EDSRTrunk(nn.Module):
         num_feat: Channels of the features.
         num_block: Residual blocks.
         res_scale: Factor of each block's residual.
+        use_checkpoint: Recompute each block in the backward pass: less memory, a third more time.
     """
 
-    def __init__(self, *, num_feat: int, num_block: int, res_scale: float) -> None:
+    def __init__(self, *, num_feat: int, num_block: int, res_scale: float, use_checkpoint: bool) -> None:
         check_positive(num_feat=num_feat, num_block=num_block)
         super().__init__()
         self.out_channels = num_feat
+        self.use_checkpoint = use_checkpoint
         self.conv_first = nn.Conv2d(3, num_feat, 3, padding=1)
         self.body = make_layer(ResidualBlockNoBN, num_block, num_feat=num_feat, res_scale=res_scale, pytorch_init=True)
         self.conv_after_body = nn.Conv2d(num_feat, num_feat, 3, padding=1)
@@ -29,20 +32,24 @@ class EDSRTrunk(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, num_feat, H, W) of an image (B, 3, H, W) in [-1, 1]."""
         h = self.conv_first(x)
-        return self.conv_after_body(self.body(h)) + h
+        return self.conv_after_body(run_blocks(self.body, h, recompute=self.use_checkpoint)) + h
 
 
 @ENCODER_REGISTRY.register()
 class EDSRBaseline(EDSRTrunk):
     """EDSR-baseline, 1.2 M parameters."""
 
-    def __init__(self, *, num_feat: int = 64, num_block: int = 16, res_scale: float = 1.0) -> None:
-        super().__init__(num_feat=num_feat, num_block=num_block, res_scale=res_scale)
+    def __init__(
+        self, *, num_feat: int = 64, num_block: int = 16, res_scale: float = 1.0, use_checkpoint: bool = False
+    ) -> None:
+        super().__init__(num_feat=num_feat, num_block=num_block, res_scale=res_scale, use_checkpoint=use_checkpoint)
 
 
 @ENCODER_REGISTRY.register()
 class EDSR(EDSRTrunk):
     """EDSR of the paper's size, 38 M parameters."""
 
-    def __init__(self, *, num_feat: int = 256, num_block: int = 32, res_scale: float = 0.1) -> None:
-        super().__init__(num_feat=num_feat, num_block=num_block, res_scale=res_scale)
+    def __init__(
+        self, *, num_feat: int = 256, num_block: int = 32, res_scale: float = 0.1, use_checkpoint: bool = False
+    ) -> None:
+        super().__init__(num_feat=num_feat, num_block=num_block, res_scale=res_scale, use_checkpoint=use_checkpoint)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from basicsr.archs.swinir_arch import SwinIR as BasicSRSwinIR
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from clit_plugin.archs.encoders.checks import check_positive
 from clit_plugin.archs.encoders.padding import pad_to_multiple
+from clit_plugin.archs.encoders.recompute import run_block
 from clit_plugin.archs.encoders.registry import ENCODER_REGISTRY
 
 
@@ -77,10 +77,7 @@ class SwinIR(BasicSRSwinIR):
         size = (x.shape[2], x.shape[3])
         tokens = self.patch_embed(x)  # B, H * W, embed_dim
         for layer in self.layers:
-            if self.use_checkpoint:
-                tokens = checkpoint(layer, tokens, size, use_reentrant=False)
-            else:
-                tokens = layer(tokens, size)
+            tokens = run_block(layer, tokens, size, recompute=self.use_checkpoint)
         return self.patch_unembed(self.norm(tokens), size)
 
     def forward(self, x: Tensor) -> Tensor:
