@@ -45,6 +45,10 @@ class TrainOptions:
     pixel_opt: Mapping[str, Any] = key("the loss: {type: L1Loss, ...}, any of BasicSR's on sampled colours")
     ema_decay: float = key("decay of the averaged weights; 0 for none", 0.0)
     warmup_iter: int = key("steps of linear warm-up; -1 for none", -1)
+    amp: bool = key(
+        "bfloat16 autocast in training; coordinates, softmax, weights and validation stay in float32", False
+    )
+    channels_last: bool = key("the encoder's weights and features in channels-last order, for GPUs", False)
 
 
 @dataclass(frozen=True, kw_only=True)

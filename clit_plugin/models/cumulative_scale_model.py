@@ -42,6 +42,8 @@ class CumulativeScaleModel(SRModel):
         get_root_logger().info(f"Device: {self.device}")
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
+        if self.is_train and self.opt["train"]["channels_last"]:
+            net.encoder.to(memory_format=torch.channels_last)
         # A test has no gradients to exchange, and the wrapper refuses networks without weights.
         return super().model_to_device(net) if self.is_train else net.to(self.device)
 
@@ -122,7 +124,8 @@ class CumulativeScaleModel(SRModel):
         # What a network draws at random, as SwinIR's drop path, follows from the step too: a resume repeats it.
         torch.manual_seed(step_seed(self.opt["manual_seed"], current_iter, self.opt["rank"]))
         self.optimizer_g.zero_grad()
-        self.output = self.net_g(self.lq, self.coord, self.cell, self.stage_sizes)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.opt["train"]["amp"]):
+            self.output = self.net_g(self.lq, self.coord, self.cell, self.stage_sizes)
         loss = self.cri_pix(self.output, self.gt)
         loss.backward()
         self.optimizer_g.step()
