@@ -176,11 +176,13 @@ class Branch(nn.Module):
         assert self.to_q is not None and self.to_k is not None  # there is attention
         convs = (self.to_q, self.to_k, self.to_v)
         halo = (max(1, self.local_grid[0] // 2), max(1, self.local_grid[1] // 2))
+        pixels = _tile_pixels(feature)
+        if size is None and keep_products:
+            return PlainTiles(feature, convs, halo=halo)
         if size is None:
             # An accelerator's library chooses among such algorithms itself, and bfloat16 is too coarse for this one.
             exact = feature.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and feature.itemsize >= 4
-            return PlainTiles(feature, convs, halo=halo, together=exact and not keep_products)
-        pixels = _tile_pixels(feature)
+            return PlainTiles(feature, convs, halo=halo, pixels=pixels, together=exact)
         return UpsampledTiles(feature, convs, size=size, halo=halo, pixels=pixels, keep_products=keep_products)
 
     def _constant(self, cell: Tensor, size: Size) -> Tensor:

@@ -54,33 +54,66 @@ class MapTiles(Protocol):
 
 
 class PlainTiles:
-    """The maps at the feature's own size: one window.
+    """The maps at the feature's own size.
 
     Args:
         feature: (B, C, H, W).
         convs: The 3x3 convolutions that make the maps.
         halo: See ``MapTiles``.
-        together: Whether the convolutions, of one image, are computed together, without gradients.
+        pixels: About how many pixels a tile has, with its halo; tiles are made when they are read. None: the maps are
+            made at once, in one tile, and have gradients.
+        together: Whether the convolutions of a tile are computed together, without gradients.
     """
 
-    def __init__(self, feature: Tensor, convs: Sequence[nn.Conv2d], *, halo: Size, together: bool) -> None:
+    def __init__(
+        self,
+        feature: Tensor,
+        convs: Sequence[nn.Conv2d],
+        *,
+        halo: Size,
+        pixels: int | None = None,
+        together: bool = False,
+    ) -> None:
         self.size = (feature.shape[-2], feature.shape[-1])
-        self.halo = halo
-        padding = (0, 0, halo[1], halo[1], halo[0], halo[0])
-        self.sources: tuple[Tensor, ...]
-        if together:
-            self.sources = tuple(convolve_together(feature, convs, halo))
-        else:
-            self.sources = tuple(F.pad(conv(feature).permute(0, 2, 3, 1), padding).contiguous() for conv in convs)
+        self.halo, self.pixels = halo, pixels
+        self.convs, self.together = convs, together
+        self.images = len(feature)
+        self.sources: tuple[Tensor, ...] = (feature,)
+        if pixels is None:
+            self.sources = tuple(self._maps(feature, Window(0, self.images, 0, self.size[0], 0, self.size[1])))
 
     def windows(self) -> list[Window]:
-        return [Window(0, len(self.sources[0]), 0, self.size[0], 0, self.size[1])]
+        if self.pixels is None:
+            return [Window(0, self.images, 0, self.size[0], 0, self.size[1])]
+        return _windows(self.images, self.size, self.halo, self.pixels)
 
     def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
-        return list(sources)
+        if self.pixels is None:
+            return list(sources)
+        (top, bottom), (left, right) = self._seen(window)
+        return [sources[0][window.first : window.last, :, top:bottom, left:right]]
 
     def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
-        return list(parts)
+        return list(parts) if self.pixels is None else self._maps(parts[0], window)
+
+    def _seen(self, window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Rows and columns of the feature on which the window and its halo depend."""
+        (_, _, top, bottom, left, right), (halo_y, halo_x) = window, self.halo
+        return (
+            (max(0, top - halo_y - 1), min(self.size[0], bottom + halo_y + 1)),
+            (max(0, left - halo_x - 1), min(self.size[1], right + halo_x + 1)),
+        )
+
+    def _maps(self, part: Tensor, window: Window) -> list[Tensor]:
+        if self.together:
+            maps = convolve_together(part, self.convs)
+        else:
+            maps = [conv(part).permute(0, 2, 3, 1) for conv in self.convs]
+        # Zeros around the image; inside it the outermost row or column, which lacks neighbours, is cut off.
+        (y0, y1), (x0, x1) = self._seen(window)
+        (_, _, top, bottom, left, right), (halo_y, halo_x) = window, self.halo
+        rows, columns = (y0 - top + halo_y, bottom + halo_y - y1), (x0 - left + halo_x, right + halo_x - x1)
+        return [F.pad(each, (0, 0, *columns, *rows)).contiguous() for each in maps]
 
 
 class UpsampledTiles:
@@ -114,16 +147,10 @@ class UpsampledTiles:
         if keep_products:
             products = [tap_products(image, conv.weight) for image in feature for conv in convs]
             self.sources = (*products, *(conv.bias for conv in convs if conv.bias is not None))
-        side = max(8, int(pixels**0.5))
-        self.side = (max(1, side - 2 * halo[0]), max(1, side - 2 * halo[1]))
+        self.pixels = pixels
 
     def windows(self) -> list[Window]:
-        return [
-            Window(image, image + 1, top, bottom, left, right)
-            for image in range(self.images)
-            for top, bottom in _even_parts(self.size[0], self.side[0])
-            for left, right in _even_parts(self.size[1], self.side[1])
-        ]
+        return _windows(self.images, self.size, self.halo, self.pixels)
 
     def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
         (y0, y1), (x0, x1) = (source_range(*axis) for axis in self._axes(window))
@@ -157,6 +184,17 @@ class UpsampledTiles:
             (top - halo_y, bottom + halo_y, self.size[0], self.small[0]),
             (left - halo_x, right + halo_x, self.size[1], self.small[1]),
         )
+
+
+def _windows(images: int, size: Size, halo: Size, pixels: int) -> list[Window]:
+    """About square windows that have, with their halo, about so many pixels."""
+    side = max(8, int(pixels**0.5))
+    return [
+        Window(image, image + 1, top, bottom, left, right)
+        for image in range(images)
+        for top, bottom in _even_parts(size[0], max(1, side - 2 * halo[0]))
+        for left, right in _even_parts(size[1], max(1, side - 2 * halo[1]))
+    ]
 
 
 def _even_parts(n: int, longest: int) -> list[tuple[int, int]]:

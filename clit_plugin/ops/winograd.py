@@ -11,24 +11,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clit_plugin.ops.coordinates import Size
-
 _A = ((1, 1, 1, 0), (0, 1, -1, -1))
 _B = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
 _G = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
 _TILES = 256  # at a time, about: what stays in cache
 
 
-def convolve_together(feature: Tensor, convs: Sequence[nn.Conv2d], halo: Size) -> list[Tensor]:
-    """3x3 convolutions with zero padding, their outputs surrounded by further zeros; without gradients.
+def convolve_together(feature: Tensor, convs: Sequence[nn.Conv2d]) -> list[Tensor]:
+    """3x3 convolutions with zero padding, without gradients.
 
     Args:
         feature: (1, C, H, W).
         convs: With padding 1 and a bias; C to C' channels each.
-        halo: Rows of zeros above and below, and columns left and right.
 
     Returns:
-        One (1, H + 2 halo, W + 2 halo, C') for each convolution, contiguous.
+        One (1, H, W, C') for each convolution, contiguous.
     """
     height, width = feature.shape[-2:]
     high, wide = -(-height // 2), -(-width // 2)  # tiles
@@ -37,18 +34,16 @@ def convolve_together(feature: Tensor, convs: Sequence[nn.Conv2d], halo: Size) -
     a, b, g = (_in_two_dimensions(matrix, feature) for matrix in (_A, _B, _G))
     filters = torch.cat([conv.weight for conv in convs])  # sum of C', C, 3, 3
     filters = (g @ filters.view(-1, 9).T).view(16, *filters.shape[:2]).transpose(1, 2)
-    shape = (height + 2 * halo[0], width + 2 * halo[1])
-    maps = [feature.new_zeros(1, *shape, conv.out_channels) for conv in convs]
+    maps = [feature.new_empty(1, height, width, conv.out_channels) for conv in convs]
     step = max(1, _TILES // wide)
     for top in range(0, high, step):
         d = windows[top : top + step].permute(3, 4, 0, 1, 2).reshape(16, -1)
         products = torch.bmm((b @ d).view(16, -1, feature.shape[1]), filters)  # 16, tiles, sum of C'
         y = (a @ products.flatten(1)).view(2, 2, -1, wide, filters.shape[-1])
         y = y.permute(2, 0, 3, 1, 4).flatten(2, 3).flatten(0, 1)[: height - 2 * top, :width]
-        rows, columns = slice(halo[0] + 2 * top, halo[0] + 2 * top + len(y)), slice(halo[1], halo[1] + width)
         for target, part, conv in zip(maps, y.split([len(conv.weight) for conv in convs], -1), convs, strict=True):
             assert conv.bias is not None
-            torch.add(part, conv.bias, out=target[0, rows, columns])
+            torch.add(part, conv.bias, out=target[0, 2 * top : 2 * top + len(y)])
     return maps
 
 

@@ -28,6 +28,19 @@ def padded(feature, conv, size, halo):
     return nn.functional.pad(whole, (0, 0, halo[1], halo[1], halo[0], halo[0]))
 
 
+def check_tiles(tiles, whole, halo):
+    """The windows cover the map once; each tile is that part of the whole map, and what is ``halo`` around it."""
+    seen = torch.zeros(len(whole[0]), *tiles.size)
+    for window in tiles.windows():
+        seen[window.first : window.last, window.top : window.bottom, window.left : window.right] += 1
+        rows, columns = (
+            slice(start, stop + 2 * h) for start, stop, h in zip(window[2::2], window[3::2], halo, strict=True)
+        )
+        for tile, expected in zip(tiles.read(tiles.select(tiles.sources, window), window), whole, strict=True):
+            torch.testing.assert_close(tile, expected[window.first : window.last, rows, columns], rtol=0, atol=1e-12)
+    assert seen.eq(1).all()
+
+
 @pytest.mark.parametrize(("small", "size"), SIZES)
 def test_products_on_the_small_map_give_the_convolution_of_the_large_one(small, size):
     conv, feature = convolution(), torch.rand(4, *small, dtype=torch.float64)
@@ -44,24 +57,27 @@ def test_tiles_are_cut_from_the_whole_map_with_zeros_around_it(small, size, pixe
     halo, convs = (3, 1), [convolution() for _ in range(3)]
     feature = torch.rand(2, 4, *small, dtype=torch.float64)
     tiles = UpsampledTiles(feature, convs, size=size, halo=halo, pixels=pixels, keep_products=keep_products)
-    whole = [padded(feature, conv, size, halo) for conv in convs]
-    seen = torch.zeros(2, *size)
-    for window in tiles.windows():
-        seen[window.first : window.last, window.top : window.bottom, window.left : window.right] += 1
-        rows, columns = (
-            slice(start, stop + 2 * h) for start, stop, h in zip(window[2::2], window[3::2], halo, strict=True)
-        )
-        for tile, expected in zip(tiles.read(tiles.select(tiles.sources, window), window), whole, strict=True):
-            torch.testing.assert_close(tile, expected[window.first : window.last, rows, columns], rtol=0, atol=1e-12)
-    assert seen.eq(1).all()
+    check_tiles(tiles, [padded(feature, conv, size, halo) for conv in convs], halo)
 
 
-def test_plain_tiles_are_the_convolution_with_zeros_around_it():
+def test_the_only_plain_tile_is_the_convolution_with_zeros_around_it_and_has_a_gradient():
     conv, feature = convolution(), torch.rand(2, 4, 3, 5, dtype=torch.float64)
-    tiles = PlainTiles(feature, [conv], halo=(2, 3), together=False)
+    tiles = PlainTiles(feature, [conv], halo=(2, 3))
     (window,) = tiles.windows()
     (tile,) = tiles.read(tiles.select(tiles.sources, window), window)
     torch.testing.assert_close(tile, padded(feature, conv, (3, 5), (2, 3)))
+    assert tile.requires_grad
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("pixels", [1, 150, 10**6])
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (23, 17), (8, 31)])
+def test_plain_tiles_are_cut_from_the_whole_map_with_zeros_around_it(size, pixels, together):
+    halo, convs = (3, 1), [convolution() for _ in range(3)]
+    feature = torch.rand(1, 4, *size, dtype=torch.float64)
+    with torch.no_grad():
+        tiles = PlainTiles(feature, convs, halo=halo, pixels=pixels, together=together)
+        check_tiles(tiles, [padded(feature, conv, size, halo) for conv in convs], halo)
 
 
 @pytest.mark.parametrize(("n", "size"), [(5, 17), (48, 144), (7, 3), (1, 9), (16, 16)])
