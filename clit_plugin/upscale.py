@@ -44,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-queries", metavar="N", type=int, help="pixels decoded at a time: fewer need less memory and more time"
     )
+    parser.add_argument(
+        "--tile",
+        metavar="N",
+        type=int,
+        default=512,
+        help="side of the tiles in which the encoder sees an image, a multiple of 8; 0: the whole image (default: 512)",
+    )
     add_option_file_argument(parser)
     add_network_arguments(parser)
 
@@ -52,13 +59,18 @@ def run(args: argparse.Namespace) -> int:
     """Upscale; raises UserError for anything that a user can mend."""
     from tqdm import tqdm
 
+    from clit_plugin.inference.tiled_encoder import ALIGNMENT, TiledEncoder
     from clit_plugin.inference.weights import choose_device, load_network
 
     target = _target(args)
+    if args.tile < 0 or args.tile % ALIGNMENT:
+        raise UserError(f"--tile: expected a multiple of {ALIGNMENT}, or 0 for none, got {args.tile}")
     if args.max_queries is not None and args.max_queries < 1:
         raise UserError(f"--max-queries: expected at least 1, got {args.max_queries}")
     jobs = _jobs(args)
     net = load_network(args.weights, args.opt, param_key=args.param_key, device=choose_device(args.device))
+    if args.tile:
+        net.encoder = TiledEncoder(net.encoder, tile=args.tile)
     failed = []
     with tqdm(jobs, unit="image", disable=len(jobs) < 2) as outer:
         for source, output in outer:

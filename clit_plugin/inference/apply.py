@@ -42,8 +42,8 @@ def upscale_with_progress(
             text = " ".join(str(error).split())
             if isinstance(error, torch.OutOfMemoryError) or "alloc" in text:
                 raise UserError(
-                    f"{name}: not enough memory on {device} for {size[0]}x{size[1]}; give a smaller --max-queries, "
-                    "or --device cpu"
+                    f"{name}: not enough memory on {device} for {size[0]}x{size[1]}; give a smaller --tile, "
+                    "a smaller --max-queries, or --device cpu"
                 ) from error
             if min(rgb.shape[-2:]) < 16:
                 raise UserError(f"{name}: {rgb.shape[-2]}x{rgb.shape[-1]} is too small for the encoder") from error

@@ -51,6 +51,15 @@ def test_the_file_is_what_the_network_makes_of_the_image(clit, photo, tmp_path, 
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), expected)
 
 
+def test_tiles_change_no_pixel_where_the_encoder_sees_less_than_their_margin(clit, tmp_path):
+    large = tmp_path / "large.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)).save(large)
+    for tile in (0, 16):
+        out = tmp_path / f"{tile}.png"
+        assert command(large, "-o", out, "--weights", clit[1], "--scale", 1.5, "--tile", tile) == 0
+    np.testing.assert_array_equal(*(np.asarray(Image.open(tmp_path / f"{tile}.png")) for tile in (0, 16)))
+
+
 def test_a_folder_becomes_a_folder_of_the_same_tree(clit, photo, tmp_path):
     (tmp_path / "in" / "deep").mkdir(parents=True)
     Image.open(photo).save(tmp_path / "in" / "deep" / "a.jpg")
@@ -96,6 +105,8 @@ def test_every_encoder_takes_one_pixel(tmp_path, encoder):
         (["--size", "20"], "--size 20: expected HEIGHTxWIDTH"),
         (["--size", "8x90"], "--size 8x90: smaller than"),
         (["--scale", 2, "--max-queries", 0], "--max-queries: expected at least 1"),
+        (["--scale", 2, "--tile", 100], "--tile: expected a multiple of 8, or 0"),
+        (["--scale", 2, "--tile", -8], "--tile: expected a multiple of 8, or 0"),
         (["--scale", 2, "--device", "gpu"], "--device gpu: not usable here"),
     ],
 )
