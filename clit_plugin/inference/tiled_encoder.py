@@ -1,0 +1,58 @@
+"""An encoder that sees a large image tile by tile."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from clit_plugin.archs.encoders.registry import out_channels
+
+ALIGNMENT = 8  # pixels: the side of SwinIR's windows, so that tiles are divided into windows as the whole image is
+
+
+class TiledEncoder(nn.Module):
+    """An encoder applied to tiles with a margin, for memory that does not grow with the image but for the features.
+
+    Features are those of the whole image where the margin is at least the encoder's receptive field: 34 pixels for
+    EDSR-baseline. Others, and those that look at the whole image (RCAN's channel attention), differ slightly at seams.
+
+    Args:
+        encoder: As in ``build_encoder``.
+        tile: Side of the tiles, a multiple of 8.
+        margin: What a tile sees around itself, a multiple of 8.
+
+    Raises:
+        ValueError: Sizes that are no such multiples, or a tile of 0.
+    """
+
+    def __init__(self, encoder: nn.Module, *, tile: int, margin: int = 40) -> None:
+        if tile < ALIGNMENT or tile % ALIGNMENT or margin < 0 or margin % ALIGNMENT:
+            raise ValueError(f"tile and margin: expected multiples of {ALIGNMENT}, got {tile} and {margin}")
+        super().__init__()
+        self.encoder, self.tile, self.margin = encoder, tile, margin
+        self.out_channels = out_channels(encoder)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (B, out_channels, H, W) of an image (B, 3, H, W) in [-1, 1], without gradients."""
+        height, width = x.shape[-2:]
+        if max(height, width) <= self.tile + self.margin:
+            return self.encoder(x)
+        features = x.new_empty(len(x), self.out_channels, height, width)
+        tiles = [(rows, columns) for rows in self._parts(height) for columns in self._parts(width)]
+        for (rows, seen_rows), (columns, seen_columns) in tqdm(tiles, desc="encoder", unit="tile", leave=False):
+            part = self.encoder(x[..., seen_rows, seen_columns])
+            inner = part[..., _shifted(rows, seen_rows.start), _shifted(columns, seen_columns.start)]
+            features[..., rows, columns] = inner
+        return features
+
+    def _parts(self, length: int) -> Iterator[tuple[slice, slice]]:
+        """The tiles of an axis, each with what it sees."""
+        for start in range(0, length, self.tile):
+            stop = min(start + self.tile, length)
+            yield slice(start, stop), slice(max(0, start - self.margin), min(length, stop + self.margin))
+
+
+def _shifted(part: slice, origin: int) -> slice:
+    return slice(part.start - origin, part.stop - origin)
