@@ -51,7 +51,7 @@ def convert_official(path: str | Path) -> tuple[dict[str, Any], nn.Module]:
 
 def _read(path: Path) -> tuple[str, Mapping[str, Any], dict[str, Tensor]]:
     """Name, arguments and weights, these in float32."""
-    expected = "expected a checkpoint of the original CLIT, LIIF or LTE code"
+    expected = "expected a checkpoint of the original CLIT, LIIF, LTE or Meta-SR code"
     if not path.is_file():
         raise UserError(f"{path}: no such file; {expected}")
     try:

@@ -11,7 +11,7 @@ import torch
 from clit_plugin.errors import UserError
 
 DESCRIPTION = """\
-Convert a checkpoint of the original CLIT, LIIF or LTE code (LIIF's Meta-SR, too) into a weights file of this plugin.
+Convert a checkpoint of the original CLIT, LIIF, LTE or Meta-SR code into a weights file of this plugin.
 
 What it writes is BasicSR's layout, {'params': weights}, with the network's options beside them under 'network_g', and
 it prints these options as YAML for an option file. Nothing in the checkpoint is executed: a file that holds more than

@@ -173,7 +173,8 @@ def test_the_originals_defaults_hold_where_arguments_lack_a_key(official, load):
 
 def test_a_file_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(
-        UserError, match=r"missing\.pth: no such file; expected a checkpoint of the original CLIT, LIIF or LTE code"
+        UserError,
+        match=r"missing\.pth: no such file; expected a checkpoint of the original CLIT, LIIF, LTE or Meta-SR code",
     ):
         load_official(tmp_path / "missing.pth")
 
@@ -187,7 +188,9 @@ def test_a_folder_is_refused(tmp_path):
 def test_a_file_of_another_kind_is_refused(tmp_path, content):
     path = tmp_path / "image.png"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"image\.png: expected a checkpoint of the original CLIT, LIIF or LTE code"):
+    with pytest.raises(
+        UserError, match=r"image\.png: expected a checkpoint of the original CLIT, LIIF, LTE or Meta-SR code"
+    ):
         load_official(path)
 
 
