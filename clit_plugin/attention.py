@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.archs.clit_arch import CLIT
     from clit_plugin.inference.attention_figure import draw_attention
     from clit_plugin.inference.images import check_new_png, read_picture, write_bytes
+    from clit_plugin.inference.memory import memory_errors
     from clit_plugin.inference.weights import choose_device, load_network
     from clit_plugin.ops.stages import greedy_stage_sizes
 
@@ -57,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.weights}: {type(net).__name__} without local attention; there is nothing to draw")
     coord = torch.tensor([[(2 * y / size[0] - 1, 2 * x / size[1] - 1) for y, x in queries]], device=device)
     stages = greedy_stage_sizes(size, out_size, net.num_branches)
-    maps = net.attention(lq[None].to(device), coord, stages)
+    with memory_errors(args.image, device, "a smaller --scale, or a part of the image"):
+        maps = net.attention(lq[None].to(device), coord, stages)
     write_bytes(output, draw_attention(lq, queries, maps, net.local_grid))
     return 0
 

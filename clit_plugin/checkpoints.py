@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from clit_plugin.errors import UserError
 from clit_plugin.official.arguments import Rules
 from clit_plugin.official.networks import CONVERTERS
+from clit_plugin.options import build_network, check_network
 
 
 def load_official(path: str | Path) -> nn.Module:
@@ -40,12 +40,12 @@ def convert_official(path: str | Path) -> tuple[dict[str, Any], nn.Module]:
         raise UserError(f"{path}: holds a network named {name!r}; supported are {', '.join(CONVERTERS)}")
     try:
         options, rules = CONVERTERS[name](arguments)
-        net = ARCH_REGISTRY.get(options["type"])(**{key: options[key] for key in options if key != "type"})
+        net = build_network(check_network(options))
         weights = _rename(weights, rules)
         _check_weights(net.state_dict(), weights)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: cannot be converted: {error}") from error
-    net.load_state_dict(weights)
+        net.load_state_dict(weights)
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError, UserError) as error:
+        raise UserError(f"{path}: cannot be converted: {' '.join(str(error).split())}") from error
     return options, net.eval()
 
 
@@ -88,10 +88,15 @@ def _check_weights(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]
         "missing": [name for name in expected if name not in weights],
         "unexpected": [name for name in weights if name not in expected],
         "of another shape": [n for n in expected if n in weights and expected[n].shape != weights[n].shape],
+        "not of real, finite numbers": [name for name, value in weights.items() if not _finite(value)],
     }
     texts = [f"{what}: {_first_few(names)}" for what, names in complaints.items() if names]
     if texts:
         raise ValueError(f"the weights do not fit the arguments; {'; '.join(texts)}")
+
+
+def _finite(value: Tensor) -> bool:
+    return not (value.is_meta or value.is_complex() or value.is_quantized) and bool(value.isfinite().all())
 
 
 def _first_few(names: Sequence[str]) -> str:

@@ -1,12 +1,9 @@
 """``clit convert``: checkpoints of the original repositories as weights of this plugin."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-import torch
 
 from clit_plugin.errors import UserError
 
@@ -35,16 +32,17 @@ def run(args: argparse.Namespace) -> int:
     import yaml
 
     from clit_plugin.checkpoints import convert_official
+    from clit_plugin.whole_file import save_whole
 
     output = Path(args.output)
+    if output.is_dir():
+        raise UserError(f"{output}: is a folder; give the name of the file")
     if output.exists() and not args.overwrite:
         raise UserError(f"{output}: is there already; --overwrite replaces it")
     if not output.parent.is_dir():
         raise UserError(f"{output.parent}: no such folder to write to")
     options, net = convert_official(args.checkpoint)
-    partial = output.with_name(f"{output.name}.partial")
-    torch.save({"params": net.state_dict(), "network_g": options}, partial)
-    os.replace(partial, output)
+    save_whole({"params": net.state_dict(), "network_g": options}, output)
     plain = {"network_g": options, "path": {"pretrain_network_g": str(output), "param_key_g": "params"}}
     sys.stdout.write(yaml.safe_dump(plain, sort_keys=False))
     return 0

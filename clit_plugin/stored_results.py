@@ -14,6 +14,7 @@ import io
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -77,7 +78,13 @@ class StoredResults:
 
     def write_tables(self) -> None:
         """Write ``results.csv`` and ``images.csv`` anew from all finished results."""
-        results = read_results([self.folder])
+        results = []
+        for file in sorted(self.folder.glob("*.json")):
+            try:
+                results.append(read_result(file))
+            except UserError as error:
+                warnings.warn(f"{error}; it is left out of the tables, remove it", stacklevel=2)
+        results.sort(key=_order)
         write_whole(self.root / "results.csv", _csv(map(_set_row, results)))
         write_whole(self.root / "images.csv", _csv(row for result in results for row in _image_rows(result)))
 
@@ -130,12 +137,29 @@ def read_result(file: Path) -> dict[str, Any]:
         for key in ("name", "set", "family", "degradation", "fingerprint", "finished"):
             if not isinstance(result[key], str):
                 raise TypeError(key)
-        result["protocol"]["name"], result["options"]["network_g"]["type"]  # noqa: B018, that they are there
+        _check_parts(result)
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{file}: not a result of 'clit test', or damaged ({error!r})") from error
+        raise UserError(f"{file}: not a result of 'clit test', or damaged ({type(error).__name__}: {error})") from error
     return result
+
+
+def _check_parts(result: Mapping[str, Any]) -> None:
+    """Raise KeyError, TypeError or ValueError for what a report would fail on."""
+    result["protocol"]["name"], result["data_sha256"]  # noqa: B018, that they are there
+    network = result["options"]["network_g"]
+    if not isinstance(network["type"], str) or not isinstance(network.get("encoder") or {}, Mapping):
+        raise TypeError("network_g")
+    if not result["images"]:
+        raise ValueError("no images")
+    for part in (result, *result["images"]):
+        if result["options"]["metrics"].keys() - part["metrics"].keys():
+            raise KeyError("metrics")
+    for image in result["images"]:
+        image["image"], image["shave"]  # noqa: B018
+        if any(len(image[pair]) != 2 for pair in ("lq_size", "gt_size", "scale")):
+            raise ValueError("sizes")
 
 
 def write_whole(file: Path, text: str) -> None:

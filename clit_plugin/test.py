@@ -16,7 +16,7 @@ from clit_plugin.evaluation import describe_evaluation
 from clit_plugin.options import check_files, load_options
 from clit_plugin.pipeline import add_option_arguments, device_count, run_pipeline
 from clit_plugin.stored_results import StoredResults
-from clit_plugin.test_sets import choose_sets, missing_roots, parse_folder, parse_scale
+from clit_plugin.test_sets import choose_sets, missing_roots, parse_folders, parse_scale
 
 DESCRIPTION = """\
 Score trained weights on the sets of an option file, each at its scale and by its protocol. Results go to results/NAME
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         options["datasets"],
         names=args.sets,
         scales=[parse_scale(scale) for scale in args.scales],
-        folders=dict(map(parse_folder, args.folder)),
+        folders=parse_folders(args.folder),
         degradation=args.degradation,
         protocol=args.protocol,
     )

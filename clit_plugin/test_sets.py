@@ -13,7 +13,7 @@ _Set = dict[str, Any]
 
 def scale_label(scale: float | Sequence[float]) -> str:
     """``2``, ``3.7``, or ``2_3.5`` where the axes differ."""
-    y, x = (scale, scale) if isinstance(scale, (int, float)) else scale
+    y, x = _pair(scale)
     return f"{y:g}" if y == x else f"{y:g}_{x:g}"
 
 
@@ -43,6 +43,16 @@ def parse_folder(text: str) -> tuple[str, str]:
     return name, folder
 
 
+def parse_folders(texts: Sequence[str]) -> dict[str, str]:
+    """Folders by name. Raises UserError for what ``parse_folder`` refuses, and for a name that comes twice."""
+    folders: dict[str, str] = {}
+    for name, folder in map(parse_folder, texts):
+        if name in folders:
+            raise UserError(f"--folder: {name} is given twice, as {folders[name]} and {folder}; give another name")
+        folders[name] = folder
+    return folders
+
+
 def choose_sets(
     datasets: Mapping[str, _Set],
     *,
@@ -65,7 +75,7 @@ def choose_sets(
     Raises:
         UserError: A name that is not there, or a set that lacks one of these.
     """
-    folders = folders or {}
+    folders, scales = folders or {}, _different(scales)
     sets = [{**dataset} for dataset in datasets.values()]
     for family, folder in folders.items():
         own = [dataset for dataset in sets if family_of(dataset) == family]
@@ -100,6 +110,22 @@ def missing_roots(datasets: Mapping[str, _Set]) -> dict[str, str]:
             if root is not None and not any(Path(f"{root}{end}").expanduser().exists() for end in ("", ".partial")):
                 missing[dataset["name"]] = root
     return missing
+
+
+def _different(scales: Sequence[float | list[float]]) -> list[float | list[float]]:
+    """Each scale once. Raises UserError for two that would share a name."""
+    by_label: dict[str, float | list[float]] = {}
+    for scale in scales:
+        known = by_label.setdefault(scale_label(scale), scale)
+        if _pair(known) != _pair(scale):
+            raise UserError(
+                f"--scales: {known} and {scale} are too close to tell apart; both are x{scale_label(scale)}"
+            )
+    return list(by_label.values())
+
+
+def _pair(scale: float | Sequence[float]) -> tuple[float, float]:
+    return (scale, scale) if isinstance(scale, (int, float)) else (scale[0], scale[1])
 
 
 def _new_sets(

@@ -190,8 +190,8 @@ def _upscale_file(
     from clit_plugin.inference.images import check_output_kind, read_picture, write_picture
 
     picture = read_picture(source)
-    check_output_kind(output, picture, source)
     size = target.of(picture.size, source)
+    check_output_kind(output, picture, source, size)
     label = f"{source.name} {_by(picture.size)} to {_by(size)}"
     rgb = upscale_with_progress(net, picture.rgb, size, label=label, name=str(source), max_queries=max_queries)
     write_picture(output, picture.resized(rgb))

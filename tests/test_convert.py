@@ -102,3 +102,39 @@ def test_another_network_is_refused_by_name(official, tmp_path, capsys):
     torch.save(content, official)
     assert convert.main([str(official), "-o", str(tmp_path / "out.pth")]) == 2
     assert "'ltep'; supported are clit, liif, lte, metasr" in capsys.readouterr().err
+
+
+def edited(official, change):
+    content = torch.load(official, weights_only=True)
+    change(content["model"])
+    torch.save(content, official)
+    return official
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda model: model["args"]["encoder_spec"]["args"].update(n_feats=10**6), "cannot be converted"),
+        (lambda model: model["args"]["encoder_spec"]["args"].update(n_feats=10**18), "cannot be converted"),
+        (lambda model: model["args"]["encoder_spec"]["args"].update(res_scale="x"), "res_scale"),
+        (lambda model: model["args"].update(hidden_dim=None), "cannot be converted"),
+        (lambda model: model["sd"].update({"coef.bias": torch.empty(4, device="meta")}), "finite numbers: "),
+        (lambda model: model["sd"].update({"coef.bias": torch.full((4,), torch.nan)}), "finite numbers: "),
+        (lambda model: model["sd"].update({"coef.bias": torch.zeros(4, dtype=torch.complex64)}), "finite numbers: "),
+    ],
+)
+def test_arguments_and_weights_that_make_no_sense_are_one_line(official, tmp_path, capsys, change, told):
+    assert convert.main([str(edited(official, change)), "-o", str(tmp_path / "out.pth")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "official.pth" in error and told in error
+    assert not (tmp_path / "out.pth").exists()
+
+
+def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(official, tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    assert convert.main([str(official), "-o", str(tmp_path / "folder"), "--overwrite"]) == 2
+    assert "folder: is a folder" in capsys.readouterr().err
+    name = "x" * 250  # with its suffix longer than file systems allow
+    assert convert.main([str(official), "-o", str(tmp_path / name)]) == 2
+    assert f"{name}: cannot be written" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "official.pth"]

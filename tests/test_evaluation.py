@@ -192,3 +192,58 @@ def test_the_report_has_our_row_and_the_papers_and_escapes_names(place):
 def test_a_report_of_nothing_is_one_line(place, capsys):
     assert report.main(["nowhere"]) == 2
     assert "nowhere: no such file or folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda result: result.update(images=[]),
+        lambda result: result["images"][0].pop("shave"),
+        lambda result: result.pop("data_sha256"),
+        lambda result: result["options"]["network_g"].update(encoder="EDSR"),
+        lambda result: result["images"][1]["metrics"].clear(),
+        lambda result: result["images"][0].update(lq_size=[3]),
+    ],
+)
+def test_a_result_that_was_damaged_is_one_line_in_a_report(place, capsys, change):
+    assert main(["test", "-opt", "test.yml"]) == 0
+    (file,) = (place / "results/run/metrics").glob("*.json")
+    result = json.loads(file.read_text())
+    change(result)
+    file.write_text(json.dumps(result))
+    capsys.readouterr()
+    assert report.main(["results", "-o", "out"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and file.name in error and "damaged" in error
+
+
+def test_a_file_of_another_kind_is_named_without_its_content(place, capsys):
+    assert report.main([str(place / "hr" / "0001.png")]) == 2
+    error = capsys.readouterr().err
+    assert "0001.png: not a result of 'clit test'" in error and len(error) < 300
+
+
+def test_a_damaged_file_among_the_results_does_not_stop_a_test(place):
+    assert main(["test", "-opt", "test.yml"]) == 0
+    (place / "results/run/metrics/zz.json").write_text("{")
+    with pytest.warns(UserWarning, match=r"zz\.json: not a result of 'clit test'.*remove it"):
+        assert main(["test", "-opt", "test.yml", "--scales", "3"]) == 0
+    rows = list(csv.DictReader((place / "results/run/results.csv").open()))
+    assert [row["set"] for row in rows] == ["tiny_x2", "tiny_x3"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--folder", "m=hr", "m=lr", "--scales", "2"], "--folder: m is given twice, as hr and lr"),
+        (["--scales", "2", "2.0000001"], "--scales: 2.0 and 2.0000001 are too close to tell apart"),
+    ],
+)
+def test_what_would_share_a_name_is_refused(place, capsys, arguments, error):
+    assert main(["test", "-opt", "test.yml", *arguments]) == 2
+    assert error in capsys.readouterr().err
+
+
+def test_a_scale_given_twice_is_tested_once(place):
+    assert main(["test", "-opt", "test.yml", "--scales", "3", "3.0", "3x3"]) == 0
+    assert list(results(place)) == ["tiny_x3"]

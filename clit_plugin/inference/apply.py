@@ -1,11 +1,11 @@
 """A network applied to one image, with a bar that knows the time left."""
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 from clit_plugin.errors import UserError
+from clit_plugin.inference.memory import check_memory, memory_errors
 
 
 def upscale_with_progress(
@@ -34,17 +34,14 @@ def upscale_with_progress(
         UserError: There is not the memory, or the encoder refuses so small an image.
     """
     device = next(net.parameters()).device
+    check_memory(size, device, name=name)
     pixels = size[0] * size[1]
+    remedy = "a smaller --tile, a smaller --max-queries, or --device cpu"
     with tqdm(total=pixels, desc=label, unit="pixel", unit_scale=True, leave=False, delay=0.5) as bar:
         try:
-            image = net.upscale(rgb[None].to(device), size, max_queries=max_queries, progress=bar.update)
-        except (RuntimeError, ValueError) as error:  # torch reports both in such words
-            text = " ".join(str(error).split())
-            if isinstance(error, torch.OutOfMemoryError) or "alloc" in text:
-                raise UserError(
-                    f"{name}: not enough memory on {device} for {size[0]}x{size[1]}; give a smaller --tile, "
-                    "a smaller --max-queries, or --device cpu"
-                ) from error
+            with memory_errors(f"{name} to {size[0]}x{size[1]}", device, remedy):
+                image = net.upscale(rgb[None].to(device), size, max_queries=max_queries, progress=bar.update)
+        except (RuntimeError, ValueError) as error:  # an encoder's padding or normalisation
             if min(rgb.shape[-2:]) < 16:
                 raise UserError(f"{name}: {rgb.shape[-2]}x{rgb.shape[-1]} is too small for the encoder") from error
             raise

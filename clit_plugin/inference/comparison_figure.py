@@ -13,6 +13,7 @@ from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 from clit_plugin.data.degradations import resize_bicubic
 from clit_plugin.errors import UserError
 from clit_plugin.inference.apply import upscale_with_progress
+from clit_plugin.inference.memory import check_memory
 from clit_plugin.inference.panels import Panel, compose
 from clit_plugin.metrics import Protocol, psnr_float
 from clit_plugin.ops.coordinates import Size
@@ -47,6 +48,7 @@ class Systems:
 
     def upscale(self, lq: np.ndarray, size: Size) -> dict[str, Tensor]:
         """Every system's image (3, H, W) in [0, 1] from ``lq`` (h, w, 3) uint8."""
+        check_memory(size, torch.device("cpu"), name=self.image_name)
         images = {"bicubic": _tensor(resize_bicubic(lq, size, self.degradation))}
         for name, net in self.networks.items():
             label = f"{name} to {size[0]}x{size[1]}"
@@ -90,6 +92,12 @@ def crops_figure(
         raise UserError(f"{systems.image_name}: {image.shape[0]}x{image.shape[1]} is too small for scale {scale:g}")
     image = image[: round(lr_size[0] * scale), : round(lr_size[1] * scale)]
     size = (image.shape[0], image.shape[1])
+    shave = protocol.shave(scale)
+    if min(size) <= 2 * shave:
+        raise UserError(
+            f"{systems.image_name}: {size[0]}x{size[1]} is too small for --scale {scale:g}, whose PSNR leaves out "
+            f"{shave} pixels at each border"
+        )
     hr = _tensor(image)
     results = systems.upscale(resize_bicubic(image, lr_size, systems.degradation), size)
     for crop in crops:

@@ -15,6 +15,7 @@ from clit_plugin.data.image_io import IMAGE_SUFFIXES
 from clit_plugin.errors import UserError
 
 _LOSSY = (".jpg", ".jpeg")
+_LONGEST_SIDE = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}  # pixels
 _NO_ALPHA = (".jpg", ".jpeg", ".bmp")
 _16_BITS = (".png", ".tif", ".tiff")
 _WITH_PROFILE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
@@ -103,8 +104,11 @@ def check_new_png(name: str, *, overwrite: bool) -> Path:
     return path
 
 
-def check_output_kind(path: Path, picture: Picture, source: str | Path) -> None:
-    """Raise UserError where the format of ``path`` would lose the transparency of ``picture``."""
+def check_output_kind(path: Path, picture: Picture, source: str | Path, size: tuple[int, int]) -> None:
+    """Raise UserError where the format of ``path`` would lose transparency, or has no images of (H, W) ``size``."""
+    longest = _LONGEST_SIDE.get(path.suffix.lower())
+    if longest is not None and max(size) > longest:
+        raise UserError(f"{path}: {size[0]}x{size[1]} is more than {path.suffix} holds ({longest}); write a .png")
     if picture.alpha is not None and path.suffix.lower() in _NO_ALPHA:
         raise UserError(f"{path}: {path.suffix} has no transparency, which {source} has; write a .png")
 
@@ -125,7 +129,13 @@ def write_picture(path: Path, picture: Picture) -> None:
             colours = colours.repeat(3, 1, 1)
         colours = torch.cat([colours, picture.alpha.to(colours.device)])
     samples = to_samples(colours, bits)
-    content = _encode_by_opencv(samples, suffix) if bits == 16 else _encode_by_pillow(samples, suffix, picture.profile)
+    try:
+        if bits == 16:
+            content = _encode_by_opencv(samples, suffix)
+        else:
+            content = _encode_by_pillow(samples, suffix, picture.profile)
+    except (OSError, ValueError, cv2.error) as error:
+        raise UserError(f"{path}: cannot be written as {suffix} ({' '.join(str(error).split())})") from error
     write_bytes(path, content)
 
 
@@ -173,7 +183,9 @@ def _header(content: bytes) -> tuple[bytes | None, int, str]:
     try:
         with Image.open(io.BytesIO(content)) as image:
             profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "L", "LA", "P") else None
-            return profile or None, int(image.getexif().get(0x0112, 1)), image.mode
+            # OpenCV's TIFF decoder turns the image itself.
+            orientation = 1 if image.format == "TIFF" else int(image.getexif().get(0x0112, 1))
+            return profile or None, orientation, image.mode
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, TypeError):  # formats that OpenCV alone reads
         return None, 1, ""
 

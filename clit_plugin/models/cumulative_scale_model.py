@@ -1,6 +1,5 @@
 """Training with sampled queries, stage after stage, in BasicSR's trainer."""
 
-import os
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from clit_plugin.models.warm_start import load_stage, read_weights
 from clit_plugin.ops.self_ensemble import upscale_ensemble
 from clit_plugin.processes import from_all_ranks, from_first_rank
 from clit_plugin.stored_results import StoredResults, mean
+from clit_plugin.whole_file import save_whole
 
 
 @MODEL_REGISTRY.register()
@@ -84,7 +84,7 @@ class CumulativeScaleModel(SRModel):
         content["network_g"] = _plain(self.opt["network_g"])
         content["iter"] = self.current_iter
         name = "latest" if current_iter == -1 else current_iter
-        _write_whole(content, Path(self.opt["path"]["models"]) / f"{net_label}_{name}.pth")
+        save_whole(content, Path(self.opt["path"]["models"]) / f"{net_label}_{name}.pth")
 
     @master_only
     def save_training_state(self, epoch: int, current_iter: int) -> None:
@@ -98,7 +98,7 @@ class CumulativeScaleModel(SRModel):
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "best_metric_results": getattr(self, "best_metric_results", {}),
         }
-        _write_whole(state, Path(self.opt["path"]["training_states"]) / f"{current_iter}.state")
+        save_whole(state, Path(self.opt["path"]["training_states"]) / f"{current_iter}.state")
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         super().resume_training(resume_state)
@@ -217,16 +217,3 @@ def _plain(options: Any) -> Any:
     if isinstance(options, dict):
         return {key: _plain(value) for key, value in options.items()}
     return [_plain(value) for value in options] if isinstance(options, (list, tuple)) else options
-
-
-def _write_whole(content: Any, path: Path) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        partial.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written ({str(error).strip().splitlines()[0]})") from error

@@ -141,8 +141,9 @@ def test_weights_without_options_take_those_of_an_option_file(photo, tmp_path):
         (["crops", "--scale", 2, "--system-opt", "A=x.yml"], "--system-opt A=x.yml: there is no --system A"),
         (["crops", "--scale", 2, "--protocol", "y"], "protocol: expected one of div2k, benchmark"),
         (["crops", "--scale", 90], "too small for scale 90"),
-        (["crops", "--scale", 30], "too small to cut 30 pixels"),
+        (["crops", "--scale", 30], "too small for --scale 30, whose PSNR leaves out 30 pixels"),
         (["text", "--scales", 2, 0.5], "--scales: expected more than 1"),
+        (["text", "--scales", 900], "GB left; give a smaller scale"),
         (["text", "--crop", "0,0,99x9"], "--crop 0,0,99x9: not inside photo.png"),
     ],
 )

@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageCms, ImageOps
 
 from clit_plugin.errors import UserError
-from clit_plugin.inference.images import check_output_kind, read_picture, write_picture
+from clit_plugin.inference.images import Picture, check_output_kind, read_picture, write_picture
 
 RNG = np.random.default_rng(0)
 
@@ -49,14 +49,33 @@ def test_16_bits_become_8_in_a_jpeg(tmp_path):
     assert abs(int(cv2.imread(str(tmp_path / "b.jpg"))[0, 0, 0]) - 100) <= 1
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_carried_out_as_pillow_does(tmp_path, orientation):
+def test_exif_orientation_is_carried_out_as_pillow_does(tmp_path, orientation, suffix):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(samples(5, 7, 3)).save(tmp_path / "a.png", exif=exif)
-    with Image.open(tmp_path / "a.png") as image:
+    file = tmp_path / f"a{suffix}"
+    Image.fromarray(samples(5, 7, 3)).save(file, exif=exif, **({"lossless": True} if suffix == ".webp" else {}))
+    with Image.open(file) as image:
         expected = np.asarray(ImageOps.exif_transpose(image)).transpose(2, 0, 1) / np.float32(255)
-    np.testing.assert_allclose(read_picture(tmp_path / "a.png").rgb.numpy(), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(read_picture(file).rgb.numpy(), expected, rtol=0, atol=1e-6)
+
+
+def test_a_16_bit_tiff_is_turned_upright(tmp_path):
+    upright = np.arange(6, dtype=np.uint16).reshape(2, 3) * 1000
+    exif = Image.Exif()
+    exif[0x0112] = 6  # what is stored has to be turned to the right
+    Image.fromarray(np.rot90(upright).copy()).save(tmp_path / "a.tif", exif=exif)
+    np.testing.assert_array_equal((read_picture(tmp_path / "a.tif").rgb[0] * 65535).round().numpy(), upright)
+
+
+def test_an_image_larger_than_its_format_is_refused_by_name(tmp_path):
+    picture = Picture(rgb=torch.zeros(3, 1, 16384), alpha=None, grey=False, bits=8, profile=None)
+    with pytest.raises(UserError, match=r"a\.webp: 1x16384 is more than \.webp holds"):
+        check_output_kind(tmp_path / "a.webp", picture, "x.png", (1, 16384))
+    with pytest.raises(UserError, match=r"a\.webp: cannot be written as \.webp"):
+        write_picture(tmp_path / "a.webp", picture)
+    check_output_kind(tmp_path / "a.webp", picture, "x.png", (1, 16383))
 
 
 def test_a_colour_profile_is_kept(tmp_path):
@@ -86,7 +105,7 @@ def test_alpha_follows_the_size(tmp_path):
 def test_transparency_in_a_jpeg_is_refused_by_name(tmp_path):
     Image.fromarray(samples(2, 2, 4)).save(tmp_path / "a.png")
     with pytest.raises(UserError, match=r"b\.jpg: \.jpg has no transparency, which a\.png has"):
-        check_output_kind(tmp_path / "b.jpg", read_picture(tmp_path / "a.png"), "a.png")
+        check_output_kind(tmp_path / "b.jpg", read_picture(tmp_path / "a.png"), "a.png", (2, 2))
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n damaged"])

@@ -1,0 +1,46 @@
+"""Too little memory, told in one line: before the work where that can be foreseen, else when it fails."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from clit_plugin.errors import UserError
+
+_BYTES_PER_PIXEL = 36  # of an output: three colours in float32, as residual, as image and on their way to a file
+
+
+def check_memory(size: tuple[int, int], device: torch.device, *, name: str) -> None:
+    """Raise UserError where an output of (H, W) ``size`` alone is more than ``device`` has left.
+
+    A CPU would otherwise promise the memory, and the system kill the process later.
+    """
+    needed, free = _BYTES_PER_PIXEL * size[0] * size[1], _free(device)
+    if free is not None and needed > free:
+        raise UserError(
+            f"{name}: an output of {size[0]}x{size[1]} pixels takes about {needed / 1e9:.1f} GB, and {device} has "
+            f"{free / 1e9:.1f} GB left; give a smaller scale or size"
+        )
+
+
+@contextmanager
+def memory_errors(name: str, device: torch.device, remedy: str) -> Iterator[None]:
+    """Turn what torch raises for lack of memory into a UserError with a remedy."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "alloc" in str(error):
+            raise UserError(f"{name}: not enough memory on {device}; give {remedy}") from error
+        raise
+
+
+def _free(device: torch.device) -> int | None:
+    """Bytes that are left, or None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
