@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.inference.attention_figure import draw_attention
     from clit_plugin.inference.images import check_new_png, read_picture, write_bytes
     from clit_plugin.inference.memory import memory_errors
+    from clit_plugin.inference.tiled_encoder import TiledEncoder
     from clit_plugin.inference.weights import choose_device, load_network
     from clit_plugin.ops.stages import greedy_stage_sizes
 
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     net = load_network(args.weights, args.opt, param_key=args.param_key, device=device)
     if not isinstance(net, CLIT) or net.pos_bias is None:
         raise UserError(f"{args.weights}: {type(net).__name__} without local attention; there is nothing to draw")
+    net.encoder = TiledEncoder(net.encoder, tile=512)
     coord = torch.tensor([[(2 * y / size[0] - 1, 2 * x / size[1] - 1) for y, x in queries]], device=device)
     stages = greedy_stage_sizes(size, out_size, net.num_branches)
     with memory_errors(args.image, device, "a smaller --scale, or a part of the image"):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from clit_plugin.archs.frequency_block import FrequencyBlock
 from clit_plugin.archs.positional_bias import PositionalBias
+from clit_plugin.ops.attention_maps import attention_maps
 from clit_plugin.ops.axis import Axis, make_axis
 from clit_plugin.ops.coordinates import (
     Size,
@@ -242,7 +243,7 @@ class Branch(nn.Module):
         return attention_weights(sample_bilinear(q, coord), keys, bias)
 
     def attention(
-        self, feature: Tensor, size: Size | None, coord: Tensor, pos_bias: nn.Module
+        self, feature: Tensor, size: Size | None, coord: Tensor, pos_bias: PositionalBias
     ) -> tuple[Tensor, Tensor]:
         """The local attention maps of eq. 4 themselves, to be looked at.
 
@@ -260,13 +261,17 @@ class Branch(nn.Module):
         Raises:
             ValueError: The branch has no attention.
         """
-        if self.to_q is None or self.to_k is None:
+        if self.to_q is None:
             raise ValueError("local_attention is off in this network, it has no attention maps")
-        resized = _resized(feature, size)
-        shape = (resized.shape[-2], resized.shape[-1])
-        index = nearest_index(coord, shape)
-        keys = pad_for_local_grid(self.to_k(resized), self.local_grid)
-        return self._weights(self.to_q(resized), keys, coord, index, shape, pos_bias), index
+        weights, index = [], []
+        for i in range(len(feature)):
+            tiles = self._tiles(feature[i : i + 1], size, keep_products=False)
+            rows, columns = (make_axis(coord[i, :, j], tiles.size[j], self.local_grid[j]) for j in (0, 1))
+            by_row, by_column = pos_bias.along(rows.delta, 0), pos_bias.along(columns.delta, 1)
+            bias = (by_row.unsqueeze(2) + by_column.unsqueeze(1)).flatten(1, 2)
+            weights.append(attention_maps(tiles, rows, columns, bias, self.local_grid))
+            index.append(torch.stack([rows.index, columns.index], -1))
+        return torch.stack(weights), torch.stack(index)
 
     def _ensemble(self, maps: "_Maps", coord: Tensor) -> Tensor:
         """Blend four predictions, with local grids about the neighbours of ``ensemble_neighbours``."""

@@ -7,8 +7,16 @@ from inference_helpers import CLIT, LIIF, write_weights
 from PIL import Image
 
 from clit_plugin import attention
-from clit_plugin.ops.coordinates import make_cell, make_coord, nearest_index
+from clit_plugin.archs import lit_branch
+from clit_plugin.ops.coordinates import (
+    local_grid_offsets,
+    make_cell,
+    make_coord,
+    nearest_index,
+    relative_coordinates,
+)
 from clit_plugin.ops.local_attention import (
+    attention_weights,
     gather_local_grid,
     pad_for_local_grid,
     resize_bilinear,
@@ -38,6 +46,21 @@ def test_maps_are_positive_and_sum_to_one(clit, lq, coord):
         assert (each.weights > 0).all()
         torch.testing.assert_close(each.weights.sum(2), torch.ones(1, coord.shape[1], 2))
         assert torch.equal(each.centre, nearest_index(coord, each.size))
+
+
+@pytest.mark.parametrize("pixels", [1, 150, 10**6])
+def test_maps_are_those_of_the_plain_path_whatever_the_tiles(clit, monkeypatch, pixels):
+    monkeypatch.setattr(lit_branch, "_tile_pixels", lambda feature: pixels)
+    net, lq, size = clit[0], torch.rand(2, 3, 13, 11), (37, 30)
+    coord = make_coord(OUT).expand(2, -1, -1)[:, ::7]
+    feature = net.conv_feat(net.encoder((lq - 0.5) / 0.5))
+    for maps, branch in zip(net.attention(lq, coord, [size]), net.branches, strict=True):
+        resized = feature if maps.size == (13, 11) else resize_bilinear(feature, size)
+        index, offsets = nearest_index(coord, maps.size), local_grid_offsets((3, 3), device="cpu")
+        keys = gather_local_grid(pad_for_local_grid(branch.to_k(resized), (3, 3)), index, (3, 3))
+        bias = net.pos_bias(relative_coordinates(coord, index, offsets, maps.size))
+        expected = attention_weights(sample_bilinear(branch.to_q(resized), coord), keys, bias)
+        torch.testing.assert_close(maps.weights, expected, rtol=0, atol=1e-5)
 
 
 def test_values_under_the_maps_decode_to_the_networks_own_colours(clit, lq, coord):
