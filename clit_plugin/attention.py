@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     net = load_network(args.weights, args.opt, param_key=args.param_key, device=device)
     if not isinstance(net, CLIT) or net.pos_bias is None:
         raise UserError(f"{args.weights}: {type(net).__name__} without local attention; there is nothing to draw")
-    net.encoder = TiledEncoder(net.encoder, tile=512)
+    net.encoder = TiledEncoder(net.encoder)
     coord = torch.tensor([[(2 * y / size[0] - 1, 2 * x / size[1] - 1) for y, x in queries]], device=device)
     stages = greedy_stage_sizes(size, out_size, net.num_branches)
     with memory_errors(args.image, device, "a smaller --scale, or a part of the image"):

@@ -30,6 +30,7 @@ exit status: 0 done, 1 some images failed and the others are written, 2 bad inpu
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    from clit_plugin.inference.tiled_encoder import TILE
     from clit_plugin.inference.weights import add_network_arguments, add_option_file_argument
 
     parser.add_argument("images", metavar="IMAGE_OR_FOLDER", nargs="+", help="what to upscale")
@@ -48,8 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tile",
         metavar="N",
         type=int,
-        default=512,
-        help="side of the tiles in which the encoder sees an image, a multiple of 8; 0: the whole image (default: 512)",
+        default=TILE,
+        help="side of the tiles in which the encoder sees an image, a multiple of 8; 0: the whole image "
+        "(default: %(default)s)",
     )
     add_option_file_argument(parser)
     add_network_arguments(parser)

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from clit_plugin.archs.encoders.registry import out_channels
 
 ALIGNMENT = 8  # pixels: the side of SwinIR's windows, so that tiles are divided into windows as the whole image is
+TILE = 512  # pixels, by default
 
 
 class TiledEncoder(nn.Module):
@@ -26,7 +27,7 @@ class TiledEncoder(nn.Module):
         ValueError: Sizes that are no such multiples, or a tile of 0.
     """
 
-    def __init__(self, encoder: nn.Module, *, tile: int, margin: int = 40) -> None:
+    def __init__(self, encoder: nn.Module, *, tile: int = TILE, margin: int = 40) -> None:
         if tile < ALIGNMENT or tile % ALIGNMENT or margin < 0 or margin % ALIGNMENT:
             raise ValueError(f"tile and margin: expected multiples of {ALIGNMENT}, got {tile} and {margin}")
         super().__init__()

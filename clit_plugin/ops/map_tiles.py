@@ -80,7 +80,8 @@ class PlainTiles:
         self.images = len(feature)
         self.sources: tuple[Tensor, ...] = (feature,)
         if pixels is None:
-            self.sources = tuple(self._maps(feature, Window(0, self.images, 0, self.size[0], 0, self.size[1])))
+            (whole,) = self.windows()
+            self.sources = tuple(self._maps(feature, whole))
 
     def windows(self) -> list[Window]:
         if self.pixels is None:
