@@ -49,6 +49,7 @@ class TrainOptions:
         "bfloat16 autocast in training; coordinates, softmax, weights and validation stay in float32", False
     )
     channels_last: bool = key("the encoder's weights and features in channels-last order, for GPUs", False)
+    cuda_graphs: bool = key("launch a step as one CUDA graph, for small networks on one GPU", False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from clit_plugin.ops.local_attention import resize_bilinear
 from clit_plugin.ops.stages import check_stage_sizes
 
 _CHUNK_BYTES = 2**28
+_PLAIN_BYTES = 2**29  # of the largest tensor, up to which an accelerator trains on the plain path
 
 
 class AttentionMaps(NamedTuple):
@@ -108,9 +109,10 @@ class CLIT(ArbitraryScaleArch):
         self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Size], max_queries: int | None
     ) -> Tensor:
         feature = self.conv_feat(self.encoder(lq))
+        plain = self._plain or self.trains_plainly(feature, coord.shape[1], stage_sizes)
         images: list[Tensor] = []
         for size, branch in self._branches_in_use(stage_sizes):
-            if self._plain:
+            if plain:
                 # The released code resizes these features, the paper the encoder's output (eq. 8).
                 resized = feature if size is None else resize_bilinear(feature, size)
                 images.append(branch.reference(resized, coord, cell, self.pos_bias, max_queries))
@@ -162,6 +164,23 @@ class CLIT(ArbitraryScaleArch):
             weights, index = branch.attention(feature, size, coord, self.pos_bias)
             maps.append(AttentionMaps(weights, index, size or (lq.shape[-2], lq.shape[-1])))
         return maps
+
+    def trains_plainly(self, lq: Tensor, num_queries: int, stage_sizes: Sequence[Size]) -> bool:
+        """Whether a training step runs the plain path, which is few large operations, because its tensors are small.
+
+        On an accelerator the chunks of the sparse path cost a small network more launches than they save memory.
+
+        Args:
+            lq: (B, ., H, W); its device, dtype and sizes count.
+            num_queries: Q of each image.
+            stage_sizes: As in ``forward``.
+        """
+        if lq.device.type == "cpu":
+            return False
+        grid = self.local_grid[0] * self.local_grid[1] if self.pos_bias is not None else 1
+        encoded = 0 if self.pos_bias is None else self.pos_bias.in_features
+        pixels = max([num_queries * grid, *(h * w for h, w in stage_sizes)])
+        return len(lq) * pixels * max(self.conv_feat.out_channels, encoded) * lq.element_size() <= _PLAIN_BYTES
 
     @property
     def _plain(self) -> bool:

@@ -38,7 +38,7 @@ def make_axis(coord: Tensor, n: int, grid: int, shift: int = 0) -> Axis:
         shift: -1 or 1: the local grid lies about the pixel nearest to a position half a pixel further (LIIF's local
             ensemble).
     """
-    extent = torch.tensor(float(n), device=coord.device, dtype=coord.dtype)
+    extent = torch.full((), float(n), device=coord.device, dtype=coord.dtype)
     centre = coord if shift == 0 else (coord + shift / extent + EDGE).clamp(-1 + EDGE, 1 - EDGE)
     index = torch.round((centre + 1.0) * (extent / 2.0) - 0.5).clamp(0, n - 1).long()
     offsets = torch.arange(-(grid // 2), grid // 2 + 1, device=coord.device, dtype=coord.dtype)

@@ -27,8 +27,8 @@ def make_cell(size: Size, *, device: torch.device | None = None, dtype: torch.dt
 
 
 def size_tensor(size: Size, like: Tensor) -> Tensor:
-    """``size`` as (2,), with device and dtype of ``like``."""
-    return torch.tensor(size, device=like.device, dtype=like.dtype)
+    """``size`` as (2,), with device and dtype of ``like``; filled there, as a copy from the host would wait."""
+    return torch.stack([torch.full((), float(n), device=like.device, dtype=like.dtype) for n in size])
 
 
 def nearest_index(coord: Tensor, size: Size) -> Tensor:
