@@ -50,6 +50,8 @@ class CLIT(ArbitraryScaleArch):
         discount: lambda of eq. 9.
         frequency_channels: Channels of the conclusion's local frequency encoding block, see ``FrequencyBlock``; 0:
             none, as in the released code. The network is then computed by the reference path.
+        zero_start: The last layer of every decoder starts at zero, so that training starts from the bilinear image
+            and a new branch changes nothing at first; False: torch's start, as in the released code.
         reference: Compute by the plain reference path, query by query, which gives the same numbers more slowly.
 
     Raises:
@@ -71,6 +73,7 @@ class CLIT(ArbitraryScaleArch):
         local_ensemble: bool = False,
         discount: float = 0.75,
         frequency_channels: int = 0,
+        zero_start: bool = False,
         reference: bool = False,
     ) -> None:
         grid = (local_grid, local_grid) if isinstance(local_grid, int) else tuple(local_grid)
@@ -104,6 +107,11 @@ class CLIT(ArbitraryScaleArch):
             )
             for _ in range(num_branches)
         )
+        if zero_start:
+            for branch in cast(list[Branch], list(self.branches)):
+                last = cast(nn.Linear, branch.decoder[-1])
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
 
     def residual(
         self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Size], max_queries: int | None

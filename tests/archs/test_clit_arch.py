@@ -13,6 +13,7 @@ from torch import nn
 from clit_plugin.archs import lit_branch
 from clit_plugin.archs.clit_arch import CLIT
 from clit_plugin.errors import UserError
+from clit_plugin.ops.coordinates import make_coord
 
 ENCODER = {"type": "EDSRBaseline", "num_feat": 5, "num_block": 1}
 SMALL = {"encoder": ENCODER, "dim": 6, "num_heads": 2, "local_grid": 3, "decoder_hidden": [7, 5]}
@@ -605,3 +606,18 @@ def test_a_new_branch_leaves_what_the_others_predict():
     assert not three.load_state_dict(two.state_dict(), strict=False).unexpected_keys
     lq = torch.rand(1, 3, 2, 3)
     torch.testing.assert_close(three.upscale(lq, (9, 7), [(5, 6)]), two.upscale(lq, (9, 7), [(5, 6)]))
+
+
+def test_zero_start_begins_at_the_bilinear_image():
+    torch.manual_seed(0)
+    net = CLIT(**SMALL, zero_start=True, num_branches=2)
+    lq = torch.rand(1, 3, 5, 7)
+    size = (14, 19)
+    expected = torch.nn.functional.grid_sample(
+        lq,
+        make_coord(size).view(1, *size, 2).flip(-1),
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )
+    torch.testing.assert_close(net.upscale(lq, size), expected, rtol=0, atol=1e-6)

@@ -24,7 +24,7 @@ def test_the_maps_are_those_of_each_convolution(size, tiles, monkeypatch):
 
 @pytest.mark.parametrize("channels", [1, 8, 256])
 def test_rounding_in_float32_stays_within_the_bound_of_the_algorithm(channels, monkeypatch):
-    """Of sums of products in any order: |error| <= gamma_n times the same sum of absolute values (Higham, lemma 3.1)."""
+    """Sums of products in any order: |error| <= gamma_n times the sum of absolute values (Higham, lemma 3.1)."""
     conv, feature = nn.Conv2d(channels, 32, 3, padding=1), torch.randn(1, channels, 16, 17)
     with torch.no_grad():
         got = convolve_together(feature, [conv])[0]

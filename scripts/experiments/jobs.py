@@ -1,0 +1,97 @@
+"""The list of jobs in jobs.yml, as objects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+STAGE_KEYS = {"steps", "scale_ranges", "network_g", "train", "datasets"}
+JOB_KEYS = {"base", "seeds", "test", "studies", "stages", "network", "start"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training with one seed.
+
+    Attributes:
+        system: The name in jobs.yml.
+        seed: ``manual_seed`` of every stage.
+        base: The option file on which its stages build.
+        studies: Tables of the report in which it stands.
+        test: Which sets score it.
+        stages: Options of each stage; empty for a network without weights.
+        network: ``network_g`` of such a network.
+        start: The system whose final weights its first stage starts from.
+    """
+
+    system: str
+    seed: int
+    base: Path
+    studies: list[str]
+    test: str
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    network: dict[str, Any] | None = None
+    start: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.system}_{self.seed}"
+
+    @property
+    def steps(self) -> int:
+        return sum(stage["steps"] for stage in self.stages)
+
+    def stage_name(self, number: int) -> str:
+        return f"{self.name}_stage{number + 1}"
+
+    def stage_options(self, number: int) -> dict[str, Any]:
+        """The option file of a stage."""
+        stage = self.stages[number]
+        options: dict[str, Any] = {"_base_": str(self.base), "name": self.stage_name(number), "manual_seed": self.seed}
+        train = {"total_iter": stage["steps"], "scheduler": {"periods": [stage["steps"]]}}
+        options["train"] = _merged(train, stage.get("train", {}))
+        datasets: dict[str, Any] = stage.get("datasets", {})
+        if "scale_ranges" in stage:
+            datasets = _merged(datasets, {"train": {"scale_ranges": stage["scale_ranges"]}})
+        options["datasets"] = datasets
+        options["network_g"] = stage.get("network_g", {})
+        options["val"] = {"val_freq": stage["steps"]}
+        return options
+
+
+def read_jobs(path: Path = HERE / "jobs.yml") -> list[Job]:
+    """All jobs, every system's first seed before any second one.
+
+    Raises:
+        ValueError: An unknown key.
+    """
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    jobs = []
+    for system, given in content["jobs"].items():
+        options = {**content["defaults"], **given}
+        _check(options, JOB_KEYS, system)
+        for stage in options.get("stages", []):
+            _check(stage, STAGE_KEYS, f"{system}.stages")
+        base = path.parent / options.pop("base")
+        jobs += [
+            (rank, Job(system=system, seed=seed, base=base, **options))
+            for rank, seed in enumerate(options.pop("seeds"))
+        ]
+    return [job for _, job in sorted(jobs, key=lambda each: each[0])]
+
+
+def _check(options: Mapping[str, Any], known: set[str], where: str) -> None:
+    for key in options:
+        if key not in known:
+            raise ValueError(f"{where}: unknown key {key}; known are {', '.join(sorted(known))}")
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
