@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from clit_plugin.console import say, written
 from clit_plugin.errors import UserError
 
 DESCRIPTION = """\
@@ -46,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.inference.weights import choose_device, load_network
     from clit_plugin.ops.stages import greedy_stage_sizes
 
+    begun = time.monotonic()
     output = check_new_png(args.output, overwrite=args.overwrite)
     if not 1 <= args.scale < 10000:
         raise UserError(f"--scale: expected at least 1, got {args.scale:g}")
@@ -63,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
     with memory_errors(args.image, device, "a smaller --scale, or a part of the image"):
         maps = net.attention(lq[None].to(device), coord, stages)
     write_bytes(output, draw_attention(lq, queries, maps, net.local_grid))
+    say(written(output, time.monotonic() - begun))
     return 0
 
 

@@ -2,8 +2,10 @@
 
 import argparse
 import importlib
+import platform
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from types import ModuleType
 
 COMMANDS = {
@@ -23,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``clit COMMAND ...``; the exit status is 0 done, 1 failed on the way, 2 bad input, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="clit", description="Arbitrary-scale super-resolution with BasicSR.")
+    parser.add_argument("--version", action="version", version=_versions(), help="print what is installed and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text, add_help=False)
@@ -32,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
     """Run one command; every error that a user can mend is one line."""
+    from clit_plugin.console import add_quiet_argument, set_quiet
     from clit_plugin.errors import IncompleteError, UserError
 
     try:
@@ -43,7 +47,10 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(parser)
-        return int(module.run(parser.parse_args(arguments)))
+        add_quiet_argument(parser)
+        args = parser.parse_args(arguments)
+        set_quiet(args.quiet)
+        return int(module.run(args))
     except UserError as error:
         sys.stderr.write(f"clit {name}: error: {_one_line(str(error))}\n")
         return 1 if isinstance(error, IncompleteError) else 2
@@ -58,6 +65,19 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
         hint = hints.get(name, "")
         sys.stderr.write(f"\nclit {name}: interrupted{hint}\n")
         return 130
+
+
+def _versions() -> str:
+    """This package's version and those of what its numbers depend on, in one line."""
+    found = {}
+    for name in ("clit_plugin", "basicsr", "torch"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    own = found.pop("clit_plugin")
+    others = ", ".join(f"{name} {version}" for name, version in found.items())
+    return f"clit {own} ({others}, Python {platform.python_version()})"
 
 
 def _one_line(text: str) -> str:

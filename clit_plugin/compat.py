@@ -19,6 +19,8 @@ import torch
 import torch.distributed as dist
 import yaml
 
+from clit_plugin import console
+
 # Ranks wait in a collective for the one whose validation images take longest, and while rank 0 writes: the default of
 # 10 minutes (NCCL) would end the job.
 _COLLECTIVE_TIMEOUT = datetime.timedelta(hours=6)
@@ -49,6 +51,7 @@ def install() -> None:
     _end_the_warm_up()
     _number_the_samples(basicsr_train)
     _keep_test_results()
+    _keep_the_terminal_tidy(basicsr_train)
 
 
 def end_command(error: ImportError) -> None:
@@ -209,3 +212,23 @@ def _keep_test_results() -> None:
             Path(opt["path"][key]).mkdir(parents=True, exist_ok=True)
 
     setattr(basicsr_test, "make_exp_dirs", make_exp_dirs)  # noqa: B010
+
+
+def _keep_the_terminal_tidy(basicsr_train: types.ModuleType) -> None:
+    """BasicSR draws its bar into log files as well, and has no way to be quiet."""
+    from basicsr.models import sr_model
+    from basicsr.utils import logger as basicsr_logger
+
+    basicsr_test = importlib.import_module("basicsr.test")
+    sr_model.tqdm = console.bar
+
+    def get_root_logger(*args: Any, **kwargs: Any) -> logging.Logger:
+        logger = original(*args, **kwargs)
+        for handler in logger.handlers:
+            if type(handler) is logging.StreamHandler:  # the terminal, not the log file
+                handler.setLevel(logging.WARNING if console.is_quiet() else logging.NOTSET)
+        return logger
+
+    original = basicsr_logger.get_root_logger
+    for module in (basicsr_train, basicsr_test):
+        setattr(module, "get_root_logger", get_root_logger)  # noqa: B010

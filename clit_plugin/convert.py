@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from clit_plugin.console import say, written
 from clit_plugin.errors import UserError
 
 DESCRIPTION = """\
@@ -34,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.checkpoints import convert_official
     from clit_plugin.whole_file import save_whole
 
+    begun = time.monotonic()
     output = Path(args.output)
     if output.is_dir():
         raise UserError(f"{output}: is a folder; give the name of the file")
@@ -45,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     save_whole({"params": net.state_dict(), "network_g": options}, output)
     plain = {"network_g": options, "path": {"pretrain_network_g": str(output), "param_key_g": "params"}}
     sys.stdout.write(yaml.safe_dump(plain, sort_keys=False))
+    say(written(output, time.monotonic() - begun))
     return 0
 
 

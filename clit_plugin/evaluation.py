@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
+from clit_plugin.console import bar
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
 from clit_plugin.data.image_source import ImageSource
 from clit_plugin.test_sets import family_of
@@ -113,7 +113,7 @@ def _digest(source: ImageSource, names: list[str], known: dict[tuple[str, tuple[
     key = (str(source.root), tuple(names))
     if key not in known:
         digest = hashlib.sha256()
-        for name in tqdm(names, f"Hashing {source.root.name}", unit="image", leave=False, delay=1):
+        for name in bar(names, desc=f"Hashing {source.root.name}", unit="image", leave=False, delay=1):
             digest.update(f"{name}\0".encode() + hashlib.sha256(source.content(name) or b"").digest())
         known[key] = digest.hexdigest()
     return known[key]

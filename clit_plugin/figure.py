@@ -2,10 +2,12 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clit_plugin.console import add_quiet_argument, say, written
 from clit_plugin.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help="option file with network_g of a system whose weights file does not hold it",
         )
         add_network_arguments(each)
+        add_quiet_argument(each, default=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.inference.images import check_new_png, encode_png, read_picture, to_samples, write_bytes
     from clit_plugin.metrics import Protocol
 
+    begun = time.monotonic()
     output = check_new_png(args.output, overwrite=args.overwrite)
     check_degradation(args.degradation)
     image = to_samples(read_picture(args.image).rgb)
@@ -87,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
         crop = parse_crop(args.crop) if args.crop else None
         figure = text_figure(image, systems, args.reduce, args.scales, crop)
     write_bytes(output, encode_png(figure))
+    say(written(output, time.monotonic() - begun, f"{figure.shape[1]}x{figure.shape[0]}"))
     return 0
 
 

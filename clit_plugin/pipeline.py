@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 import yaml
 
+from clit_plugin.console import silent_stdout
 from clit_plugin.errors import UserError
 
 
@@ -68,7 +69,8 @@ def run_pipeline(
         file.write_text(yaml.safe_dump(options, sort_keys=False, allow_unicode=True), encoding="utf-8")
         try:
             sys.argv = [command[0], "-opt", str(file), "--launcher", launcher, *flags]
-            pipeline(str(root))
+            with silent_stdout():  # BasicSR prints a few lines around its logger
+                pipeline(str(root))
         finally:
             sys.argv = command
 

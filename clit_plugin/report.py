@@ -2,11 +2,11 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
+from clit_plugin.console import say, written
 from clit_plugin.reporting.document import Document, Figure, Heading, Paragraph
 from clit_plugin.reporting.pages import as_html, as_markdown, figure_file
 from clit_plugin.reporting.paper import load_paper
@@ -39,14 +39,15 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: No results, a file that is none, or a folder that cannot be written.
     """
+    begun = time.monotonic()
     document = make_report(read_results(args.results), args.title)
     figures = [block for block in document.blocks if isinstance(block, Figure)]
     output = Path(args.output)
     files = {figure_file(figure): figure.svg for figure in figures}
     files |= {"report.md": as_markdown(document), "report.html": as_html(document)}
-    for name, text in tqdm(files.items(), "Writing", unit="file", leave=False):
+    for name, text in files.items():
         write_whole(output / name, text)
-    sys.stderr.write(f"Report: {output / 'report.html'}, {output / 'report.md'}\n")
+    say(written(output / "report.html", time.monotonic() - begun, f"the report, and {output / 'report.md'}"))
     return 0
 
 

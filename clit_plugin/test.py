@@ -10,6 +10,7 @@ from typing import Any
 import basicsr.test
 
 from clit_plugin import compat
+from clit_plugin.console import say
 from clit_plugin.data.degradations import DEGRADATIONS
 from clit_plugin.errors import IncompleteError, UserError
 from clit_plugin.evaluation import describe_evaluation
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             run_pipeline(basicsr.test.test_pipeline, options, Path(args.opt).name, [], Path.cwd())
         except UserError as error:
             raise IncompleteError(f"{error}; what is done stays, the same command goes on from it") from error
-    _say(f"Results: {os.path.relpath(root)}/results.csv, images.csv, metrics/")
+    say(f"Results: {os.path.relpath(root)}/results.csv, images.csv, metrics/")
     if missing:
         raise IncompleteError(f"passed over {_told(missing)}")
     return 0
@@ -92,7 +93,7 @@ def _drop_stored(options: dict[str, Any], stored: StoredResults) -> None:
         result = stored.find(options["evaluation"][dataset["name"]])
         if result and result["options"]["save_img"] >= options["val"]["save_img"]:
             means = ", ".join(f"{metric} {value:.4f}" for metric, value in result["metrics"].items())
-            _say(f"{dataset['name']}: stored before, passed over ({means})")
+            say(f"{dataset['name']}: stored before, passed over ({means})")
             del options["datasets"][key]
 
 
@@ -102,11 +103,6 @@ def _told(missing: dict[str, str]) -> str:
         sets.setdefault(root, []).append(name)
     places = "; ".join(f"{', '.join(names)}: looked for {root}" for root, names in sets.items())
     return f"{places}; make it with scripts/prepare_*.sh, or say where the images are with --folder NAME=FOLDER"
-
-
-def _say(text: str) -> None:
-    if os.environ.get("RANK", "0") == "0":
-        sys.stderr.write(text + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

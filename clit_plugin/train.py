@@ -6,15 +6,16 @@ Under torchrun: ``torchrun --nproc_per_node=4 -m clit_plugin.train -opt stage1.y
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import basicsr.train
 import torch.distributed as dist
-from basicsr.utils.dist_util import get_dist_info
 
 from clit_plugin import compat
+from clit_plugin.console import say, written
 from clit_plugin.errors import IncompleteError, UserError
 from clit_plugin.interruption import stop_on_signal, stop_requested
 from clit_plugin.models.warm_start import read_checkpoint
@@ -61,9 +62,10 @@ def run(args: argparse.Namespace) -> int:
         check_files(stages[i], with_weights=i == 0 or i - 1 not in todo)
     for i, stage in enumerate(stages):
         if i not in todo:
-            _say(f"Stage {i + 1} of {len(stages)}, {stage['name']}: finished before, passed over")
+            say(f"Stage {i + 1} of {len(stages)}, {stage['name']}: finished before, passed over")
             continue
-        _say(f"Stage {i + 1} of {len(stages)}, {stage['name']}")
+        say(f"Stage {i + 1} of {len(stages)}, {stage['name']}")
+        begun = time.monotonic()
         flags = ["--auto_resume"] * args.auto_resume
         compat.reset_logger()
         try:
@@ -81,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
             raise IncompleteError(
                 f"{stage['name']}: ended before its {stage['train']['total_iter']} steps; see its log"
             )
+        weights = os.path.relpath(_latest(root, stage))
+        say(written(weights, time.monotonic() - begun, f"{stage['train']['total_iter']} steps"))
     return 0
 
 
@@ -103,11 +107,6 @@ def _is_finished(root: Path, stage: dict[str, Any]) -> bool:
     """Whether the final weights are there, of as many steps as the options ask for."""
     weights = _latest(root, stage)
     return weights.is_file() and read_checkpoint(weights).get("iter", 0) >= stage["train"]["total_iter"]
-
-
-def _say(text: str) -> None:
-    if get_dist_info()[0] == 0 and os.environ.get("RANK", "0") == "0":
-        sys.stderr.write(text + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

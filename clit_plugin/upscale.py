@@ -2,11 +2,13 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clit_plugin.console import bar, say, warn, written
 from clit_plugin.errors import IncompleteError, UserError
 
 if TYPE_CHECKING:
@@ -59,8 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Upscale; raises UserError for anything that a user can mend."""
-    from tqdm import tqdm
-
     from clit_plugin.inference.tiled_encoder import ALIGNMENT, TiledEncoder
     from clit_plugin.inference.weights import choose_device, load_network
 
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if args.tile:
         net.encoder = TiledEncoder(net.encoder, tile=args.tile)
     failed = []
-    with tqdm(jobs, unit="image", disable=len(jobs) < 2) as outer:
+    with bar(jobs, unit="image", disable=len(jobs) < 2) as outer:
         for source, output in outer:
             outer.set_description(source.name)
             try:
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
                 if len(jobs) == 1:
                     raise
                 failed.append(str(error))
-                outer.write(f"skipped: {error}", file=sys.stderr)
+                warn(f"skipped: {error}")
     if failed:
         raise IncompleteError(f"{len(failed)} of {len(jobs)} images failed, the first for: {failed[0]}")
     return 0
@@ -191,12 +191,14 @@ def _upscale_file(
     from clit_plugin.inference.apply import upscale_with_progress
     from clit_plugin.inference.images import check_output_kind, read_picture, write_picture
 
+    begun = time.monotonic()
     picture = read_picture(source)
     size = target.of(picture.size, source)
     check_output_kind(output, picture, source, size)
     label = f"{source.name} {_by(picture.size)} to {_by(size)}"
     rgb = upscale_with_progress(net, picture.rgb, size, label=label, name=str(source), max_queries=max_queries)
     write_picture(output, picture.resized(rgb))
+    say(written(output, time.monotonic() - begun, _by(size)))
 
 
 def _by(size: tuple[int, int]) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from basicsr.utils.file_client import FileClient
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
+from clit_plugin.console import bar
 from clit_plugin.data.image_io import decode_rgb
 from clit_plugin.data.lmdb_reader import read_meta_info
 from clit_plugin.data.lmdb_sources import find_sources
@@ -86,7 +86,7 @@ class ImageSource:
         cache = torch.empty(ends[-1], dtype=torch.uint8)
         places = dict(zip(names, [0, *ends], strict=False))
         label = f"Reading {self.root.name} into memory ({ends[-1] / 2**30:.1f} GiB)"
-        for name, end in zip(tqdm(names, label, unit="image", disable=not progress), ends, strict=True):
+        for name, end in zip(bar(names, desc=label, unit="image", disable=not progress), ends, strict=True):
             cache[places[name] : end] = torch.from_numpy(self.read(name)).flatten()
         self._cache, self._places = cache, places
 

@@ -4,14 +4,14 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
+from clit_plugin.console import bar, say, written
 from clit_plugin.data.lmdb_sources import encode_source, find_sources
 from clit_plugin.data.lmdb_writer import (
     COMPRESS_LEVEL,
@@ -52,6 +52,7 @@ def prepare_lmdb(
     """
     if not output.name.endswith(".lmdb") or output.name == ".lmdb":
         raise UserError(f"{output}: the output's name must end in .lmdb, as BasicSR requires")
+    begun = time.monotonic()
     step = _checked_step(sub_image, step)
     sources = find_sources(folder)
     settings = {
@@ -63,7 +64,7 @@ def prepare_lmdb(
     }
     signature = {"settings": settings, "sources": sources}
     if _is_done(output, signature, overwrite=overwrite):
-        tqdm.write(f"{output}: already prepared")
+        say(f"{output}: already prepared")
         return
     partial = output.with_name(output.name + ".partial")
     workers = workers or min(os.cpu_count() or 1, 8)
@@ -77,14 +78,14 @@ def prepare_lmdb(
             _tell_what_is_there(writer, total=len(sources))
             missing = [source for source in sources if source not in writer.done]
             encoded = _bounded_map(encode, missing, workers=workers)
-            with _progress(encoded, "Writing", total=len(sources), initial=len(writer.done)) as progress:
+            with bar(encoded, desc="Writing", total=len(sources), initial=len(writer.done), unit="image") as progress:
                 for source, images in progress:
                     writer.add(source=source, images=images)
             writer.commit()
             number = _check_all(writer, workers=workers)
             writer.write_meta_info()
         _publish(partial, output)
-    tqdm.write(f"{output}: {number} images, from {len(sources)} files")
+    say(written(output, time.monotonic() - begun, f"{number} images, from {len(sources)} files"))
 
 
 def _checked_step(sub_image: int | None, step: int | None) -> int | None:
@@ -125,7 +126,7 @@ def _open_partial(partial: Path, signature: dict[str, Any]) -> None:
         unchanged = [source for source, stamp in stamps.items() if signature["sources"].get(source) == stamp]
         # Of files that changed, the writer deletes the images; but a large part of them would leave a file of holes.
         if earlier.get("settings") != signature["settings"] or len(unchanged) < len(stamps) / 2:
-            tqdm.write(f"{partial}: made of other images or with other settings, thrown away")
+            say(f"{partial}: made of other images or with other settings, thrown away")
             shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
     write_whole(partial / _SIGNATURE, json.dumps(signature))
@@ -141,9 +142,9 @@ def _read_signature(folder: Path) -> dict[str, Any]:
 
 def _tell_what_is_there(writer: LmdbWriter, *, total: int) -> None:
     if writer.dropped:
-        tqdm.write(f"{writer.folder}: {writer.dropped} images have changed or are gone since, thrown away")
+        say(f"{writer.folder}: {writer.dropped} images have changed or are gone since, thrown away")
     if writer.done:
-        tqdm.write(f"{writer.folder}: going on, {len(writer.done)} of {total} images are there already")
+        say(f"{writer.folder}: going on, {len(writer.done)} of {total} images are there already")
 
 
 def _check_all(writer: LmdbWriter, *, workers: int) -> int:
@@ -154,7 +155,7 @@ def _check_all(writer: LmdbWriter, *, workers: int) -> int:
         check_image(image=read[0], content=read[1], folder=writer.folder)
 
     checks = _bounded_map(check, ((image, writer.read(image.key)) for image in stored), workers=workers)
-    with _progress(checks, "Checking", total=len(stored)) as progress:
+    with bar(checks, desc="Checking", total=len(stored), unit="image") as progress:
         return sum(1 for _ in progress)
 
 
@@ -183,7 +184,3 @@ def _bounded_map(function: Callable[[Item], Result], items: Iterable[Item], *, w
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _progress(results: Iterable[Result], what: str, *, total: int, initial: int = 0) -> "tqdm[Result]":
-    return tqdm(results, desc=what, total=total, initial=initial, unit="image", mininterval=0.5)

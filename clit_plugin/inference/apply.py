@@ -1,9 +1,9 @@
 """A network applied to one image, with a bar that knows the time left."""
 
 from torch import Tensor
-from tqdm import tqdm
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
+from clit_plugin.console import AnyBar, bar
 from clit_plugin.errors import UserError
 from clit_plugin.inference.memory import check_memory, memory_errors
 
@@ -37,13 +37,14 @@ def upscale_with_progress(
     check_memory(size, device, name=name)
     pixels = size[0] * size[1]
     remedy = "a smaller --tile, a smaller --max-queries, or --device cpu"
-    with tqdm(total=pixels, desc=label, unit="pixel", unit_scale=True, leave=False, delay=0.5) as bar:
+    progress: AnyBar
+    with bar(total=pixels, desc=label, unit="pixel", unit_scale=True, leave=False, delay=0.5) as progress:
         try:
             with memory_errors(f"{name} to {size[0]}x{size[1]}", device, remedy):
-                image = net.upscale(rgb[None].to(device), size, max_queries=max_queries, progress=bar.update)
+                image = net.upscale(rgb[None].to(device), size, max_queries=max_queries, progress=progress.update)
         except (RuntimeError, ValueError) as error:  # an encoder's padding or normalisation
             if min(rgb.shape[-2:]) < 16:
                 raise UserError(f"{name}: {rgb.shape[-2]}x{rgb.shape[-1]} is too small for the encoder") from error
             raise
-        bar.update(pixels - bar.n)
+        progress.update(pixels - progress.n)
     return image[0].cpu()

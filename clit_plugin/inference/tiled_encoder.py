@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from clit_plugin.archs.encoders.registry import out_channels
+from clit_plugin.console import bar
 
 ALIGNMENT = 8  # pixels: the side of SwinIR's windows, so that tiles are divided into windows as the whole image is
 TILE = 512  # pixels, by default
@@ -42,7 +42,7 @@ class TiledEncoder(nn.Module):
             return self.encoder(x)
         features = x.new_empty(len(x), self.out_channels, height, width)
         tiles = [(rows, columns) for rows in self._parts(height) for columns in self._parts(width)]
-        for (rows, seen_rows), (columns, seen_columns) in tqdm(tiles, desc="encoder", unit="tile", leave=False):
+        for (rows, seen_rows), (columns, seen_columns) in bar(tiles, desc="encoder", unit="tile", leave=False):
             part = self.encoder(x[..., seen_rows, seen_columns])
             inner = part[..., _shifted(rows, seen_rows.start), _shifted(columns, seen_columns.start)]
             features[..., rows, columns] = inner

@@ -292,7 +292,7 @@ def test_after_an_interruption_only_the_rest_is_encoded(paths, encoded, capsys):
     encoded[1].clear()
     assert run(folder, output) == 0
     assert encoded[0] == [f"{number:04d}.png" for number in range(37, 50)]
-    assert "going on, 37 of 50 images are there already" in capsys.readouterr().out
+    assert "going on, 37 of 50 images are there already" in capsys.readouterr().err
     for key, image in images.items():
         np.testing.assert_array_equal(read_image(output, key), image)
 
@@ -305,7 +305,7 @@ def test_other_settings_start_anew(paths, encoded, capsys):
     encoded[0].clear()
     encoded[1].clear()
     assert run(folder, output, "--sub-image", "4") == 0
-    assert f"{output}.partial: made of other images or with other settings, thrown away" in capsys.readouterr().out
+    assert f"{output}.partial: made of other images or with other settings, thrown away" in capsys.readouterr().err
     assert len(encoded[0]) == 10
     assert all("_s0" in key for key in read_meta_info(output))
 
@@ -318,7 +318,7 @@ def test_other_images_start_anew(paths, encoded, tmp_path, capsys):
     run(folder, output, "--workers", "1")
     encoded[1].clear()
     assert run(tmp_path / "others", output) == 0
-    assert "thrown away" in capsys.readouterr().out
+    assert "thrown away" in capsys.readouterr().err
     assert read_meta_info(output) == {"0003": (3, 3)}
     assert (output / "data.mdb").stat().st_size < 100_000  # not the first ones' file, with holes
 
@@ -334,7 +334,7 @@ def test_a_file_that_changed_or_left_in_the_meantime_is_not_kept(paths, encoded,
     changed = write_image(folder / "0004.png", seed=99, shape=(5, 5, 3))
     assert run(folder, output) == 0
     assert encoded[0] == ["0004.png", "0008.png", "0009.png"]
-    assert "2 images have changed or are gone since" in capsys.readouterr().out
+    assert "2 images have changed or are gone since" in capsys.readouterr().err
     assert "0002" not in read_meta_info(output)
     np.testing.assert_array_equal(read_image(output, "0004"), changed)
 
@@ -382,7 +382,7 @@ def test_what_is_prepared_already_is_left_as_it_is(paths, encoded, capsys):
     encoded[0].clear()
     before = {path.name: path.stat().st_mtime_ns for path in output.iterdir()}
     assert run(folder, output) == 0
-    assert f"{output}: already prepared" in capsys.readouterr().out
+    assert f"{output}: already prepared" in capsys.readouterr().err
     assert encoded[0] == []
     assert {path.name: path.stat().st_mtime_ns for path in output.iterdir()} == before
 
