@@ -1,6 +1,25 @@
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+OPTION_FILES = [str(file) for file in sorted(Path("options").rglob("*.yml"))]
+
+
+class BuildWithOptions(build_py):
+    """A wheel has the option files inside the package; a checkout, or an editable install of it, in options/."""
+
+    def run(self) -> None:
+        super().run()
+        for name in [] if self.editable_mode else OPTION_FILES:
+            target = Path(self.build_lib, "clit_plugin", "option_files", *Path(name).parts[1:])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(name, target)
+
+    def get_source_files(self) -> list[str]:
+        return [*super().get_source_files(), *OPTION_FILES]
+
 
 setup(
     name="clit_plugin",
@@ -11,6 +30,7 @@ setup(
     license="Apache-2.0",
     # BasicSR 1.4.2 does not build on 3.13 (its issues 749 and 692).
     python_requires=">=3.10,<3.13",
+    cmdclass={"build_py": BuildWithOptions},
     packages=find_packages(include=["clit_plugin", "clit_plugin.*"]),
     package_data={"clit_plugin.reporting": ["paper_figures.yml"]},
     install_requires=[

@@ -19,6 +19,11 @@ class RunOptions:
     num_gpu: int | Literal["auto"] = key("GPUs of this process: auto, 1, or 0 for the CPU; more need torchrun", "auto")
     manual_seed: int = key("seed of weights, schedule and samples", 0)
     find_unused_parameters: bool | None = key("for DDP; by default true where alternatives leave branches idle", None)
+    custom_imports: Mapping[str, Any] | None = key(
+        "modules to import first: {imports: [my_encoder]}, sought beside the file, in the working directory and in "
+        "folders: [...]",
+        None,
+    )
     path: Mapping[str, Any] = key("weights to start or resume from", {})
     train: Mapping[str, Any] | None = key("optimiser, schedule and loss", None)
     val: Mapping[str, Any] | None = key("validation", None)

@@ -182,20 +182,20 @@ def _wrong(value: Any, expected: str, where: str) -> UserError:
     if isinstance(value, str):
         try:
             float(value)
-            hint = " (YAML reads this as text: write 0.001, 1000 or !!float 1e3)"
+            hint = " (a text in YAML: write the number without quotes)"
         except ValueError:
             pass
     return UserError(f"{where}: expected {expected}, got {value!r}{hint}")
 
 
 def _check_no_number_as_text(value: Any, default: Any, where: str) -> None:
-    """Where there is no annotation: YAML reads 1e-3 as text, and a learning rate of text fails late or never."""
+    """Where there is no annotation: a learning rate of text fails late or never."""
     if isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
             _check_no_number_as_text(item, inspect.Parameter.empty, f"{where}[{i}]")
     elif isinstance(value, str) and not isinstance(default, str):
         error = _wrong(value, "a number", where)
-        if "YAML" in str(error) or (isinstance(default, (int, float)) and not isinstance(default, bool)):
+        if "in YAML" in str(error) or (isinstance(default, (int, float)) and not isinstance(default, bool)):
             raise error
 
 

@@ -1,9 +1,9 @@
-"""Reading option files: plain YAML, inherited through ``_base_`` by mmengine's Config."""
+"""Reading option files: plain YAML, inherited through ``_base_`` as mmengine's Config merges."""
 
 import importlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,77 +11,115 @@ import yaml
 from mmengine.config import Config
 
 from clit_plugin.errors import UserError
+from clit_plugin.plain_yaml import read_yaml
+from clit_plugin.shipped_options import locate
+
+# Where a set's images come from: of one file, as the parts of two would not fit together.
+_SOURCE = ("name", "dataroot_gt", "dataroot_lq", "filename_tmpl", "io_backend")
 
 
 def read_options(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Read an option file with what it inherits, and import the modules it names.
 
     Args:
-        path: A ``.yml`` file. ``_base_`` names files to inherit from, relative to it; ``custom_imports`` names modules
-            (``{imports: [my_encoder]}``), looked for in the working directory and beside the file as well.
+        path: A ``.yml`` file, or ``clit://train/edsr_stage1.yml`` for one that comes with the package. ``_base_`` names
+            files to inherit from, likewise or relative to it; where a file gives a data set's ``dataroot_gt``, the sets
+            that it inherits and does not name are dropped. ``custom_imports`` names modules
+            (``{imports: [my_encoder]}``), looked for in the working directory, beside the file, and in ``folders``.
         overrides: ``key.of.section=value``, the value in YAML; they win over the file.
 
     Returns:
-        Plain nested dicts, lists and scalars, without ``_base_`` and ``custom_imports``.
+        Plain nested dicts, lists and scalars, without ``_base_``; the folders of ``custom_imports`` are absolute.
 
     Raises:
         UserError: No such file, not plain YAML, a key given twice, or an import that fails.
     """
-    path = Path(path)
-    _check_plain(path, ())
+    options = _read(str(path), None, ())
     try:
-        # Without mmengine's templates: what is read must be the text that was checked.
-        config = Config.fromfile(
-            str(path.absolute()),
-            import_custom_modules=False,
-            use_predefined_variables=False,
-            use_environment_variables=False,
-        )
-        config.merge_from_dict(dict(_split_override(text) for text in overrides))
-    except (AttributeError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path}: cannot be merged with what it inherits or with --set ({' '.join(str(error).split())})"
-        ) from error
-    options: dict[str, Any] = config.to_dict()
-    _import_modules(options.pop("custom_imports", None), path)
+        options = _merged(options, dict(_split_override(text) for text in overrides), list_items=True)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: cannot be merged with --set ({' '.join(str(error).split())})") from error
+    if (imports := options.pop("custom_imports", None)) is not None:
+        options["custom_imports"] = _import_modules(imports, locate(str(path), None).parent)
     return options
 
 
-def _check_plain(path: Path, seen: tuple[Path, ...]) -> None:
-    """mmengine reads YAML with a loader that can run code, so every file must first pass the safe one."""
+def _read(name: str, inheritor: Path | None, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """One file and what it inherits."""
+    path = locate(name, inheritor and inheritor.parent)
     if path.suffix not in (".yml", ".yaml"):
         raise UserError(f"{path}: option files end in .yml")
     if not path.is_file():
-        raise UserError(f"{path}: no such option file" + (f" (inherited by {seen[-1]})" if seen else ""))
+        raise UserError(f"{path}: no such option file" + (f" (inherited by {inheritor})" if inheritor else ""))
     if path.resolve() in seen:
         raise UserError(f"{path}: inherits from itself through _base_")
     try:
         text = path.read_text(encoding="utf-8")
-        content = yaml.load(text, Loader=_StrictLoader)  # noqa: S506, a SafeLoader
+        content = read_yaml(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not plain YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UserError(f"{path}: expected a mapping of options by their names")
-    if re.search(r"\{\{\s*_base_", text):  # mmengine would replace it before it reads the YAML
+    if re.search(r"\{\{\s*_base_", text):  # mmengine's files have them
         raise UserError(f"{path}: templates as {{{{_base_.name}}}} are not supported; write the value")
-    bases = content.get("_base_", [])
+    bases = content.pop("_base_", [])
     bases = [bases] if isinstance(bases, str) else bases
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
         raise UserError(f"{path}: _base_: expected a file or a list of files, got {bases!r}")
+    inherited: dict[str, Any] = {}
     for base in bases:
-        _check_plain(path.parent / base, (*seen, path.resolve()))
+        options = _read(base, path, (*seen, path.resolve()))
+        if twice := sorted(inherited.keys() & options.keys()):
+            raise UserError(f"{path}: _base_: {', '.join(twice)} is in more than one of {', '.join(bases)}")
+        inherited |= options
+    try:
+        return _merged(_without_other_images(inherited, content), content)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: cannot be merged with what it inherits ({' '.join(str(error).split())})") from error
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML in which no key may be given twice (PyYAML silently keeps the last)."""
+def _merged(base: dict[str, Any], own: Mapping[str, Any], *, list_items: bool = False) -> dict[str, Any]:
+    """mmengine's rules: mappings key by key, all else replaced, ``_delete_: true`` drops what would be inherited.
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        names = [self.construct_object(key, deep=True) for key in keys]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {name!r} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+    Args:
+        base: What is inherited.
+        own: What wins; with dots in keys where ``list_items``.
+        list_items: Whether ``key.0`` may name an item of a list.
+    """
+    # A level more, since mmengine reserves some names of the uppermost.
+    config = Config({"options": base})
+    if list_items:
+        config.merge_from_dict({f"options.{key}": value for key, value in own.items()})
+    else:
+        config.merge_from_dict({"options": own}, allow_list_keys=False)
+    options: dict[str, Any] = _without_delete(config.to_dict()["options"])
+    return options
+
+
+def _without_delete(value: Any) -> Any:
+    """Without the marks of mappings that had nothing to drop."""
+    if isinstance(value, dict):
+        return {key: _without_delete(item) for key, item in value.items() if key != "_delete_"}
+    return [_without_delete(item) for item in value] if isinstance(value, list) else value
+
+
+def _without_other_images(inherited: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """What is inherited, less the data sets whose place a file's own images take."""
+    sets, own_sets = inherited.get("datasets"), own.get("datasets")
+    if not isinstance(sets, dict) or not isinstance(own_sets, dict):
+        return inherited
+    given = {key: dataset for key, dataset in own_sets.items() if isinstance(dataset, dict)}
+    if any(dataset.get("dataroot_gt") is not None for dataset in given.values()):
+        sets = {key: dataset for key, dataset in sets.items() if key in own_sets}
+    kept: dict[str, Any] = {}
+    for key, dataset in sets.items():
+        dropped: tuple[str, ...] = ()
+        if isinstance(dataset, dict) and given.get(key, {}).get("dataroot_gt") is not None:
+            dropped = (*_SOURCE, "max_images")
+        if isinstance(dataset, dict) and given.get(key, {}).get("dataroot_lq") is not None:
+            dropped = (*dropped, "degradation")
+        kept[key] = {name: value for name, value in dataset.items() if name not in dropped} if dropped else dataset
+    return {**inherited, "datasets": kept}
 
 
 def _split_override(text: str) -> tuple[str, Any]:
@@ -89,23 +127,25 @@ def _split_override(text: str) -> tuple[str, Any]:
     if not separator or not name:
         raise UserError(f"--set {text}: expected KEY=VALUE, as in train.total_iter=1000")
     try:
-        return name.strip(), yaml.safe_load(value)
+        return name.strip(), read_yaml(value)
     except yaml.YAMLError as error:
         raise UserError(f"--set {text}: the value is not plain YAML ({' '.join(str(error).split())})") from error
 
 
-def _import_modules(custom_imports: Any, path: Path) -> None:
-    if custom_imports is None:
-        return
-    modules = custom_imports.get("imports") if isinstance(custom_imports, dict) else custom_imports
+def _import_modules(custom_imports: Any, folder: Path) -> dict[str, Any]:
+    """Import them; return where they are found from anywhere, ``{imports: [...], folders: [...]}``."""
+    given = custom_imports if isinstance(custom_imports, dict) else {"imports": custom_imports}
+    modules, folders = given.get("imports"), given.get("folders", [])
     modules = [modules] if isinstance(modules, str) else modules
-    if not isinstance(modules, list) or not all(isinstance(name, str) for name in modules):
+    if not all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in (modules, folders)):
         raise UserError(f"custom_imports: expected {{imports: [module, ...]}}, got {custom_imports!r}")
-    for folder in (str(path.resolve().parent), str(Path.cwd())):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
+    places = [str((folder / place).resolve()) for place in [*folders, "."]]
+    for place in (*reversed(places), str(Path.cwd())):
+        if place not in sys.path:
+            sys.path.insert(0, place)
     for name in modules:
         try:
             importlib.import_module(name)
         except Exception as error:  # whatever a user's module raises
             raise UserError(f"custom_imports: {name} cannot be imported ({type(error).__name__}: {error})") from error
+    return {"imports": modules, "folders": places}

@@ -22,7 +22,7 @@ TEST_FILES = sorted((ROOT / "options" / "test").glob("*.yml"))
 # The nine runs of the paper: epochs and the epochs at which the rate is halved, by stage (section 4.1).
 PAPER_EPOCHS = {1: (1000, [200, 400, 600, 800]), 2: (1000, [200, 400, 600, 800]), 3: (1500, [300, 600, 900, 1200])}
 PAPER_RUNS = [(encoder, stage) for encoder in ("edsr", "rdn", "swinir") for stage in PAPER_EPOCHS]
-HINT = "YAML reads this as text"
+HINT = "a text in YAML: write the number without quotes"
 
 
 @pytest.fixture(scope="session")
@@ -253,7 +253,10 @@ BAD_VALUES = [
     ("datasets: {train: {persistent_workers: true}}", "datasets.train.persistent_workers: needs num_worker_per_gpu"),
     ("datasets: {train: {degradation: null}}", "datasets.train.degradation: missing; say how LR is made from HR"),
     ("datasets: {train: {degradation: matlap}}", "datasets.train.degradation: expected"),
-    ("datasets: {train: {dataroot_lq: x}}", "datasets.train.degradation: LR is read from dataroot_lq, not made"),
+    (
+        "datasets: {train: {dataroot_lq: x, degradation: pil}}",
+        "datasets.train.degradation: LR is read from dataroot_lq, not made",
+    ),
     ("datasets: {train: {filename_tmpl: x2}}", "datasets.train.filename_tmpl: expected one '{}' in the name, got 'x2'"),
     (
         "datasets: {train: {io_backend: {type: zip}}}",
@@ -297,28 +300,37 @@ def test_a_bad_value_is_refused_with_its_key_and_what_was_expected(refused, text
 
 
 AS_TEXT = [
-    ("train: {total_iter: 1e3}", "train.total_iter"),
-    ("train: {optim_g: {lr: 1e-4}}", "train.optim_g.lr"),
-    ("train: {optim_g: {eps: 1e-8}}", "train.optim_g.eps"),
-    ("train: {scheduler: {milestones: [2e5, 4e5]}}", "train.scheduler.milestones[0]"),
-    ("train: {scheduler: {gamma: 5e-1}}", "train.scheduler.gamma"),
-    ("train: {pixel_opt: {loss_weight: 1e-1}}", "train.pixel_opt.loss_weight"),
-    ("val: {val_freq: 5e3}", "val.val_freq"),
+    ("train: {total_iter: '1e3'}", "train.total_iter"),
+    ("train: {optim_g: {lr: '1e-4'}}", "train.optim_g.lr"),
+    ("train: {optim_g: {eps: '1e-8'}}", "train.optim_g.eps"),
+    ("train: {scheduler: {milestones: ['2e5', '4e5']}}", "train.scheduler.milestones[0]"),
+    ("train: {scheduler: {gamma: '5e-1'}}", "train.scheduler.gamma"),
+    ("train: {pixel_opt: {loss_weight: '1e-1'}}", "train.pixel_opt.loss_weight"),
+    ("val: {val_freq: '5e3'}", "val.val_freq"),
     ("datasets: {val: {scale: '4'}}", "datasets.val.scale"),
-    ("network_g: {discount: 75e-2}", "network_g.discount"),
+    ("network_g: {discount: '75e-2'}", "network_g.discount"),
 ]
 
 
 @pytest.mark.parametrize(("text", "key"), AS_TEXT, ids=[key for _, key in AS_TEXT])
-def test_a_number_that_yaml_reads_as_text_is_refused_with_a_hint(refused, text, key):
+def test_a_number_in_quotes_is_refused_with_a_hint(refused, text, key):
     message = refused(text)
     assert message.startswith(f"{key}: expected ")
     assert HINT in message
 
 
-def test_a_number_that_yaml_reads_as_text_in_the_cosine_scheduler_is_refused_with_a_hint(refused):
-    scheduler = "{_delete_: true, type: CosineAnnealingRestartLR, periods: [4], eta_min: 1e-7}"
+def test_a_number_in_quotes_in_the_cosine_scheduler_is_refused_with_a_hint(refused):
+    scheduler = "{_delete_: true, type: CosineAnnealingRestartLR, periods: [4], eta_min: '1e-7'}"
     assert HINT in refused(f"train: {{scheduler: {scheduler}}}")
+
+
+def test_numbers_with_exponents_are_numbers_in_files_and_overrides(good, tmp_path):
+    (tmp_path / "good.yml").write_text(yaml.safe_dump(good))
+    text = "train: {total_iter: 1e3, scheduler: {milestones: [2e2, 4E2]}, optim_g: {eps: 1e-7}}"
+    (tmp_path / "run.yml").write_text(f"_base_: good.yml\n{text}\n")
+    train = load_options(tmp_path / "run.yml", is_train=True, overrides=["train.optim_g.lr=1e-4"])["train"]
+    assert (train["total_iter"], train["scheduler"]["milestones"]) == (1000, [200, 400])
+    assert (train["optim_g"]["lr"], train["optim_g"]["eps"]) == (1e-4, 1e-7)
 
 
 def test_periods_that_end_before_the_training_are_refused(refused):

@@ -11,7 +11,7 @@ import torch
 from clit_plugin.errors import UserError
 from clit_plugin.schema import check_arguments, check_known, check_mapping, choose, convert, key, parse
 
-HINT = "YAML reads this as text"
+HINT = "a text in YAML: write the number without quotes"
 
 
 @dataclass(frozen=True, kw_only=True)

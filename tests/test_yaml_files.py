@@ -7,6 +7,7 @@ import textwrap
 import pytest
 
 from clit_plugin.errors import UserError
+from clit_plugin.plain_yaml import read_yaml, write_yaml
 from clit_plugin.yaml_files import read_options
 
 numbers = itertools.count()
@@ -148,6 +149,65 @@ def test_a_base_of_two_bases_is_no_cycle(read, write):
     assert read("_base_: one.yml\n") == {"a": {"b": 1}}
 
 
+def test_a_shipped_file_is_found_from_anywhere(read):
+    options = read("_base_: clit://_base_/stage2.yml\nname: a\n")
+    assert options["name"] == "a"
+    assert options["network_g"]["num_branches"] == 2
+    assert options["datasets"]["train"]["lq_size"] == 48  # of stage2's own base
+
+
+def test_a_shipped_file_may_be_the_option_file_itself():
+    assert read_options("clit://train/edsr_stage1.yml")["name"] == "edsr_stage1"
+
+
+@pytest.mark.parametrize(
+    "name", ["clit://train/edsr_stage9.yml", "clit://../setup.py", "clit:///etc/passwd", "clit://"]
+)
+def test_a_shipped_file_that_is_not_there_is_refused(refused, name):
+    assert refused(f"_base_: {name}\n") == f"{name}: no such option file in the package; 'clit options' lists them"
+
+
+# ---------------------------------------------------------------------- data sets of one's own
+
+SETS = """
+datasets:
+  train: {name: their, dataroot_gt: a, degradation: pil, lq_size: 48, max_images: 9}
+  val_x2: {name: their_x2, dataroot_gt: b, dataroot_lq: c, filename_tmpl: '{}x2', scale: 2, protocol: div2k}
+"""
+
+
+def test_images_of_ones_own_take_the_place_of_all_inherited_sets(read, write):
+    write(base_yml=SETS)
+    sets = read("_base_: base.yml\ndatasets: {train: {name: own, dataroot_gt: photos}}\n")["datasets"]
+    assert sets == {"train": {"name": "own", "dataroot_gt": "photos", "degradation": "pil", "lq_size": 48}}
+
+
+def test_an_inherited_set_stays_where_it_is_named(read, write):
+    write(base_yml=SETS)
+    sets = read("_base_: base.yml\ndatasets: {train: {name: own, dataroot_gt: photos}, val_x2: {}}\n")["datasets"]
+    assert sets["val_x2"]["dataroot_gt"] == "b"
+
+
+def test_an_inherited_set_with_images_of_ones_own_keeps_nothing_of_the_others(read, write):
+    write(base_yml=SETS)
+    own = "_base_: base.yml\ndatasets: {val_x2: {name: own, dataroot_gt: photos, degradation: pil}}\n"
+    expected = {"name": "own", "dataroot_gt": "photos", "degradation": "pil", "scale": 2, "protocol": "div2k"}
+    assert read(own)["datasets"] == {"val_x2": expected}
+
+
+def test_given_lr_images_take_the_place_of_an_inherited_degradation(read, write):
+    write(base_yml=SETS)
+    train = read("_base_: base.yml\ndatasets: {train: {dataroot_lq: small}}\n")["datasets"]["train"]
+    assert "degradation" not in train
+    assert train["dataroot_gt"] == "a"
+
+
+@pytest.mark.parametrize("own", ["train: {lq_size: 8}", "val_x4: {name: b, scale: 4}", ""])
+def test_without_images_of_ones_own_all_sets_are_inherited(read, write, own):
+    write(base_yml=SETS)
+    assert {"train", "val_x2"} <= set(read(f"_base_: base.yml\ndatasets: {{{own}}}\n")["datasets"])
+
+
 @pytest.mark.parametrize("value", ["3", "null", "{a: b.yml}", "[3]"])
 def test_a_base_that_is_no_file_name_is_refused(refused, value):
     assert refused(f"_base_: {value}\n").startswith("run.yml: _base_: expected a file or a list of files, got")
@@ -241,9 +301,48 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         read_options(tmp_path / "run.yml")
 
 
-@pytest.mark.parametrize("text", ["text: 1\n", 'a: "\\ud800"\n'])
-def test_what_mmengine_refuses_is_one_line_as_well(refused, text):
-    assert refused(text).startswith("run.yml: cannot be merged")
+def test_half_of_a_surrogate_pair_is_refused(refused):
+    assert refused('a: "\\ud800"\n').startswith("run.yml: not plain YAML: half of a surrogate pair")
+
+
+@pytest.mark.parametrize("name", ["text", "filename", "pretty_text"])
+def test_names_that_mmengine_reserves_are_names_as_others(read, name):
+    assert read(f"{name}: 1\n") == {name: 1}
+
+
+def test_a_key_with_a_dot_is_no_path_of_keys(read, write):
+    write(base_yml="train: {lr: 1}\n")
+    assert read("_base_: base.yml\ntrain.lr: 2\n") == {"train": {"lr": 1}, "train.lr": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-4", 1e-4),
+        ("1E3", 1000.0),
+        ("-2.5e+1", -25.0),
+        (".5e1", 5.0),
+        ("5.e0", 5.0),
+        ("+1e05", 1e5),
+        ("1.0e-4", 1e-4),
+    ],
+)
+def test_a_number_with_an_exponent_is_a_number(read, text, value):
+    for options in (read(f"a: {text}\n"), read("b: 1\n", f"a={text}"), read(f"b: [{{a: {text}}}]\n")["b"][0]):
+        assert options["a"] == value
+        assert type(options["a"]) is float
+
+
+@pytest.mark.parametrize("text", ["1e", "e4", "1e-", "1e4x", "x1e4", "1e-4.5", "'1e-4'", '"1e-4"'])
+def test_what_only_looks_like_a_number_stays_text(read, text):
+    assert read(f"a: {text}\n") == {"a": text.strip("'\"")}
+
+
+@pytest.mark.parametrize("value", ["1e-4", "1e5", "null", "a: b", "5", "ä", 1e-5, 1e-4, 1e16, [1, [2.5]], None, {}])
+def test_what_is_written_is_read_as_the_same(value):
+    written = read_yaml(write_yaml({"a": value}))["a"]
+    assert written == value
+    assert type(written) is type(value)
 
 
 # ---------------------------------------------------------------------- overrides
@@ -294,7 +393,8 @@ def test_an_override_below_a_value_is_refused(refused, overrides):
 
 def test_a_module_beside_the_file_is_imported(read, tmp_path, module_name):
     (tmp_path / f"{module_name}.py").write_text("here = 1\n")
-    assert read(f"custom_imports: {{imports: [{module_name}]}}\na: 1\n") == {"a": 1}
+    options = read(f"custom_imports: {{imports: [{module_name}]}}\na: 1\n")
+    assert options == {"a": 1, "custom_imports": {"imports": [module_name], "folders": [str(tmp_path)]}}
     assert sys.modules[module_name].here == 1
 
 
@@ -315,7 +415,15 @@ def test_imports_may_be_given_as_a_plain_list(read, tmp_path, module_name):
 def test_a_base_may_name_the_imports(read, write, tmp_path, module_name):
     (tmp_path / f"{module_name}.py").write_text("")
     write(base_yml=f"custom_imports: {{imports: [{module_name}]}}\n")
-    assert read("_base_: base.yml\n") == {}
+    assert read("_base_: base.yml\n")["custom_imports"]["imports"] == [module_name]
+    assert module_name in sys.modules
+
+
+def test_a_module_in_a_folder_of_the_imports_is_imported(read, tmp_path, module_name):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / f"{module_name}.py").write_text("")
+    options = read(f"custom_imports: {{imports: [{module_name}], folders: [code]}}\n")
+    assert options["custom_imports"]["folders"] == [str(tmp_path / "code"), str(tmp_path)]
     assert module_name in sys.modules
 
 
