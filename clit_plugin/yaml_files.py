@@ -134,10 +134,11 @@ def _split_override(text: str) -> tuple[str, Any]:
 
 def _import_modules(custom_imports: Any, folder: Path) -> dict[str, Any]:
     """Import them; return where they are found from anywhere, ``{imports: [...], folders: [...]}``."""
-    given = custom_imports if isinstance(custom_imports, dict) else {"imports": custom_imports}
-    modules, folders = given.get("imports"), given.get("folders", [])
+    given: dict[str, Any] = custom_imports if isinstance(custom_imports, dict) else {"imports": custom_imports}
+    modules: Any = given.get("imports")
+    folders: Any = given.get("folders", [])
     modules = [modules] if isinstance(modules, str) else modules
-    if not all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in (modules, folders)):
+    if not _are_texts(modules) or not _are_texts(folders):
         raise UserError(f"custom_imports: expected {{imports: [module, ...]}}, got {custom_imports!r}")
     places = [str((folder / place).resolve()) for place in [*folders, "."]]
     for place in (*reversed(places), str(Path.cwd())):
@@ -149,3 +150,7 @@ def _import_modules(custom_imports: Any, folder: Path) -> dict[str, Any]:
         except Exception as error:  # whatever a user's module raises
             raise UserError(f"custom_imports: {name} cannot be imported ({type(error).__name__}: {error})") from error
     return {"imports": modules, "folders": places}
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
