@@ -14,6 +14,7 @@ import torch
 from clit_plugin.console import bar
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
 from clit_plugin.data.image_source import ImageSource
+from clit_plugin.models.warm_start import choose_param_key, read_checkpoint
 from clit_plugin.test_sets import family_of
 
 # To be raised when this package's evaluation changes in a way that changes numbers: stored ones are then made anew.
@@ -98,7 +99,8 @@ def _weights(path: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     with Path(file).expanduser().open("rb") as content:
         digest = hashlib.file_digest(content, "sha256") if hasattr(hashlib, "file_digest") else _file_digest(content)
-    return {"path": str(file), "sha256": digest.hexdigest(), "param_key": path.get("param_key_g", "params")}
+    param_key = choose_param_key(read_checkpoint(file), path.get("param_key_g", "auto"), file)
+    return {"path": str(file), "sha256": digest.hexdigest(), "param_key": param_key}
 
 
 def _file_digest(content: Any) -> Any:

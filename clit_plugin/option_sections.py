@@ -35,7 +35,9 @@ class PathOptions:
     """``path``."""
 
     pretrain_network_g: str | None = key("weights to start from; in a chain of stages the stage before's", None)
-    param_key_g: Literal["params", "params_ema"] = key("which weights of that file", "params")
+    param_key_g: Literal["auto", "params", "params_ema"] = key(
+        "which weights of that file; auto: params in training, in a test the averaged ones where there are some", "auto"
+    )
     strict_load_g: bool = key("always true: only a whole new branch may be missing", True)
     resume_state: str | None = key("a .state file to resume from; --auto_resume finds the newest", None)
 

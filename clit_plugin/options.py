@@ -12,10 +12,10 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 
 from clit_plugin.archs.encoders import ENCODER_REGISTRY
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
-from clit_plugin.data.dataset_options import SET_BY_BASICSR, parse_set
+from clit_plugin.data.dataset_options import SET_BY_BASICSR, complete_set
 from clit_plugin.errors import UserError
 from clit_plugin.metrics.scoring import least_side
-from clit_plugin.models.warm_start import load_stage, read_checkpoint, read_weights
+from clit_plugin.models.warm_start import choose_param_key, load_stage, read_checkpoint, read_weights
 from clit_plugin.option_sections import SECTIONS, RunOptions
 from clit_plugin.schema import check_arguments, check_mapping, choose, parse
 from clit_plugin.yaml_files import read_options
@@ -52,6 +52,8 @@ def check_options(given: Mapping[str, Any], *, is_train: bool) -> dict[str, Any]
         if name in ("path", "val", "logger") or (name == "train" and is_train):
             options[name] = vars(parse(section, options.get(name) or {}, name))
     _check_run(run, options)
+    if is_train and options["path"]["param_key_g"] == "auto":
+        options["path"]["param_key_g"] = "params"  # what the optimiser goes on with
     options["network_g"] = check_network(run.network_g)
     _check_metrics(options["val"]["metrics"])
     for name, dataset in run.datasets.items():
@@ -88,8 +90,10 @@ def check_files(options: Mapping[str, Any], *, with_weights: bool = True) -> Non
     weights = options["path"].get("pretrain_network_g")
     if weights and with_weights:
         net = build_network(options["network_g"])
-        param_key = options["path"].get("param_key_g", "params")
-        load_stage(net, read_weights(weights, param_key), weights, allow_new_branches="train" in options["datasets"])
+        param_key, is_train = options["path"].get("param_key_g", "auto"), "train" in options["datasets"]
+        if not is_train:
+            param_key = choose_param_key(read_checkpoint(weights), param_key, weights)
+        load_stage(net, read_weights(weights, param_key), weights, allow_new_branches=is_train)
 
 
 def build_network(network: Mapping[str, Any]) -> torch.nn.Module:
@@ -191,11 +195,11 @@ def _check_set(name: str, dataset: Any, is_train: bool, seed: int) -> dict[str, 
         raise UserError(f"datasets.{name}.{key}: unknown key; it is set while the run is made")
     kind = dataset.get("type", "ArbitraryScalePairedDataset")
     choose(kind, ["ArbitraryScalePairedDataset"], f"datasets.{name}.type")
-    parsed = vars(parse_set({**dataset, "phase": phase}, f"datasets.{name}"))
+    parsed = complete_set(dataset, phase=phase, where=f"datasets.{name}")
     if phase == "train" and "seed" not in dataset:
         parsed["seed"] = seed
     _check_seed(parsed.get("seed", 0), f"datasets.{name}.seed")
-    return {key: value for key, value in parsed.items() if key not in SET_BY_BASICSR}
+    return parsed
 
 
 def has_weights(network: Mapping[str, Any]) -> bool:

@@ -15,14 +15,17 @@ from clit_plugin.console import silent_stdout
 from clit_plugin.errors import UserError
 
 
-def add_option_arguments(parser: argparse.ArgumentParser, *, many: bool) -> None:
+def add_option_arguments(parser: argparse.ArgumentParser, *, many: bool, required: bool = True) -> None:
     """Declare what training and testing share.
 
     Args:
         parser: The command's parser.
         many: Whether several option files may be given.
+        required: Whether there must be one.
     """
-    parser.add_argument("-opt", "--opt", required=True, nargs="+" if many else None, metavar="YML", help="option file")
+    parser.add_argument(
+        "-opt", "--opt", required=required, nargs="+" if many else None, metavar="YML", help="option file"
+    )
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="replace options, as in train.total_iter=1000"
     )

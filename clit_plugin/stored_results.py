@@ -23,7 +23,16 @@ from typing import Any
 
 from clit_plugin.errors import UserError
 
-_PROVENANCE = ("weights", "weights_sha256", "data_sha256", "fingerprint", "finished", "options", "versions")
+_PROVENANCE = (
+    "weights",
+    "param_key",
+    "weights_sha256",
+    "data_sha256",
+    "fingerprint",
+    "finished",
+    "options",
+    "versions",
+)
 
 
 class StoredResults:
@@ -221,8 +230,9 @@ def _set_row(result: Mapping[str, Any]) -> dict[str, Any]:
         row[f"{sizes}s"] = _range("{}x{}".format(*image[sizes]) for image in images)
     row |= result["metrics"]
     weights = result.get("weights") or {}
-    row |= {"weights": weights.get("path"), "weights_sha256": weights.get("sha256")}
-    row |= {key: result.get(key) for key in _PROVENANCE[2:5]}
+    row |= {"weights": weights.get("path"), "param_key": weights.get("param_key")}
+    row |= {"weights_sha256": weights.get("sha256")}
+    row |= {key: result.get(key) for key in ("data_sha256", "fingerprint", "finished")}
     return row | {key: _json(result.get(key)) for key in ("options", "versions")}
 
 

@@ -1,4 +1,4 @@
-"""Testing trained weights on several sets, by BasicSR's own pipeline."""
+"""Testing trained weights, of one file or several, on several sets, by BasicSR's own pipeline."""
 
 import argparse
 import os
@@ -10,33 +10,46 @@ from typing import Any
 import basicsr.test
 
 from clit_plugin import compat
-from clit_plugin.console import say
+from clit_plugin.console import is_quiet, say
 from clit_plugin.data.degradations import DEGRADATIONS
 from clit_plugin.errors import IncompleteError, UserError
 from clit_plugin.evaluation import describe_evaluation
-from clit_plugin.options import check_files, load_options
+from clit_plugin.inference.weights import add_param_key_argument
+from clit_plugin.options import check_files, check_options, load_options
 from clit_plugin.pipeline import add_option_arguments, device_count, run_pipeline
+from clit_plugin.reporting.score_table import score_table
 from clit_plugin.stored_results import StoredResults
 from clit_plugin.test_sets import choose_sets, missing_roots, parse_folders, parse_scale
+from clit_plugin.weights_runs import check_overrides, name_weights, weights_options
+from clit_plugin.yaml_files import read_options, with_overrides
 
 DESCRIPTION = """\
-Score trained weights on the sets of an option file, each at its scale and by its protocol. Results go to results/NAME
-below the working directory: metrics/*.json, results.csv and images.csv, a log; 'clit report' makes tables of them.
-What is stored there is not computed again, and an interrupted test goes on where it stopped.
+Score trained weights: those of --weights, whose files hold their networks, or those of an option file. Results go to
+results/NAME below the working directory: metrics/*.json, results.csv and images.csv, a log; a table of all is printed,
+and 'clit report' makes pages of them. What is stored there is not computed again, and an interrupted test goes on
+where it stopped.
+
+Of a file that holds averaged weights (params_ema) these are scored, unless --param-key says otherwise.
+A set of --folder that no option file has is reduced by Pillow's bicubic kernel and scored by the protocol div2k if its
+name begins with DIV2K, else by benchmark, unless --degradation and --protocol say otherwise.
 
 examples:
+  clit test --weights net_g_latest.pth --folder Set5=datasets/Set5/HR --scales 2 3 4
+  clit test --weights LIT=lit.pth CLIT=clit.pth --folder mine=photos --scales 3.4 --degradation matlab
+  clit test --weights net_g_latest.pth -opt options/test/edsr.yml --sets DIV2K
   clit test -opt options/test/edsr.yml
-  clit test -opt options/test/bicubic.yml
-  clit test -opt options/test/edsr.yml --sets DIV2K Set5_x3 --set path.pretrain_network_g=my.pth
   clit test -opt options/test/edsr.yml --sets Set5 --scales 1.5 3.7
-  clit test -opt options/test/edsr.yml --folder mine=photos --scales 2 3.4 --degradation pil --protocol benchmark
   torchrun --nproc_per_node=4 -m clit_plugin.test -opt options/test/edsr.yml
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_option_arguments(parser, many=False)
+    parser.add_argument(
+        "--weights", nargs="+", default=[], metavar="[NAME=]FILE", help="weights to score, a folder of results for each"
+    )
+    add_option_arguments(parser, many=False, required=False)
+    add_param_key_argument(parser)
     parser.add_argument("--sets", nargs="+", default=[], metavar="NAME", help="only these, as Set5 or DIV2K_x2")
     parser.add_argument(
         "--scales", nargs="+", default=[], metavar="S", help="at these scales instead, as 2 3.7, or 2x3.5 for y and x"
@@ -50,41 +63,85 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check the options, then test what is not stored yet.
+    """Check all options, then test what is not stored yet, and print a table.
 
     Raises:
         UserError: Bad options, data or weights; nothing is written then.
         IncompleteError: Sets whose images are not there were passed over.
     """
-    options = load_options(args.opt, is_train=False, overrides=args.set)
-    options["num_gpu"] = device_count(options["num_gpu"])
-    options["datasets"] = choose_sets(
-        options["datasets"],
-        names=args.sets,
-        scales=[parse_scale(scale) for scale in args.scales],
-        folders=parse_folders(args.folder),
-        degradation=args.degradation,
-        protocol=args.protocol,
-    )
-    missing = missing_roots(options["datasets"])
-    if missing and (args.sets or args.folder or len(missing) == len(options["datasets"])):
-        raise UserError(_told(missing))
-    options["datasets"] = {key: one for key, one in options["datasets"].items() if one["name"] not in missing}
-    check_files(options)
-    options["evaluation"] = describe_evaluation(options)
-    root = Path.cwd() / "results" / options["name"]
-    if not args.again:
-        _drop_stored(options, StoredResults(root))
-    if options["datasets"]:
-        compat.reset_logger()
-        try:
-            run_pipeline(basicsr.test.test_pipeline, options, Path(args.opt).name, [], Path.cwd())
-        except UserError as error:
-            raise IncompleteError(f"{error}; what is done stays, the same command goes on from it") from error
-    say(f"Results: {os.path.relpath(root)}/results.csv, images.csv, metrics/")
+    runs = _options(args)
+    missing: dict[str, str] = {}
+    for options in runs:
+        options["num_gpu"] = device_count(options["num_gpu"])
+        missing = missing_roots(options["datasets"])
+        if missing and (args.sets or args.folder or len(missing) == len(options["datasets"])):
+            raise UserError(_told(missing))
+        options["datasets"] = {key: one for key, one in options["datasets"].items() if one["name"] not in missing}
+        check_files(options)
+        options["evaluation"] = describe_evaluation(options)
+    for i, options in enumerate(runs):
+        if len(runs) > 1:
+            say(f"{i + 1} of {len(runs)}: {options['name']}")
+        _test(options, Path(args.opt).name if args.opt else f"{options['name']}.yml", again=args.again)
+    if os.environ.get("RANK", "0") == "0" and not is_quiet():
+        sys.stdout.write(score_table([_results(options) for options in runs]) + "\n")
+    say("Results: " + ", ".join(f"{os.path.relpath(_root(options))}/results.csv" for options in runs))
     if missing:
         raise IncompleteError(f"passed over {_told(missing)}")
     return 0
+
+
+def _options(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Checked options of every run, with the sets that were asked for."""
+    chosen: dict[str, Any] = {
+        "names": args.sets,
+        "scales": [parse_scale(scale) for scale in args.scales],
+        "folders": parse_folders(args.folder),
+        "degradation": args.degradation,
+        "protocol": args.protocol,
+    }
+    if not args.weights:
+        if args.opt is None:
+            raise UserError("--weights: missing; give weights files, or an option file with -opt")
+        overrides = [f"path.param_key_g={args.param_key}"] if args.param_key else []
+        runs = [load_options(args.opt, is_train=False, overrides=[*args.set, *overrides])]
+    else:
+        check_overrides(args.set)
+        given = read_options(args.opt, args.set) if args.opt else with_overrides({}, args.set)
+        runs = []
+        for name, file in name_weights(args.weights).items():
+            options = weights_options(name, file, given, args.opt, args.param_key)
+            if not options.get("datasets"):
+                if not args.folder:
+                    raise UserError("--folder: missing; say what to score, as --folder Set5=DIR --scales 2 3 4")
+                options["datasets"] = choose_sets({}, **chosen)
+            runs.append(check_options(options, is_train=False))
+    for options in runs:
+        options["datasets"] = choose_sets(options["datasets"], **chosen)
+    return runs
+
+
+def _test(options: dict[str, Any], file_name: str, *, again: bool) -> None:
+    """Score the sets of one run that are not stored yet."""
+    if not again:
+        _drop_stored(options, StoredResults(_root(options)))
+    if options["datasets"]:
+        compat.reset_logger()
+        try:
+            run_pipeline(basicsr.test.test_pipeline, options, file_name, [], Path.cwd())
+        except UserError as error:
+            raise IncompleteError(f"{error}; what is done stays, the same command goes on from it") from error
+
+
+def _root(options: dict[str, Any]) -> Path:
+    return Path.cwd() / "results" / options["name"]
+
+
+def _results(options: dict[str, Any]) -> list[dict[str, Any]]:
+    """The stored results of a run's sets."""
+    stored = StoredResults(_root(options))
+    found = [stored.find(header) for header in options["evaluation"].values()]
+    return [result for result in found if result is not None]
 
 
 def _drop_stored(options: dict[str, Any], stored: StoredResults) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clit_plugin.data.dataset_options import complete_set
 from clit_plugin.errors import UserError
 from clit_plugin.schema import choose
 
@@ -69,8 +70,8 @@ def choose_sets(
         names: Sets (``Set5_x2``) or families of them (``Set5``) to keep; by default all, or those of ``folders``.
         scales: At these scales instead of the file's. Where the file has no such set, LR is made from HR.
         folders: HR images by family: another place for a family of the file, or a set that the file does not have.
-        degradation: Make LR so, wherever it is made from HR.
-        protocol: Score so.
+        degradation: Make LR so, wherever it is made from HR; of a new set ``pil`` by default.
+        protocol: Score so; by default a new set whose name begins with DIV2K by div2k, others by benchmark.
 
     Raises:
         UserError: A name that is not there, or a set that lacks one of these.
@@ -82,7 +83,7 @@ def choose_sets(
         for dataset in own:
             dataset["dataroot_gt"] = folder
         if not own:
-            sets += _new_sets(family, folder, sets[0], scales, degradation, protocol)
+            sets += _new_sets(family, folder, scales, degradation, protocol)
     families = list(dict.fromkeys(map(family_of, sets)))
     wanted = [
         choose(name, [*families, *(dataset["name"] for dataset in sets)], "--sets") for name in names or list(folders)
@@ -131,17 +132,19 @@ def _pair(scale: float | Sequence[float]) -> tuple[float, float]:
 def _new_sets(
     family: str,
     folder: str,
-    like: _Set,
     scales: Sequence[float | list[float]],
     degradation: str | None,
     protocol: str | None,
 ) -> list[_Set]:
-    for option, value in (("--scales", scales), ("--degradation", degradation), ("--protocol", protocol)):
-        if not value:
-            raise UserError(f"--folder: {family} is not in the option file, so that {option} is needed, too")
-    new = {"name": family, "dataroot_gt": folder, "dataroot_lq": None, "filename_tmpl": "{}", "max_images": None}
-    new |= {"degradation": degradation, "protocol": protocol, "io_backend": None}
-    return [{**like, **new, "name": f"{family}_x{scale_label(scale)}", "scale": scale} for scale in scales]
+    """A set that no option file has; by default as LIIF, LTE and CLIT score it."""
+    if not scales:
+        raise UserError(f"--scales: missing; {family} is in no option file, so they must be given, as --scales 2 3")
+    protocol = protocol or ("div2k" if family.upper().startswith("DIV2K") else "benchmark")
+    new = {"dataroot_gt": folder, "degradation": degradation or "pil", "protocol": protocol}
+    return [
+        complete_set({**new, "name": f"{family}_x{scale_label(scale)}", "scale": scale}, phase="test")
+        for scale in scales
+    ]
 
 
 def _at_scales(sets: Sequence[_Set], scales: Sequence[float | list[float]]) -> list[_Set]:

@@ -44,6 +44,14 @@ def read_options(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, A
     return options
 
 
+def with_overrides(options: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Options with values replaced as in ``read_options``. Raises UserError where an override cannot be merged."""
+    try:
+        return _merged(dict(options), dict(_split_override(text) for text in overrides), list_items=True)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"--set: cannot be merged ({' '.join(str(error).split())})") from error
+
+
 def _read(name: str, inheritor: Path | None, seen: tuple[Path, ...]) -> dict[str, Any]:
     """One file and what it inherits."""
     path = locate(name, inheritor and inheritor.parent)

@@ -15,9 +15,8 @@ from tqdm import tqdm
 import clit_plugin  # noqa: F401, fills the registries
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
 from clit_plugin.data.degradations import resize_bicubic
+from clit_plugin.inference.weights import load_network
 from clit_plugin.metrics import Protocol, psnr_float
-from clit_plugin.models.warm_start import load_stage, read_checkpoint, read_weights
-from clit_plugin.options import build_network
 
 SCALES = (2, 3, 4, 6, 12)
 PICTURE_SCALE = 4
@@ -28,9 +27,7 @@ DETAIL_SIZE = 96
 
 def load(path: str) -> torch.nn.Module:
     """A network and its averaged weights, from a checkpoint of this plugin."""
-    net = build_network(read_checkpoint(path)["network_g"])
-    load_stage(net, read_weights(path, "params_ema"), path, allow_new_branches=False)
-    return net.eval()
+    return load_network(path)
 
 
 def held_out(root: str, scale: float) -> ArbitraryScalePairedDataset:

@@ -123,6 +123,12 @@ class ValSetOptions(_SetOptions):
         return (self.scale, self.scale) if isinstance(self.scale, (int, float)) else (self.scale[0], self.scale[1])
 
 
+def complete_set(options: Mapping[str, Any], *, phase: str, where: str = "datasets") -> dict[str, Any]:
+    """Options of one data set with their defaults, without what BasicSR sets. Raises UserError as ``parse_set``."""
+    parsed = vars(parse_set({**options, "phase": phase}, where))
+    return {key: value for key, value in parsed.items() if key not in SET_BY_BASICSR}
+
+
 def parse_set(options: Mapping[str, Any], where: str) -> TrainSetOptions | ValSetOptions:
     """Options of one data set, by its ``phase``.
 

@@ -1,32 +1,43 @@
 """A network, ready to use, from a weights file."""
 
 import argparse
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
+from clit_plugin.archs.encoders import ENCODER_REGISTRY
+from clit_plugin.console import warn
 from clit_plugin.errors import UserError
-from clit_plugin.models.warm_start import load_stage, read_checkpoint, read_weights
+from clit_plugin.models.warm_start import choose_param_key, load_stage, read_checkpoint, read_weights
 from clit_plugin.options import build_network, check_network
 from clit_plugin.yaml_files import read_options
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what every command that applies a network has: which weights of a file, and the device."""
+    add_param_key_argument(parser)
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; by default a GPU where there is one")
+
+
+def add_param_key_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--param-key``."""
     parser.add_argument(
         "--param-key",
         choices=("params", "params_ema"),
         help="which weights of the file; by default the averaged ones (params_ema) where there are some",
     )
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; by default a GPU where there is one")
 
 
 def add_option_file_argument(parser: argparse.ArgumentParser) -> None:
     """Declare ``-opt``."""
     parser.add_argument(
-        "-opt", metavar="YAML", help="option file with network_g, for weights files that do not hold it themselves"
+        "-opt",
+        metavar="YAML",
+        help="option file: its custom_imports are imported, and its network_g serves weights that hold none themselves",
     )
 
 
@@ -55,7 +66,7 @@ def load_network(
 
     Args:
         weights: A file in BasicSR's layout.
-        option_file: Where ``network_g`` stands; by default in the weights file itself, beside the weights.
+        option_file: Modules of its ``custom_imports`` are imported; its ``network_g`` serves a file without its own.
         param_key: ``params`` or ``params_ema``; by default the latter where there is one, as in validation.
         device: Where to put it.
 
@@ -66,26 +77,64 @@ def load_network(
         UserError: A file that is missing or of another kind, options that are wrong, or weights that do not fit them.
     """
     checkpoint = read_checkpoint(weights)
+    given = None if option_file is None else read_options(option_file).get("network_g")
+    network, source = stored_network(checkpoint, weights, given, option_file)
+    net = build_network(network)
+    if not isinstance(net, ArbitraryScaleArch):
+        raise UserError(f"{source}: {network['type']} is no network that these weights could be for")
+    param_key = choose_param_key(checkpoint, param_key or "auto", weights)
+    load_stage(net, read_weights(weights, param_key), weights, allow_new_branches=False)
+    return net.eval().requires_grad_(False).to(device)
+
+
+def stored_network(
+    checkpoint: Mapping[str, Any], weights: str, given: Any = None, option_file: str | None = None
+) -> tuple[dict[str, Any], str]:
+    """Checked options of the network that weights belong to, and the file that they are from.
+
+    Args:
+        checkpoint: Content of ``weights``.
+        weights: The file, for errors.
+        given: ``network_g`` of ``option_file``. It is for files that hold none; where it differs from the stored
+            one, that one is taken and a line on stderr says so.
+        option_file: Where it is from; modules that it names are imported already.
+
+    Raises:
+        UserError: Not a file of weights, no network in either, or one that cannot be built.
+    """
     if "params" not in checkpoint and "params_ema" not in checkpoint:
         hint = "; 'clit convert' reads those of the original code" if "model" in checkpoint else ""
         raise UserError(f"{weights}: holds no 'params' or 'params_ema', so it is no weights file of BasicSR{hint}")
-    if option_file is not None:
-        network, source = read_options(option_file).get("network_g"), option_file
-    else:
-        network, source = checkpoint.get("network_g"), weights
+    stored = checkpoint.get("network_g")
+    network, source = (stored, weights) if isinstance(stored, Mapping) else (given, option_file or weights)
     if not isinstance(network, Mapping):
         hint = "" if option_file else "; give the option file it was trained by, -opt YAML"
         raise UserError(f"{source}: holds no network_g{hint}")
     try:
-        net = build_network(check_network(network))
+        checked = check_network(network)
     except UserError as error:
         known = network.get("type") in ARCH_REGISTRY
         hint = "" if option_file or known else "; for a system of your own give -opt YAML, which imports its module"
         raise UserError(f"{source}: {error}{hint}") from error
-    if not isinstance(net, ArbitraryScaleArch):
-        raise UserError(f"{source}: {network['type']} is no network that these weights could be for")
-    param_key = param_key or ("params_ema" if "params_ema" in checkpoint else "params")
-    if param_key not in checkpoint:
-        raise UserError(f"{weights}: no '{param_key}' in it, only {', '.join(checkpoint)}")
-    load_stage(net, read_weights(weights, param_key), weights, allow_new_branches=False)
-    return net.eval().requires_grad_(False).to(device)
+    if source == weights and isinstance(given, Mapping) and (told := list(_differences(checked, given))):
+        warn(f"{option_file}: its network_g is not used, {weights} holds its own (there {', '.join(told)})")
+    return checked, source
+
+
+def _differences(stored: Mapping[str, Any], given: Mapping[str, Any], where: str = "") -> Iterator[str]:
+    """What is otherwise in ``stored`` than ``given`` has it; what neither says are defaults, and equal."""
+    registry = ENCODER_REGISTRY if where else ARCH_REGISTRY
+    if given.get("type", stored["type"]) != stored["type"]:
+        yield f"{where}type is {stored['type']}"
+        return
+    defaults = inspect.signature(registry.get(stored["type"])).parameters
+    for name, value in given.items():
+        own = stored.get(name, defaults[name].default if name in defaults else None)
+        if isinstance(own, Mapping) and isinstance(value, Mapping) and name == "encoder":
+            yield from _differences(own, value, f"{name}.")
+        elif _plain(own) != _plain(value):
+            yield f"{where}{name} is {own}"
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -18,7 +18,7 @@ from clit_plugin.errors import UserError
 from clit_plugin.interruption import stop_requested
 from clit_plugin.metrics.scoring import score_image
 from clit_plugin.models.captured_step import CapturedStep
-from clit_plugin.models.warm_start import load_stage, read_weights
+from clit_plugin.models.warm_start import choose_param_key, load_stage, read_checkpoint, read_weights
 from clit_plugin.ops.self_ensemble import upscale_ensemble
 from clit_plugin.processes import from_all_ranks, from_first_rank
 from clit_plugin.stored_results import StoredResults, mean
@@ -56,12 +56,16 @@ class CumulativeScaleModel(SRModel):
     ) -> None:
         """Load weights; in training, and not on resume, a whole new branch may be missing.
 
+        In a test ``auto``, or none, means the averaged weights where there are some.
+
         Raises:
             UserError: Anything else differs (``strict_load_g: false`` is not supported: nothing is passed over).
         """
         if not strict:
             raise UserError("path.strict_load_g: false is not supported; a new branch may be missing in any case")
         new_stage = self.is_train and not self.opt["path"].get("resume_state")
+        if not self.is_train:
+            param_key = choose_param_key(read_checkpoint(load_path), param_key or "auto", load_path)
         weights = read_weights(load_path, param_key)
         self.fresh = load_stage(self.get_bare_model(net), weights, load_path, allow_new_branches=new_stage)
         get_root_logger().info(f"Loaded {load_path} [{param_key}]; new: {', '.join(self.fresh) or 'nothing'}")

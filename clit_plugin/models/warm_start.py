@@ -36,6 +36,25 @@ def read_weights(path: str | Path, param_key: str | None) -> dict[str, Tensor]:
     return {name.removeprefix("module."): value for name, value in checkpoint.items()}
 
 
+def choose_param_key(checkpoint: Mapping[str, Any], param_key: str, path: str | Path) -> str:
+    """Which weights of a checkpoint a test or an application takes, where training has nothing to go on with.
+
+    Args:
+        checkpoint: From ``read_checkpoint``.
+        param_key: The key that is asked for, or ``auto``: the averaged weights (``params_ema``) where there are some,
+            else ``params``.
+        path: Where the checkpoint came from, for errors.
+
+    Raises:
+        UserError: It holds no such weights.
+    """
+    if param_key == "auto":
+        param_key = "params_ema" if "params_ema" in checkpoint else "params"
+    if param_key not in checkpoint:
+        raise UserError(f"{path}: no '{param_key}' in it, only {', '.join(map(str, checkpoint)) or 'nothing'}")
+    return param_key
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """What a checkpoint file holds, loaded without running code from it.
 

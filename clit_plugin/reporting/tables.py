@@ -10,7 +10,7 @@ from clit_plugin.test_sets import scale_label
 
 MARKS = "*†‡§¶#"
 _ENCODERS = ("EDSR-baseline", "RDN", "SwinIR")
-_LR = {"pil": "Pillow", "matlab": "MATLAB", "files": "files"}
+LR = {"pil": "Pillow", "matlab": "MATLAB", "files": "files"}
 
 
 def paper_table(table: PaperTable, systems: Sequence[System]) -> Table | None:
@@ -105,10 +105,10 @@ def results_table(results: Sequence[Result]) -> Table:
     for result in results:
         shaves = list(dict.fromkeys(str(image["shave"]) for image in result["images"]))
         texts = [result["name"], result["family"], f"×{scale_label(result['scale'])}" if result["scale"] else "files'"]
-        texts += [_LR.get(result["degradation"], result["degradation"])]
+        texts += [LR.get(result["degradation"], result["degradation"])]
         texts += [result["protocol"]["name"], str(result["protocol"].get("channel", "")), result["fingerprint"]]
         numbers = [str(len(result["images"])), shaves[0] if len(shaves) == 1 else f"{shaves[0]}, ..."]
-        numbers += [_decimals(name, result) for name in metrics]
+        numbers += [decimals(name, result) for name in metrics]
         rows.append(Row([Cell(text) for text in [*texts, *numbers]]))
     columns = ["Run", "Set", "Scale", "LR", "Protocol", "Channel", "Result", "Images", "Shave", *metrics]
     return Table(caption="", columns=columns, rows=rows, text_columns=7)
@@ -180,7 +180,8 @@ def _number(value: float | None) -> Cell:
     return Cell("-" if value is None else f"{value:.2f}")
 
 
-def _decimals(name: str, result: Result) -> str:
+def decimals(name: str, result: Result) -> str:
+    """A result's metric as it is printed: PSNR with three decimals, others with four."""
     if name not in result["metrics"]:
         return "-"
     kind = result["options"]["metrics"].get(name, {}).get("type", "")

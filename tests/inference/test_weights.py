@@ -38,17 +38,40 @@ def test_a_file_without_options_needs_an_option_file(clit, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), net.parameters(), strict=True))
 
 
-def test_options_that_do_not_fit_are_one_error_with_the_file(clit, tmp_path):
-    _, path = clit
+@pytest.fixture
+def bare(clit, tmp_path):
+    """Weights of CLIT without its options."""
+    torch.save({"params": clit[0].state_dict()}, tmp_path / "bare.pth")
+    return str(tmp_path / "bare.pth")
+
+
+def test_options_that_do_not_fit_are_one_error_with_the_file(bare, tmp_path):
     (tmp_path / "x.yml").write_text(yaml.safe_dump({"network_g": {**CLIT, "dim": 16}}))
-    with pytest.raises(UserError, match=r"clit\.pth: does not fit network_g: \d+ of another shape"):
-        load_network(str(path), str(tmp_path / "x.yml"))
+    with pytest.raises(UserError, match=r"bare\.pth: does not fit network_g: \d+ of another shape"):
+        load_network(bare, str(tmp_path / "x.yml"))
 
 
-def test_a_wrong_key_in_the_option_file_is_named(clit, tmp_path):
+def test_a_wrong_key_in_the_option_file_is_named(bare, tmp_path):
     (tmp_path / "x.yml").write_text(yaml.safe_dump({"network_g": {**CLIT, "num_head": 2}}))
     with pytest.raises(UserError, match=r"x\.yml: network_g\.num_head: unknown key"):
-        load_network(str(clit[1]), str(tmp_path / "x.yml"))
+        load_network(bare, str(tmp_path / "x.yml"))
+
+
+def test_the_stored_network_is_kept_and_what_the_option_file_has_otherwise_is_told(clit, tmp_path, capsys):
+    other = {**CLIT, "encoder": {**CLIT["encoder"], "num_block": 2}, "num_branches": 3, "local_ensemble": False}
+    (tmp_path / "x.yml").write_text(yaml.safe_dump({"network_g": other}))
+    loaded = load_network(str(clit[1]), str(tmp_path / "x.yml"))
+    assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), clit[0].parameters(), strict=True))
+    told = capsys.readouterr().err
+    assert "its network_g is not used" in told and told.count("\n") == 1
+    # local_ensemble is said by neither the stored options nor differs from its default.
+    assert "(there encoder.num_block is 1, num_branches is 2)" in told
+
+
+def test_an_option_file_with_the_same_network_is_not_worth_a_word(clit, tmp_path, capsys):
+    (tmp_path / "x.yml").write_text(yaml.safe_dump({"network_g": {**CLIT, "discount": 0.75}}))
+    load_network(str(clit[1]), str(tmp_path / "x.yml"))
+    assert capsys.readouterr().err == ""
 
 
 def test_a_system_that_is_not_imported_is_sent_to_its_option_file(clit, tmp_path):
@@ -58,10 +81,10 @@ def test_a_system_that_is_not_imported_is_sent_to_its_option_file(clit, tmp_path
         load_network(str(tmp_path / "own.pth"))
 
 
-def test_bicubic_interpolation_has_no_weights_to_load(clit, tmp_path):
+def test_bicubic_interpolation_has_no_weights_to_load(bare, tmp_path):
     (tmp_path / "x.yml").write_text("network_g: {type: Bicubic}")
     with pytest.raises(UserError, match=r"x\.yml: Bicubic is no network"):
-        load_network(str(clit[1]), str(tmp_path / "x.yml"))
+        load_network(bare, str(tmp_path / "x.yml"))
 
 
 def test_an_original_checkpoint_is_sent_to_clit_convert(tmp_path):
