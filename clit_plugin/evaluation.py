@@ -48,7 +48,7 @@ def describe_evaluation(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]
         decisive = {
             "evaluation": EVALUATION_VERSION,
             "scale": None if scales is None else list(scales),
-            "degradation": dataset["degradation"] or "files",
+            "degradation": images.options.degradation or "files",
             "protocol": {"name": protocol.name, "channel": "Y" if protocol.y_channel else "RGB"}
             | {"extra_shave": protocol.extra_shave},
             "data_sha256": hashlib.sha256("".join(parts).encode()).hexdigest(),

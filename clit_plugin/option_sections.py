@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from clit_plugin.data.dataset_options import TrainSetOptions, ValSetOptions
+from clit_plugin.data.realistic_options import RealisticOptions
 from clit_plugin.schema import key
 
 
@@ -89,4 +90,5 @@ SECTIONS: dict[str, type] = {
     "logger": LoggerOptions,
     "datasets.train": TrainSetOptions,
     "datasets.val": ValSetOptions,
+    "degradation": RealisticOptions,
 }

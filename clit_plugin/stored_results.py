@@ -143,9 +143,11 @@ def read_result(file: Path) -> dict[str, Any]:
         for part in (result, *result["images"]):
             part["metrics"] = {str(name): float(value) for name, value in part["metrics"].items()}
         result["scale"] = result["scale"] and [float(value) for value in result["scale"]]
-        for key in ("name", "set", "family", "degradation", "fingerprint", "finished"):
+        for key in ("name", "set", "family", "fingerprint", "finished"):
             if not isinstance(result[key], str):
                 raise TypeError(key)
+        if not isinstance(result["degradation"], (str, dict)):
+            raise TypeError("degradation")
         _check_parts(result)
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
@@ -212,13 +214,19 @@ def _finite(value: Any) -> Any:
 
 
 def _order(result: Mapping[str, Any]) -> tuple[Any, ...]:
-    return result["name"], result["family"], result["scale"] or [0.0, 0.0], result["degradation"], result["finished"]
+    scale = result["scale"] or [0.0, 0.0]
+    return result["name"], result["family"], scale, degradation_text(result["degradation"]), result["finished"]
+
+
+def degradation_text(degradation: str | Mapping[str, Any]) -> str:
+    """How LR was made, on one line: a name as it is, a mapping with all its parameters as JSON."""
+    return degradation if isinstance(degradation, str) else _json(degradation)
 
 
 def _settings(result: Mapping[str, Any]) -> dict[str, Any]:
     scale = result["scale"] or ("", "")
     row = {"name": result["name"], "set": result["set"], "family": result["family"]}
-    row |= {"scale_y": scale[0], "scale_x": scale[1], "degradation": result["degradation"]}
+    row |= {"scale_y": scale[0], "scale_x": scale[1], "degradation": degradation_text(result["degradation"])}
     return row | {"protocol": result["protocol"]["name"], "channel": result["protocol"].get("channel")}
 
 

@@ -13,6 +13,7 @@ from clit_plugin.option_sections import SECTIONS
 HEADINGS = {
     "": "Top level",
     "datasets.val": "`datasets.val`, `datasets.val_2`, ..., and `datasets.test...`",
+    "degradation": "`degradation` of a set, as a mapping",
 }
 
 

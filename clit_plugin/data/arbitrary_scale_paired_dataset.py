@@ -1,10 +1,12 @@
 """The data set: sampled queries for training, whole images at one scale for validation."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from basicsr.utils.registry import DATASET_REGISTRY
@@ -12,10 +14,11 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from clit_plugin.data.dataset_options import TrainSetOptions, ValSetOptions, parse_set
-from clit_plugin.data.degradations import resize_bicubic
 from clit_plugin.data.image_source import ImageSource
 from clit_plugin.data.numbered_sampler import NumberedIndex
 from clit_plugin.data.query_sampling import augment, sample_from_hr, sample_from_pair
+from clit_plugin.data.realistic_degradation import Degradation, draw_degradation, make_lr
+from clit_plugin.data.realistic_options import RealisticOptions
 from clit_plugin.data.scale_schedule import clip_scales, schedule
 from clit_plugin.errors import UserError
 from clit_plugin.interruption import leave_signals_to_trainer
@@ -36,6 +39,9 @@ class ArbitraryScalePairedDataset(Dataset):
     In validation it is ``lq`` (3, h, w), ``gt`` (3, H, W), ``scale`` (2,) and the image's ``name``. LR made from HR has
     h = floor(H / scale), and HR is cropped to round(h scale). Both have ``lq_path`` and ``gt_path``.
 
+    A realistic degradation is drawn anew for every sample, from seed, epoch and number alone; in validation once for
+    every image, from seed and name.
+
     Args:
         opt: See ``TrainSetOptions`` and ``ValSetOptions``. It is not changed.
 
@@ -50,6 +56,9 @@ class ArbitraryScalePairedDataset(Dataset):
         self.lq = None
         if self.options.dataroot_lq is not None:
             self.lq = ImageSource(self.options.dataroot_lq, self.options.io_backend)
+        self.realistic = None
+        if isinstance(self.options.degradation, Mapping):
+            self.realistic = RealisticOptions(**self.options.degradation)
         self.names = list(self.gt.sizes)
         if isinstance(self.options, ValSetOptions):
             self.names = self.names[: self.options.max_images]
@@ -86,6 +95,7 @@ class ArbitraryScalePairedDataset(Dataset):
             return [self._validation_item(self.names[index], self.options) for index in indices]
         if get_worker_info() is not None:
             leave_signals_to_trainer()
+            cv2.setNumThreads(0)  # the workers are the threads
         return self._training_batch(indices, self.options)
 
     def _training_batch(self, indices: Sequence[int], options: TrainSetOptions) -> list[dict[str, Any]]:
@@ -108,7 +118,7 @@ class ArbitraryScalePairedDataset(Dataset):
                     lq_size=options.lq_size,
                     scale=scale,
                     num_queries=options.queries,
-                    degradation=str(options.degradation),
+                    degradation=self._degradation(options.seed, epoch, number, 2),
                     rng=rng,
                 )
             else:
@@ -138,7 +148,8 @@ class ArbitraryScalePairedDataset(Dataset):
         (h, w), (height, width), scales = self._validation_sizes(name, options)
         gt = self.gt.read(name)[:height, :width]
         if self.lq is None:
-            lq = resize_bicubic(gt, (h, w), str(options.degradation))
+            digest = hashlib.sha256(name.encode()).digest()  # the same in every process, unlike hash()
+            lq = make_lr(gt, (h, w), self._degradation(int.from_bytes(digest, "big")))
         else:
             lq = self.lq.read(self._lq_name(name))
         return {
@@ -149,6 +160,12 @@ class ArbitraryScalePairedDataset(Dataset):
             "lq_path": self._given_name(name, options),
             "gt_path": self.gt.describe(name),
         }
+
+    def _degradation(self, *entropy: int) -> str | Degradation:
+        """How LR is made from HR; what is random about it is drawn from a generator of this entropy."""
+        if self.realistic is None:
+            return str(self.options.degradation)
+        return draw_degradation(self.realistic, np.random.default_rng((*entropy, self.realistic.seed)))
 
     def _validation_sizes(
         self, name: str, options: ValSetOptions

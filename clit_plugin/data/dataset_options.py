@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from clit_plugin.data.degradations import check_degradation
+from clit_plugin.data.realistic_options import parse_realistic
 from clit_plugin.data.scale_schedule import ScaleRanges, check_scale_ranges
 from clit_plugin.errors import UserError
 from clit_plugin.metrics.protocol import Protocol
@@ -24,7 +25,9 @@ class _SetOptions:
     dataroot_lq: str | None = key("given LR images of the same names; without it LR is made from HR", None)
     filename_tmpl: str = key("name of an LR image, made from that of its HR image, as '{}x2'", "{}")
     io_backend: Mapping[str, Any] | None = key("{type: disk} or {type: lmdb}; by default told from the path", None)
-    degradation: Literal["pil", "matlab"] | None = key("bicubic kernel that makes LR from HR: pil or matlab", None)
+    degradation: Literal["pil", "matlab"] | Mapping[str, Any] | None = key(
+        "how LR is made from HR: pil or matlab, a bicubic kernel, or {type: realistic, ...}, as below", None
+    )
     cache: bool = key("hold all decoded images in memory", False)
     pin_memory: bool = key("pinned memory for faster copies to the GPU", False)
 
@@ -33,7 +36,8 @@ class _SetOptions:
         if self.dataroot_lq is None:
             if self.degradation is None:
                 raise UserError(f"{where}.degradation: missing; say how LR is made from HR, pil or matlab")
-            check_degradation(self.degradation)
+            if isinstance(self.degradation, str):
+                check_degradation(self.degradation)
         elif self.degradation is not None:
             raise UserError(f"{where}.degradation: LR is read from dataroot_lq, not made; remove one of the two")
         if self.filename_tmpl.count("{}") != 1:
@@ -135,6 +139,8 @@ def parse_set(options: Mapping[str, Any], where: str) -> TrainSetOptions | ValSe
     Raises:
         UserError: A key or value that does not fit.
     """
+    if isinstance(options.get("degradation"), Mapping):  # with its defaults, which results tell
+        options = {**options, "degradation": vars(parse_realistic(options["degradation"], f"{where}.degradation"))}
     parsed: TrainSetOptions | ValSetOptions
     if options.get("phase") == "train":
         parsed = parse(TrainSetOptions, options, where)

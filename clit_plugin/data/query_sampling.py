@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clit_plugin.data.degradations import resize_bicubic
+from clit_plugin.data.realistic_degradation import Degradation, make_lr
 
 
 @dataclass(kw_only=True)
@@ -26,7 +26,13 @@ class Sample:
 
 
 def sample_from_hr(
-    gt: np.ndarray, *, lq_size: int, scale: float, num_queries: int, degradation: str, rng: np.random.Generator
+    gt: np.ndarray,
+    *,
+    lq_size: int,
+    scale: float,
+    num_queries: int,
+    degradation: str | Degradation,
+    rng: np.random.Generator,
 ) -> Sample:
     """Crop round(lq_size * scale)^2 of an HR image, make its LR patch and draw pixels of it.
 
@@ -35,17 +41,16 @@ def sample_from_hr(
         lq_size: Side of the LR patch.
         scale: At least 1.
         num_queries: Distinct pixels to draw, at most lq_size^2.
-        degradation: As in ``resize_bicubic``.
+        degradation: As in ``make_lr``.
         rng: Source of the crop and of the pixels.
     """
     size = round(lq_size * scale)
     top, left = (int(rng.integers(0, side - size + 1)) for side in gt.shape[:2])
-    crop = gt[top : top + size, left : left + size]
-    lq = resize_bicubic(crop, (lq_size, lq_size), degradation)
+    lq = make_lr(gt, (lq_size, lq_size), degradation, (top, left, size, size))
     picked = rng.choice(size * size, num_queries, replace=False, shuffle=False)
     rows, cols = np.divmod(picked, size)
     coord = (np.stack([rows, cols], axis=-1) + 0.5) * (2.0 / size) - 1.0
-    return Sample(lq=lq, coord=coord, gt=crop[rows, cols], cell=np.array([2.0 / size, 2.0 / size]))
+    return Sample(lq=lq, coord=coord, gt=gt[top + rows, left + cols], cell=np.array([2.0 / size, 2.0 / size]))
 
 
 def sample_from_pair(

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clit_plugin.reporting.tables import LR, decimals
+from clit_plugin.reporting.systems import lr_label
+from clit_plugin.reporting.tables import decimals
 from clit_plugin.test_sets import scale_label
 
 _Result = Mapping[str, Any]
@@ -33,7 +34,7 @@ def score_table(runs: Sequence[Sequence[_Result]]) -> str:
 def _place(result: _Result) -> tuple[str, ...]:
     scale = f"x{scale_label(result['scale'])}" if result["scale"] else "files'"
     protocol = f"{result['protocol']['name']} ({result['protocol'].get('channel', '')})"
-    lr = str(LR.get(result["degradation"], result["degradation"]))
+    lr = lr_label(result["degradation"])
     return result["family"], scale, lr, protocol, str(len(result["images"]))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from clit_plugin.data.realistic_options import RealisticOptions
 from clit_plugin.reporting.paper import PaperRow, PaperTable
 
 Result = Mapping[str, Any]
@@ -52,18 +53,20 @@ def scale_of(result: Result) -> float | None:
 
 def find_systems(results: Iterable[Result]) -> list[System]:
     """Systems in the order of their names; of several results for one place the newest counts."""
-    grouped: dict[tuple[str, str, bool], list[Result]] = {}
+    grouped: dict[tuple[str, str, str], list[Result]] = {}
     for result in sorted(results, key=lambda one: one["finished"]):
         weights = (result.get("weights") or {}).get("sha256", "")
-        kind = (result["name"], weights, result["degradation"] == "matlab")
+        # LR files belong to Pillow's rows: they are what the paper's tables are of.
+        lr = "" if result["degradation"] in ("pil", "files") else lr_label(result["degradation"])
+        kind = (result["name"], weights, lr)
         grouped.setdefault(kind, []).append(result)
     names = [name for name, _, _ in grouped]
-    kernels = {name: {matlab for other, _, matlab in grouped if other == name} for name in names}
+    lrs = {name: {lr for other, _, lr in grouped if other == name} for name in names}
     hashes = {name: {weights for other, weights, _ in grouped if other == name} for name in names}
     systems = []
-    for (name, weights, matlab), own in sorted(grouped.items(), key=lambda item: item[0]):
+    for (name, weights, lr), own in sorted(grouped.items(), key=lambda item: item[0]):
         label = f"{name} [{weights[:8]}]" if len(hashes[name]) > 1 else name
-        label += " (LR: MATLAB)" if matlab and len(kernels[name]) > 1 else ""
+        label += f" (LR: {lr})" if lr and len(lrs[name]) > 1 else ""
         network = own[-1]["options"]["network_g"]
         encoder = network.get("encoder") or {}
         system = System(label, (network["type"], encoder.get("type")), int(network.get("num_branches", 1)))
@@ -82,7 +85,16 @@ def deviation(result: Result, table: PaperTable, column: tuple[str, float]) -> s
         return f"on {count} of {table.images[column[0]]} images"
     expected = table.lr[column]
     if result["degradation"] != expected:
-        kinds = {"files": "LR files", "pil": "Pillow's bicubic", "matlab": "MATLAB's bicubic"}
-        made = kinds.get(result["degradation"], result["degradation"])
-        return f"LR by {made}, the paper's by {kinds[expected]}"
+        kinds = {"files": "LR files", "Pillow": "Pillow's bicubic", "MATLAB": "MATLAB's bicubic"}
+        made, paper = (lr_label(one) for one in (result["degradation"], expected))
+        return f"LR by {kinds.get(made, made)}, the paper's by {kinds[paper]}"
     return None
+
+
+def lr_label(degradation: str | Mapping[str, Any]) -> str:
+    """How LR was made: ``Pillow``, ``MATLAB``, ``files``, or ``realistic`` with what differs from the defaults."""
+    if isinstance(degradation, str):
+        return {"pil": "Pillow", "matlab": "MATLAB"}.get(degradation, degradation)
+    plain = vars(RealisticOptions(type="realistic"))
+    changed = [f"{key} {value}" for key, value in degradation.items() if plain.get(key) != value]
+    return " ".join([str(degradation.get("type")), *([f"({', '.join(changed)})"] if changed else [])])

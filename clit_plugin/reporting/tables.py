@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from clit_plugin.reporting.document import Cell, Row, Table
 from clit_plugin.reporting.paper import PaperTable
-from clit_plugin.reporting.systems import Result, System, deviation, psnr_key, psnr_of
+from clit_plugin.reporting.systems import Result, System, deviation, lr_label, psnr_key, psnr_of
+from clit_plugin.stored_results import degradation_text
 from clit_plugin.test_sets import scale_label
 
 MARKS = "*†‡§¶#"
 _ENCODERS = ("EDSR-baseline", "RDN", "SwinIR")
-LR = {"pil": "Pillow", "matlab": "MATLAB", "files": "files"}
 
 
 def paper_table(table: PaperTable, systems: Sequence[System]) -> Table | None:
@@ -105,7 +105,7 @@ def results_table(results: Sequence[Result]) -> Table:
     for result in results:
         shaves = list(dict.fromkeys(str(image["shave"]) for image in result["images"]))
         texts = [result["name"], result["family"], f"×{scale_label(result['scale'])}" if result["scale"] else "files'"]
-        texts += [LR.get(result["degradation"], result["degradation"])]
+        texts += [lr_label(result["degradation"])]
         texts += [result["protocol"]["name"], str(result["protocol"].get("channel", "")), result["fingerprint"]]
         numbers = [str(len(result["images"])), shaves[0] if len(shaves) == 1 else f"{shaves[0]}, ..."]
         numbers += [decimals(name, result) for name in metrics]
@@ -117,7 +117,7 @@ def results_table(results: Sequence[Result]) -> Table:
 def extremes_table(systems: Sequence[System], *, count: int = 3) -> Table:
     """The images with the lowest and the highest PSNR of every set; beside them their gain over bicubic."""
     baselines = {
-        (result["family"], result["degradation"], scale, result["data_sha256"]): result
+        (result["family"], degradation_text(result["degradation"]), scale, result["data_sha256"]): result
         for system in systems
         if system.network[0] == "Bicubic"
         for (_, scale), result in system.results.items()
@@ -126,7 +126,7 @@ def extremes_table(systems: Sequence[System], *, count: int = 3) -> Table:
     for system in systems:
         for i, ((family, scale), result) in enumerate(sorted(system.results.items())):
             key = str(psnr_key(result))
-            place = (family, result["degradation"], scale, result["data_sha256"])
+            place = (family, degradation_text(result["degradation"]), scale, result["data_sha256"])
             base = baselines.get(place) if system.network[0] != "Bicubic" else None
             gains = _gains(result, base)
             ordered = sorted(result["images"], key=lambda image: (image["metrics"][key], image["image"]))

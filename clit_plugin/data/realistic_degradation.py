@@ -1,0 +1,204 @@
+"""LR as pictures come from phones and the web: blur, resize, noise and JPEG, by BasicSR's degradations.
+
+First order, as the first half of Real-ESRGAN (Wang et al. 2021), but at any scale and on the CPU: what is drawn are
+sizes in LR pixels, so that an image is degraded alike at every scale.
+"""
+
+import math
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from basicsr.data.degradations import add_gaussian_noise, add_poisson_noise, random_mixed_kernels
+from PIL import Image
+
+from clit_plugin.data.degradations import resize_bicubic
+from clit_plugin.data.realistic_options import RealisticOptions
+
+# A kernel reaches this many standard deviations, as it does in OpenCV.
+_REACH = 3
+# JPEG's blocks with colour at half the resolution.
+_JPEG_BLOCK = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Degradation:
+    """What is done to one image, in this order; None leaves a step out.
+
+    Attributes:
+        kernel: Shape of the blur, as BasicSR's ``random_mixed_kernels`` names it.
+        sigma: Its standard deviations along its axes, in LR pixels; a kernel that is isotropic has the first.
+        beta_ranges: Exponents of generalized and of plateau kernels, [min, max] each.
+        resize: ``area``, ``bilinear``, ``bicubic`` or ``lanczos``, all antialiased.
+        gaussian: Standard deviation of Gaussian noise in grey levels of 255.
+        poisson: Factor of Poisson noise whose variance at white is 256 photons'.
+        gray: Whether Gaussian and Poisson noise are the same in all channels.
+        quality: JPEG quality, 1 to 100.
+        seed: Of what BasicSR draws: the kernel's orientation and exponent, and the noise.
+    """
+
+    kernel: str = "iso"
+    sigma: tuple[float, float] | None = None
+    beta_ranges: tuple[tuple[float, float], tuple[float, float]] = ((0.5, 4.0), (1.0, 2.0))
+    resize: str = "bicubic"
+    gaussian: float | None = None
+    poisson: float | None = None
+    gray: tuple[bool, bool] = (False, False)
+    quality: int | None = None
+    seed: int = 0
+
+    def reduce(
+        self, image: np.ndarray, size: tuple[int, int], window: tuple[int, int, int, int] | None = None
+    ) -> np.ndarray:
+        """Make LR from HR, or from a window of it.
+
+        Args:
+            image: (H, W, 3) uint8, RGB. The blur sees it beyond the window, and mirrored beyond its borders.
+            size: (h, w) of LR, at most the window's.
+            window: (top, left, height, width); by default the whole image. JPEG's blocks lie as in the whole image.
+
+        Returns:
+            (h, w, 3) uint8, RGB.
+        """
+        top, left, height, width = window or (0, 0, *image.shape[:2])
+        scales = height / size[0], width / size[1]
+        with _global_generators(self.seed):
+            crop = self._blur(image, (top, left, height, width), math.sqrt(scales[0] * scales[1]))
+            lq = self._add_noise(_resize(crop, size, self.resize))
+        if self.quality is None:
+            return lq
+        return _compress(lq, self.quality, offset=(round(top / scales[0]), round(left / scales[1])))
+
+    def _blur(self, image: np.ndarray, window: tuple[int, int, int, int], scale: float) -> np.ndarray:
+        """The window, blurred. Where the axes' scales differ, ``scale`` is their geometric mean."""
+        top, left, height, width = window
+        if self.sigma is None:
+            return image[top : top + height, left : left + width]
+        sigmas = [sigma * scale for sigma in self.sigma]
+        radius = math.ceil(_REACH * max(sigmas))
+        # BasicSR wants ranges of some width, of which it draws.
+        ranges = [(sigma, math.nextafter(sigma, math.inf)) for sigma in sigmas]
+        kernel = random_mixed_kernels(
+            [self.kernel],
+            [1.0],
+            2 * radius + 1,
+            sigma_x_range=ranges[0],
+            sigma_y_range=ranges[1],
+            betag_range=self.beta_ranges[0],
+            betap_range=self.beta_ranges[1],
+        )
+        first_row, first_col = max(top - radius, 0), max(left - radius, 0)
+        part = image[first_row : top + height + radius, first_col : left + width + radius]
+        blurred = cv2.filter2D(np.ascontiguousarray(part), -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+        top, left = top - first_row, left - first_col
+        return blurred[top : top + height, left : left + width]
+
+    def _add_noise(self, lq: np.ndarray) -> np.ndarray:
+        if self.gaussian is None and self.poisson is None:
+            return lq
+        image = np.ascontiguousarray(lq[..., ::-1]).astype(np.float32) / 255  # BasicSR's images are BGR
+        if self.gaussian is not None:
+            image = add_gaussian_noise(image, self.gaussian, gray_noise=self.gray[0])
+        if self.poisson is not None:
+            # BasicSR takes the number of an image's grey levels for that of photons, and a plain patch would drown in
+            # noise. A strip of all 256 below it makes it the same for all.
+            strip = np.resize(np.arange(256, dtype=np.float32) / 255, (-(-256 // image.shape[1]), image.shape[1], 1))
+            image = np.concatenate([image, np.repeat(strip, 3, axis=2)])
+            image = add_poisson_noise(image, self.poisson, gray_noise=self.gray[1])[: len(lq)]
+        return np.rint(image[..., ::-1] * 255).astype(np.uint8)
+
+
+def make_lr(
+    image: np.ndarray,
+    size: tuple[int, int],
+    degradation: str | Degradation,
+    window: tuple[int, int, int, int] | None = None,
+) -> np.ndarray:
+    """Make LR from HR, or from a window of it.
+
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        size: (h, w) of LR.
+        degradation: ``pil`` or ``matlab``, as ``resize_bicubic`` takes them, or what was drawn.
+        window: (top, left, height, width); by default the whole image.
+
+    Returns:
+        (h, w, 3) uint8, RGB.
+    """
+    if isinstance(degradation, Degradation):
+        return degradation.reduce(image, size, window)
+    top, left, height, width = window or (0, 0, *image.shape[:2])
+    return resize_bicubic(image[top : top + height, left : left + width], size, degradation)
+
+
+def draw_degradation(options: RealisticOptions, rng: np.random.Generator) -> Degradation:
+    """Draw what is done to an image.
+
+    Args:
+        options: The ranges.
+        rng: The same number of draws is made in any case, so that one option does not change the others' outcome.
+    """
+    seed = int(rng.integers(2**32, dtype=np.uint64))
+    draws = iter(rng.random(14).tolist())
+
+    def happens(probability: float) -> bool:
+        return next(draws) < probability
+
+    def within(limits: tuple[float, float]) -> float:
+        return limits[0] + (limits[1] - limits[0]) * next(draws)
+
+    clean, blurred = happens(options.clean_prob), happens(options.blur_prob)
+    sigma = within(options.blur_sigma), within(options.blur_sigma)
+    share = np.cumsum(options.kernel_prob) / sum(options.kernel_prob)
+    kernel = options.kernel_list[min(int(np.searchsorted(share, next(draws), side="right")), len(share) - 1)]
+    resize = options.resize_modes[int(next(draws) * len(options.resize_modes))]
+    is_gaussian, gaussian = happens(options.gaussian_noise_prob), within(options.noise_range)
+    is_poisson, poisson = happens(options.poisson_noise_prob), within(options.poisson_scale_range)
+    gray = happens(options.gray_noise_prob), happens(options.gray_noise_prob)
+    is_compressed, quality = happens(options.jpeg_prob), int(within((options.jpeg_range[0], options.jpeg_range[1] + 1)))
+    if clean:
+        return Degradation()
+    return Degradation(
+        kernel=kernel,
+        sigma=sigma if blurred else None,
+        beta_ranges=(options.betag_range, options.betap_range),
+        resize=resize,
+        gaussian=gaussian if is_gaussian else None,
+        poisson=poisson if is_poisson else None,
+        gray=gray,
+        quality=quality if is_compressed else None,
+        seed=seed,
+    )
+
+
+@contextmanager
+def _global_generators(seed: int) -> Iterator[None]:
+    """Seed NumPy's and Python's global generators, of which BasicSR draws, and leave them as they were."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    np.random.seed(seed)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+
+
+def _resize(image: np.ndarray, size: tuple[int, int], mode: str) -> np.ndarray:
+    if mode == "bicubic":
+        return resize_bicubic(image, size, "pil")
+    if mode == "area":  # Pillow's box filter counts pixels as whole, and shifts the image where the scale is not
+        return cv2.resize(np.ascontiguousarray(image), (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    kernels = {"bilinear": Image.Resampling.BILINEAR, "lanczos": Image.Resampling.LANCZOS}
+    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), kernels[mode]))
+
+
+def _compress(image: np.ndarray, quality: int, *, offset: tuple[int, int]) -> np.ndarray:
+    """JPEG with colour at half the resolution; ``offset`` is the place of an RGB patch in its picture."""
+    top, left = (place % _JPEG_BLOCK for place in offset)
+    padded = cv2.copyMakeBorder(image[..., ::-1].copy(), top, 0, left, 0, cv2.BORDER_REFLECT_101)
+    coded = cv2.imencode(".jpg", padded, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[top:, left:, ::-1]

@@ -1,0 +1,82 @@
+"""Options of ``degradation: {type: realistic, ...}``: LR as pictures come from phones and the web.
+
+Their names are those of BasicSR's Real-ESRGAN options where it has them. The defaults are milder than Real-ESRGAN's,
+which are for pictures that have been through several hands: one lens, one reduction, one sensor, one JPEG. Blur of more
+than 1.5 LR pixels, noise of more than 10 grey levels and JPEG below quality 60 are what one sees at once and would
+rather take another picture of; a network that learns to repair them paints over the texture of all others. A tenth of
+the samples is only reduced, so that clean pictures stay sharp.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from clit_plugin.errors import UserError
+from clit_plugin.schema import key, parse
+
+Kernel = Literal["iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso"]
+Resize = Literal["area", "bilinear", "bicubic", "lanczos"]
+_KERNELS = ["iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealisticOptions:
+    """``degradation`` of a data set, as a mapping."""
+
+    type: Literal["realistic"] = key("realistic: HR is blurred, resized, made noisy and compressed")
+    seed: int = key("seed of what is drawn for an image, beside its name, or in training beside the set's seed", 0)
+    clean_prob: float = key("share of images that are only reduced, by Pillow's bicubic kernel", 0.1)
+    blur_prob: float = key("share of the others that are blurred", 0.8)
+    blur_sigma: tuple[float, float] = key("width of the blur in LR pixels, [min, max]", [0.2, 1.5])
+    kernel_list: list[Kernel] = key("shapes of the blur: those of BasicSR's random_mixed_kernels", _KERNELS)
+    kernel_prob: list[float] = key("how often each of them is used", [0.45, 0.25, 0.12, 0.03, 0.12, 0.03])
+    betag_range: tuple[float, float] = key("exponent of generalized kernels, [min <= 1, max >= 1]", [0.5, 4.0])
+    betap_range: tuple[float, float] = key("exponent of plateau kernels, [min <= 1, max >= 1]", [1.0, 2.0])
+    resize_modes: list[Resize] = key(
+        "how they are reduced, all alike: area, bilinear, bicubic, lanczos, none of which aliases",
+        ["area", "bilinear", "bicubic", "lanczos"],
+    )
+    gaussian_noise_prob: float = key("share with Gaussian noise", 0.5)
+    noise_range: tuple[float, float] = key("its standard deviation in grey levels of 255, [min, max]", [0.0, 10.0])
+    poisson_noise_prob: float = key("share with Poisson noise", 0.3)
+    poisson_scale_range: tuple[float, float] = key("its strength: 1 is that of 256 photons at white", [0.05, 0.5])
+    gray_noise_prob: float = key("share of noise that is the same in all channels", 0.4)
+    jpeg_prob: float = key("share that is compressed", 0.9)
+    jpeg_range: tuple[int, int] = key("its JPEG quality, [min, max]", [60, 95])
+
+    def check(self, where: str) -> None:
+        """Raise UserError for values out of range."""
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"{where}.seed: expected 0 to 2^32 - 1, got {self.seed}")
+        for name, value in vars(self).items():
+            if name.endswith("_prob") and name != "kernel_prob" and not 0 <= value <= 1:
+                raise UserError(f"{where}.{name}: expected 0 to 1, got {value}")
+        limits = {"blur_sigma": (0.01, 10), "noise_range": (0, 255), "poisson_scale_range": (0, 10)}
+        limits |= {"jpeg_range": (1, 100), "betag_range": (0.1, 10), "betap_range": (0.1, 10)}
+        for name, (least, most) in limits.items():
+            low, high = getattr(self, name)
+            if not least <= low <= high <= most:
+                raise UserError(f"{where}.{name}: expected [min, max] within {least:g} to {most:g}, got {[low, high]}")
+            if name.startswith("beta") and not low <= 1 <= high:  # BasicSR draws from both sides of 1
+                raise UserError(f"{where}.{name}: expected min <= 1 <= max, got {[low, high]}")
+        for name in ("kernel_list", "resize_modes"):
+            if not getattr(self, name):
+                raise UserError(f"{where}.{name}: expected at least one")
+        if len(self.kernel_prob) != len(self.kernel_list):
+            raise UserError(
+                f"{where}.kernel_prob: expected as many numbers as kernel_list has shapes, {len(self.kernel_list)}, "
+                f"got {len(self.kernel_prob)}"
+            )
+        if min(self.kernel_prob) < 0 or sum(self.kernel_prob) <= 0:
+            raise UserError(f"{where}.kernel_prob: expected numbers of at least 0, not all 0, got {self.kernel_prob}")
+
+
+def parse_realistic(options: Mapping[str, Any], where: str) -> RealisticOptions:
+    """Check ``{type: realistic, ...}``.
+
+    Raises:
+        UserError: A key or value that does not fit.
+    """
+    parsed = parse(RealisticOptions, options, where)
+    parsed.check(where)
+    return parsed
