@@ -12,6 +12,7 @@ import basicsr.test
 from clit_plugin import compat
 from clit_plugin.console import is_quiet, say
 from clit_plugin.data.degradations import DEGRADATIONS
+from clit_plugin.data.realistic_options import RealisticOptions
 from clit_plugin.errors import IncompleteError, UserError
 from clit_plugin.evaluation import describe_evaluation
 from clit_plugin.inference.weights import add_param_key_argument
@@ -57,7 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folder", nargs="+", default=[], metavar="NAME=FOLDER", help="only these sets, with HR images from there"
     )
-    parser.add_argument("--degradation", choices=DEGRADATIONS, help="make LR from HR by this bicubic kernel")
+    parser.add_argument(
+        "--degradation",
+        choices=(*DEGRADATIONS, "realistic"),
+        help="make LR from HR by this bicubic kernel, or as the option file's {type: realistic} does by default",
+    )
     parser.add_argument("--protocol", choices=("div2k", "benchmark"), help="score by this protocol")
     parser.add_argument("--again", action="store_true", help="compute what is stored, too")
 
@@ -97,7 +102,9 @@ def _options(args: argparse.Namespace) -> list[dict[str, Any]]:
         "names": args.sets,
         "scales": [parse_scale(scale) for scale in args.scales],
         "folders": parse_folders(args.folder),
-        "degradation": args.degradation,
+        "degradation": vars(RealisticOptions(type="realistic"))
+        if args.degradation == "realistic"
+        else args.degradation,
         "protocol": args.protocol,
     }
     if not args.weights:

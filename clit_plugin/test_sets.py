@@ -60,7 +60,7 @@ def choose_sets(
     names: Sequence[str] = (),
     scales: Sequence[float | list[float]] = (),
     folders: Mapping[str, str] | None = None,
-    degradation: str | None = None,
+    degradation: str | Mapping[str, Any] | None = None,
     protocol: str | None = None,
 ) -> dict[str, _Set]:
     """The sets to test, in order.
@@ -133,7 +133,7 @@ def _new_sets(
     family: str,
     folder: str,
     scales: Sequence[float | list[float]],
-    degradation: str | None,
+    degradation: str | Mapping[str, Any] | None,
     protocol: str | None,
 ) -> list[_Set]:
     """A set that no option file has; by default as LIIF, LTE and CLIT score it."""

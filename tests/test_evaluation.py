@@ -180,7 +180,7 @@ def test_the_report_has_our_row_and_the_papers_and_escapes_names(place):
     write_yaml(place / "set5.yml", content)
     assert main(["test", "-opt", "set5.yml"]) == 0
     assert report.main(["results", "-o", "out", "--title", "<script>alert(1)</script>"]) == 0
-    html, markdown = (place / "out/report.html").read_text(), (place / "out/report.md").read_text()
+    html, markdown = (place / "out/report.html").read_text(), (place / "out/report.md").read_text().replace("\\", "")
     assert "<script" not in html and "&lt;script&gt;" in html
     assert "http://" not in html.replace("http://www.w3.org", "") and "https://" not in html.split("</style>")[0]
     for text in (html, markdown):
@@ -247,3 +247,49 @@ def test_what_would_share_a_name_is_refused(place, capsys, arguments, error):
 def test_a_scale_given_twice_is_tested_once(place):
     assert main(["test", "-opt", "test.yml", "--scales", "3", "3.0", "3x3"]) == 0
     assert list(results(place)) == ["tiny_x3"]
+
+
+def test_realistic_lr_is_told_with_all_its_parameters_and_apart_from_bicubic_lr(place, capsys):
+    content = options(place / "hr")
+    content["datasets"]["test"]["degradation"] = {"type": "realistic", "seed": 3}
+    write_yaml(place / "realistic.yml", content)
+    assert main(["test", "-opt", "test.yml"]) == 0
+    bicubic = results(place)["tiny_x2"]
+    assert main(["test", "-opt", "realistic.yml"]) == 0
+    files = [json.loads(file.read_text()) for file in (place / "results/run/metrics").glob("*.json")]
+    (stored,) = (one for one in files if one["fingerprint"] != bicubic["fingerprint"])
+    assert stored["degradation"]["seed"] == 3 and stored["degradation"]["jpeg_range"] == [60, 95]
+    assert stored["metrics"]["psnr"] < bicubic["metrics"]["psnr"]
+    rows = list(csv.DictReader((place / "results/run/results.csv").open()))
+    assert [json.loads(row["degradation"]) for row in rows if row["degradation"] != "pil"] == [stored["degradation"]]
+    assert main(["test", "-opt", "realistic.yml"]) == 0
+    assert "stored before" in capsys.readouterr().err
+    content["datasets"]["test"]["degradation"]["jpeg_range"] = [80, 90]
+    write_yaml(place / "realistic.yml", content)
+    assert main(["test", "-opt", "realistic.yml"]) == 0
+    assert len(list((place / "results/run/metrics").glob("*.json"))) == 3  # another parameter, another result
+    assert main(["report", "results/run", "-o", "out"]) == 0
+    text = (place / "out/report.md").read_text().replace("\\", "")
+    assert "| realistic (seed 3) |" in text and "run (LR: realistic (seed 3, jpeg_range [80, 90]))" in text
+
+
+def test_a_realistic_test_gives_the_same_figures_again(place):
+    command = ["test", "-opt", "test.yml", "--degradation", "realistic", "--scales", "1.7x2.5"]
+    assert main(command) == 0
+    first = results(place)["tiny_x1.7_2.5"]
+    assert first["degradation"]["type"] == "realistic" and first["degradation"]["seed"] == 0
+    assert main([*command, "--again"]) == 0
+    assert results(place)["tiny_x1.7_2.5"]["images"] == first["images"]
+
+
+def test_an_inherited_kernel_is_replaced_by_a_realistic_degradation(place):
+    write_yaml(
+        place / "child.yml",
+        {
+            "_base_": "test.yml",
+            "name": "child",
+            "datasets": {"test": {"degradation": {"_delete_": True, "type": "realistic", "jpeg_prob": 0}}},
+        },
+    )
+    assert main(["test", "-opt", "child.yml"]) == 0
+    assert results(place, "child")["tiny_x2"]["degradation"]["jpeg_prob"] == 0

