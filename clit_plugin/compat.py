@@ -52,6 +52,7 @@ def install() -> None:
     _number_the_samples(basicsr_train)
     _keep_test_results()
     _keep_the_terminal_tidy(basicsr_train)
+    _log_the_curves(basicsr_train)
 
 
 def end_command(error: ImportError) -> None:
@@ -232,3 +233,10 @@ def _keep_the_terminal_tidy(basicsr_train: types.ModuleType) -> None:
     original = basicsr_logger.get_root_logger
     for module in (basicsr_train, basicsr_test):
         setattr(module, "get_root_logger", get_root_logger)  # noqa: B010
+
+
+def _log_the_curves(basicsr_train: types.ModuleType) -> None:
+    """BasicSR prints the learning rate, but keeps no curve of it, and nothing that a program reads."""
+    from clit_plugin.run_log import RunLogger
+
+    setattr(basicsr_train, "MessageLogger", RunLogger)  # noqa: B010

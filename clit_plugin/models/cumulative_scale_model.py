@@ -18,9 +18,11 @@ from clit_plugin.errors import UserError
 from clit_plugin.interruption import stop_requested
 from clit_plugin.metrics.scoring import score_image
 from clit_plugin.models.captured_step import CapturedStep
+from clit_plugin.models.loss_curves import LossCurves, Pace, total_scale
 from clit_plugin.models.warm_start import choose_param_key, load_stage, read_checkpoint, read_weights
 from clit_plugin.ops.self_ensemble import upscale_ensemble
 from clit_plugin.processes import from_all_ranks, from_first_rank
+from clit_plugin.run_log import append, centre_crops, curves_file
 from clit_plugin.stored_results import StoredResults, mean
 from clit_plugin.whole_file import save_whole
 
@@ -40,6 +42,8 @@ class CumulativeScaleModel(SRModel):
         self.metric_results: dict[str, float] = dict.fromkeys(self.all_metrics, 0.0)
         self.epoch = self.current_iter = 0
         self.fresh: list[str] = []
+        self.pace = Pace()
+        self.validated: dict[str, int] = {}
         super().__init__(opt)
         get_root_logger().info(f"Device: {self.device}")
 
@@ -72,6 +76,8 @@ class CumulativeScaleModel(SRModel):
 
     def init_training_settings(self) -> None:
         super().init_training_settings()
+        branches = getattr(self.get_bare_model(self.net_g), "num_branches", 1)
+        self.curves = LossCurves(num_branches=branches, device=self.device)
         self.captured_step: CapturedStep | None = None
         if self.opt["train"]["cuda_graphs"]:
             if self.device.type == "cuda" and not self.opt["dist"]:
@@ -122,6 +128,8 @@ class CumulativeScaleModel(SRModel):
     # ------------------------------------------------------------------ training
 
     def feed_data(self, data: dict[str, Any]) -> None:
+        if "coord" in data:
+            self.pace.step()
         super().feed_data(data)
         if "coord" in data:
             self.coord, self.cell = data["coord"].to(self.device), data["cell"].to(self.device)
@@ -143,10 +151,21 @@ class CumulativeScaleModel(SRModel):
             self.output, loss = self._output_and_loss(inputs, self.stage_sizes)
             loss.backward()
         self.optimizer_g.step()
-        self.log_dict = self.reduce_loss_dict(OrderedDict(l_pix=loss))
+        self.curves.add(loss, scale=total_scale(self.lq, self.cell), branches=len(self.stage_sizes) + 1)
         if self.ema_decay > 0:
             self.model_ema(decay=self.ema_decay)
         self._stop_if_requested()
+
+    def get_current_log(self) -> OrderedDict[str, float]:
+        """What BasicSR's logger prints; ``time`` takes the place of its own, which times launches only on a GPU."""
+        log = OrderedDict(self.curves.read())
+        log["time"] = self.pace.read()
+        log["images_per_second"] = len(self.lq) * self.opt["world_size"] / log["time"]
+        return log
+
+    def save(self, epoch: int, current_iter: int) -> None:
+        with self.pace.paused():
+            super().save(epoch, current_iter)
 
     def _output_and_loss(self, inputs: Sequence[Tensor], stage_sizes: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Of a step's (lq, coord, cell, gt)."""
@@ -171,6 +190,16 @@ class CumulativeScaleModel(SRModel):
 
     # ------------------------------------------------------------------ validation
 
+    def validation(self, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool = False) -> None:
+        """As BasicSR's, but once a step: BasicSR validates the last one again, as the step behind it."""
+        if self.is_train:
+            name, current_iter = dataloader.dataset.opt["name"], self.current_iter
+            if self.validated.get(name) == current_iter:
+                return
+            self.validated[name] = current_iter
+        with self.pace.paused():
+            super().validation(dataloader, current_iter, tb_logger, save_img)
+
     def dist_validation(self, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool) -> None:
         """Every rank takes its share of the images."""
         self.nondist_validation(dataloader, current_iter, tb_logger, save_img)
@@ -187,6 +216,7 @@ class CumulativeScaleModel(SRModel):
         store = StoredResults(self.opt["path"]["results_root"]) if self.header else None
         known = from_first_rank(store.partial(self.header) if store else {})
         self.scores: list[dict[str, Any]] = []
+        self.crops: Tensor | None = None
         todo = [i for i, image in enumerate(dataset.names) if image not in known]
         share = todo[self.opt["rank"] :: self.opt["world_size"]]
         if share:
@@ -202,6 +232,8 @@ class CumulativeScaleModel(SRModel):
         images = [known[image] for image in dataset.names]
         if store and self.opt["rank"] == 0:
             store.finish(self.header, images)
+        if tb_logger and self.crops is not None:
+            tb_logger.add_image(f"crops/{name}", self.crops, current_iter)
         if self.all_metrics:
             self._report_scores(images, name, current_iter, tb_logger)
 
@@ -212,6 +244,8 @@ class CumulativeScaleModel(SRModel):
             self._initialize_best_metric_results(name)
             for metric, value in self.metric_results.items():
                 self._update_best_metric_result(name, metric, value, current_iter)
+            if self.opt["rank"] == 0:
+                append(curves_file(self.opt), {"iter": current_iter, "set": name, "metrics": self.metric_results})
         self._log_validation_metric_values(current_iter, name, tb_logger)
 
     def test(self) -> None:
@@ -223,6 +257,8 @@ class CumulativeScaleModel(SRModel):
         size = (self.gt.shape[-2], self.gt.shape[-1])
         self.output = upscale_ensemble(net.upscale, self.lq, size, self.opt["val"]["self_ensemble"])
         net.train(training)
+        if self.is_train and self.crops is None:  # of the set's first image, on rank 0
+            self.crops = centre_crops(self.output, self.gt)
         try:
             metrics = score_image(
                 self.output, self.gt, metrics=self.all_metrics, protocol=self.protocol, scale=max(self.scale)

@@ -1,0 +1,74 @@
+"""A run's numbers for programs: ``curves.jsonl`` beside its log, a JSON line for every line of numbers printed."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from basicsr.utils import MessageLogger
+from basicsr.utils.dist_util import master_only
+from torch import Tensor
+
+_CROP = 256  # pixels
+
+
+class RunLogger(MessageLogger):
+    """BasicSR's logger of a training, which also writes ``curves.jsonl`` and the learning rate's curve."""
+
+    def __init__(self, opt: Mapping[str, Any], start_iter: int = 1, tb_logger: Any = None) -> None:
+        super().__init__(opt, start_iter, tb_logger)
+        self.file = curves_file(opt)
+        forget_after(self.file, start_iter)
+
+    @master_only
+    def __call__(self, log_vars: dict[str, Any]) -> None:
+        numbers = {name: value for name, value in log_vars.items() if name != "lrs"}
+        append(self.file, {**numbers, "lr": log_vars["lrs"][0]})
+        if self.tb_logger is not None:
+            self.tb_logger.add_scalar("lr", log_vars["lrs"][0], log_vars["iter"])
+        super().__call__(log_vars)
+
+
+def curves_file(opt: Mapping[str, Any]) -> Path:
+    """Where a training's lines go."""
+    return Path(opt["path"]["log"]) / "curves.jsonl"
+
+
+def append(file: Path, record: Mapping[str, Any]) -> None:
+    """Write a line of JSON; a number that is not finite becomes null, as JSON has none."""
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(_finite(record), allow_nan=False) + "\n")
+
+
+@master_only
+def forget_after(file: Path, step: int) -> None:
+    """Drop what was written of later steps, which a resumed run takes again, and a line that a crash cut off."""
+    if not file.is_file():
+        return
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("}\n") and json.loads(line)["iter"] <= step]
+    partial = file.with_name(file.name + ".partial")
+    partial.write_text("".join(kept), encoding="utf-8")
+    os.replace(partial, file)
+
+
+def centre_crops(output: Tensor, gt: Tensor) -> Tensor:
+    """The middle of an output and of its ground truth, side by side: (3, h, 2w) in [0, 1] on the CPU.
+
+    Args:
+        output: (1, 3, H, W), about [0, 1].
+        gt: The same shape.
+    """
+    height, width = (min(side, _CROP) for side in output.shape[-2:])
+    top, left = (output.shape[-2] - height) // 2, (output.shape[-1] - width) // 2
+    both = torch.cat([image[0, :, top : top + height, left : left + width] for image in (output, gt)], dim=-1)
+    return both.float().clamp(0, 1).cpu()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
