@@ -38,6 +38,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--photographs", type=Path, required=True, help="what scripts/photographs.sh made")
     parser.add_argument("--benchmarks", type=Path, help="folder with Set5/HR, Set14/HR, B100/HR, Urban20/HR")
     parser.add_argument("--output", type=Path, default=Path("experiments_output"), help="weights, logs and states")
+    parser.add_argument("--jobs", type=Path, default=HERE / "jobs.yml", help="the list of jobs")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the small JSONs go")
+    parser.add_argument("--workers", type=int, default=2, help="DataLoader workers of a job on a GPU (default 2)")
     parser.add_argument("--parallel", type=int, default=1, help="jobs at a time, each on one thread (default 1)")
     parser.add_argument("--only", nargs="+", default=["*"], metavar="GLOB", help="jobs, as 'LIT_*' or 'clit_small*'")
     parser.add_argument("--minutes", type=float, help="stop after so long; what runs is saved and gone on with later")
@@ -51,8 +54,8 @@ def main() -> int:
     link = args.output / "photographs"
     if not link.exists():
         link.symlink_to(args.photographs.resolve())
-    jobs = [job for job in read_jobs() if any(fnmatch(job.name, glob) for glob in args.only)]
-    runner = Runner(args.output.resolve(), args.benchmarks and args.benchmarks.resolve(), args.minutes)
+    jobs = [job for job in read_jobs(args.jobs) if any(fnmatch(job.name, glob) for glob in args.only)]
+    runner = Runner(args)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: runner.stop())
     with ThreadPoolExecutor(args.parallel) as pool:
@@ -68,17 +71,17 @@ class Runner:
     """Runs jobs as processes of ``clit``.
 
     Args:
-        output: Where they work.
-        benchmarks: Test sets.
-        minutes: Until everything is stopped; None for no limit.
+        args: See ``arguments``.
     """
 
-    def __init__(self, output: Path, benchmarks: Path | None, minutes: float | None) -> None:
-        self.output, self.benchmarks = output, benchmarks
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.output, self.results = args.output.resolve(), args.results.resolve()
+        self.benchmarks = args.benchmarks and args.benchmarks.resolve()
+        self.options = device_options(args.workers)
         self.stopping = threading.Event()
         self.processes: set[subprocess.Popen[bytes]] = set()
-        if minutes is not None:
-            timer = threading.Timer(60 * minutes, self.stop)
+        if args.minutes is not None:
+            timer = threading.Timer(60 * args.minutes, self.stop)
             timer.daemon = True
             timer.start()
 
@@ -91,7 +94,7 @@ class Runner:
     def run(self, job: Job) -> bool:
         """Train and score one job, unless it is done, or another process has it; whether nothing failed."""
         with locked(self.output / "locks" / job.name) as mine:
-            if self.stopping.is_set() or not mine or (RESULTS / f"{job.name}.json").exists():
+            if self.stopping.is_set() or not mine or (self.results / f"{job.name}.json").exists():
                 return True
             say(f"{job.name}: begun")
             start = time.monotonic()
@@ -117,7 +120,7 @@ class Runner:
                     "param_key_g": "params_ema",
                 }
             files.append(self._write(f"options/{job.stage_name(number)}.yml", options))
-        self._clit(job, "train", "--auto_resume", "-opt", *files, "--set", *device_options())
+        self._clit(job, "train", "--auto_resume", "-opt", *files, "--set", *self.options)
 
     def _score(self, job: Job, seconds: float) -> None:
         options: dict[str, Any] = {"name": job.name, "manual_seed": 0, "network_g": job.network}
@@ -150,11 +153,11 @@ class Runner:
             "network_g": options["network_g"],
             "versions": stored[0]["versions"],
         }
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{job.name}.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        self.results.mkdir(parents=True, exist_ok=True)
+        (self.results / f"{job.name}.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
     def _test_sets(self, kind: str) -> dict[str, Any]:
-        folders = {"held_out": self.output / "photographs/held_out"}
+        folders = {"held_out": self.output / "photographs/held_out.lmdb"}
         if kind == "benchmarks":
             if self.benchmarks is None:
                 raise SystemExit("run.sh: --benchmarks FOLDER is needed by these jobs")
@@ -193,13 +196,13 @@ class Runner:
             raise subprocess.CalledProcessError(status, command)
 
 
-def device_options() -> Sequence[str]:
+def device_options(workers: int) -> Sequence[str]:
     """Options that a GPU changes: they change no result but for rounding."""
     import torch
 
     if not torch.cuda.is_available():
         return ["num_gpu=0"]
-    loader = ["num_worker_per_gpu=2", "persistent_workers=true", "pin_memory=true"]
+    loader = [f"num_worker_per_gpu={workers}", "persistent_workers=true", "pin_memory=true"]
     return ["num_gpu=1", "train.cuda_graphs=true", *(f"datasets.train.{option}" for option in loader)]
 
 
