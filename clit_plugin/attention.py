@@ -8,6 +8,7 @@ from pathlib import Path
 
 from clit_plugin.console import say, written
 from clit_plugin.errors import UserError
+from clit_plugin.inference.arguments import add_network_arguments, add_option_file_argument
 
 DESCRIPTION = """\
 Draw the local attention maps of CLIT over an image (the paper's Fig. 7), as a PNG.
@@ -24,8 +25,6 @@ exit status: 0 done, 2 bad input"""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    from clit_plugin.inference.weights import add_network_arguments, add_option_file_argument
-
     parser.add_argument("image", metavar="IMAGE", help="what is upscaled")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the PNG to write")
     parser.add_argument("--weights", metavar="FILE", required=True, help="trained weights of CLIT, net_g_*.pth")

@@ -3,16 +3,12 @@
 import argparse
 import json
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from clit_plugin.benchmark_cases import CASES, Case, Run, difference, factorised_macs
+from clit_plugin.benchmark_cases import CASES
 from clit_plugin.errors import UserError
 
 DESCRIPTION = """\
@@ -51,6 +47,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: No such device, or fewer than one repeat.
     """
+    import torch
+
+    from clit_plugin.benchmark_measure import measure, peak_memory
+
     if args.repeats < 1:
         raise UserError(f"--repeats: expected at least 1, got {args.repeats}")
     if args.device not in ("auto", "cpu", "cuda"):
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     device = torch.device("cuda" if cuda else "cpu")
     cases = [case for case in CASES if case.name in args.case]
     if args.memory_of:
-        sys.stdout.write(json.dumps(_peak_memory(cases[0], args.memory_of == "reference", device, args.network)))
+        sys.stdout.write(json.dumps(peak_memory(cases[0], args.memory_of == "reference", device, args.network)))
         return 0
     rows: list[dict[str, Any]] = []
     status = 0
@@ -84,30 +84,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         args.json.write_text(json.dumps(report, indent=2) + "\n")
     return status
-
-
-def measure(case: Case, repeats: int, device: torch.device, network: dict[str, Any]) -> dict[str, Any]:
-    """Figures of one case; times in seconds, memory in bytes, rates in FLOP/s."""
-    fast, reference = (Run(case, reference=path, device=device, network=network) for path in (False, True))
-    agreement = difference(fast(), reference())  # and both are warm
-    times: dict[str, list[float]] = {"fast": [], "reference": []}
-    rates = []
-    for _ in range(repeats):
-        rates.append(_matrix_rate(device))
-        # The fast path is short: more of its runs cost little and steady its median.
-        times["fast"] += [_seconds(fast, device) for _ in range(3)]
-        times["reference"].append(_seconds(reference, device))
-        sys.stderr.write(".")
-        sys.stderr.flush()
-    row: dict[str, Any] = {"case": case.name, "times": times, "agreement": agreement}
-    row["fast"], row["reference"] = (statistics.median(values) for values in times.values())
-    row["ratio"] = row["reference"] / row["fast"]
-    row["matrix_rate"] = statistics.median(rates)
-    if not case.batch:
-        row["floor"] = 2 * factorised_macs(fast) / row["matrix_rate"]
-        row["share_of_floor"] = row["floor"] / row["fast"]
-    row["memory"] = {path: _memory(case, path, device, network) for path in times}
-    return row
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -135,53 +111,6 @@ def markdown(report: dict[str, Any]) -> str:
 
 def _spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.3g} s ({min(values):.3g} - {max(values):.3g})"
-
-
-def _seconds(work: Callable[[], Any], device: torch.device) -> float:
-    _wait(device)
-    start = time.perf_counter()
-    work()
-    _wait(device)
-    return time.perf_counter() - start
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _matrix_rate(device: torch.device, n: int = 2048) -> float:
-    """FLOP/s of a large float32 product: the best of a few, as the machine's rate is meant."""
-    a, b = torch.rand(n, n, device=device), torch.rand(n, n, device=device)
-    out = a @ b
-    return 2 * n**3 / min(_seconds(lambda: torch.mm(a, b, out=out), device) for _ in range(5))
-
-
-def _memory(case: Case, path: str, device: torch.device, network: dict[str, Any]) -> int:
-    command = [sys.executable, "-m", "clit_plugin.benchmark", "--case", case.name, "--memory-of", path]
-    command += ["--device", device.type, "--network", json.dumps(network)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"{case.name}: the child process that measures memory failed: {done.stderr.strip()}")
-    return int(json.loads(done.stdout.splitlines()[-1]))
-
-
-def _peak_memory(case: Case, reference: bool, device: torch.device, network: dict[str, Any]) -> int:
-    """Bytes that one run adds at its peak to what the process, network and inputs hold."""
-    work = Run(case, reference=reference, device=device, network=network)
-    if device.type == "cuda":
-        before = torch.cuda.memory_allocated(device)
-        work()
-        return torch.cuda.max_memory_allocated(device) - before
-    before = _resident("VmRSS")
-    work()
-    return max(0, _resident("VmHWM") - before)
-
-
-def _resident(name: str) -> int:
-    """Bytes of memory in use (VmRSS), or the most that ever were (VmHWM; getrusage's counts the parent's, too)."""
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(name))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

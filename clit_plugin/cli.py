@@ -39,7 +39,6 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
     from clit_plugin.errors import IncompleteError, UserError
 
     try:
-        # Only here: torch and BasicSR take seconds, and their absence deserves a line, too.
         module: ModuleType = importlib.import_module(f"clit_plugin.{name}")
         parser = argparse.ArgumentParser(
             prog=f"clit {name}",
@@ -50,6 +49,7 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
         add_quiet_argument(parser)
         args = parser.parse_args(arguments)
         set_quiet(args.quiet)
+        importlib.import_module("clit_plugin.plugin")  # torch and BasicSR: seconds, which a help does not take
         return int(module.run(args))
     except UserError as error:
         sys.stderr.write(f"clit {name}: error: {_one_line(str(error))}\n")

@@ -55,13 +55,6 @@ def install() -> None:
     _log_the_curves(basicsr_train)
 
 
-def end_command(error: ImportError) -> None:
-    """End the process with one line where it is the command ``clit``; a program that imports the package goes on."""
-    if Path(sys.argv[0]).name in ("clit", "-m"):
-        sys.stderr.write(f"clit: error: {' '.join(str(error).split())}\n")
-        raise SystemExit(2)
-
-
 def reset_logger() -> None:
     """Forget BasicSR's root logger, so that the next run in this process opens a log file of its own."""
     from basicsr.utils.logger import initialized_logger

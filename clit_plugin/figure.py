@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from clit_plugin.console import add_quiet_argument, say, written
 from clit_plugin.errors import UserError
+from clit_plugin.inference.arguments import add_network_arguments
 
 if TYPE_CHECKING:
     from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
@@ -33,8 +34,6 @@ exit status: 0 done, 2 bad input"""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the two figures and their arguments."""
-    from clit_plugin.inference.weights import add_network_arguments
-
     figures = parser.add_subparsers(dest="figure", metavar="FIGURE", required=True)
     crops = figures.add_parser("crops", help="crops of HR, bicubic and every system, with their PSNR (Fig. 5)")
     crops.add_argument("--scale", metavar="S", type=float, required=True, help="factor, more than 1")

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 import yaml
 
 from clit_plugin.console import silent_stdout
@@ -41,6 +40,8 @@ def device_count(num_gpu: int | Literal["auto"]) -> int:
     Raises:
         UserError: More GPUs than there are, or several in one process, which takes torchrun.
     """
+    import torch
+
     present = torch.cuda.device_count()
     if num_gpu == "auto":
         return present if _under_torchrun() else min(present, 1)

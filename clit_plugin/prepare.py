@@ -5,8 +5,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from clit_plugin.data.prepare_lmdb import prepare_lmdb
-
 DESCRIPTION = """\
 Write every image below FOLDER into an LMDB, as PNG, for fast training from any disk. Keys are the paths below FOLDER
 without extension ("a/0001"). Interrupted, it goes on where it stopped when the same command is run again; at the end
@@ -50,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: Bad input, as ``prepare_lmdb``.
     """
+    from clit_plugin.data.prepare_lmdb import prepare_lmdb
+
     try:
         prepare_lmdb(
             folder=args.folder,

@@ -5,15 +5,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clit_plugin.console import say, written
-from clit_plugin.reporting.document import Document, Figure, Heading, Paragraph
-from clit_plugin.reporting.pages import as_html, as_markdown, figure_file
-from clit_plugin.reporting.paper import load_paper
-from clit_plugin.reporting.plots import plot_families
-from clit_plugin.reporting.systems import Result, find_systems
-from clit_plugin.reporting.tables import extremes_table, paper_table, provenance_table, results_table
-from clit_plugin.stored_results import read_results, write_whole
+
+if TYPE_CHECKING:
+    from clit_plugin.reporting.document import Document
+    from clit_plugin.reporting.systems import Result
 
 DESCRIPTION = """\
 Make a report of what 'clit test' has stored: Tables 1 and 2 of the paper with ours beside its figures, PSNR against
@@ -39,6 +37,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: No results, a file that is none, or a folder that cannot be written.
     """
+    from clit_plugin.reporting.document import Figure
+    from clit_plugin.reporting.pages import as_html, as_markdown, figure_file
+    from clit_plugin.stored_results import read_results, write_whole
+
     begun = time.monotonic()
     document = make_report(read_results(args.results), args.title)
     figures = [block for block in document.blocks if isinstance(block, Figure)]
@@ -51,8 +53,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def make_report(results: Sequence[Result], title: str) -> Document:
+def make_report(results: "Sequence[Result]", title: str) -> "Document":
     """The report of these results."""
+    from clit_plugin.reporting.document import Document, Heading, Paragraph
+    from clit_plugin.reporting.paper import load_paper
+    from clit_plugin.reporting.plots import plot_families
+    from clit_plugin.reporting.systems import find_systems
+    from clit_plugin.reporting.tables import extremes_table, paper_table, provenance_table, results_table
+
     source, tables = load_paper()
     systems = find_systems(results)
     blocks: list = [

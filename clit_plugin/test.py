@@ -7,22 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import basicsr.test
-
-from clit_plugin import compat
 from clit_plugin.console import is_quiet, say
-from clit_plugin.data.degradations import DEGRADATIONS
-from clit_plugin.data.realistic_options import RealisticOptions
 from clit_plugin.errors import IncompleteError, UserError
-from clit_plugin.evaluation import describe_evaluation
-from clit_plugin.inference.weights import add_param_key_argument
-from clit_plugin.options import check_files, check_options, load_options
+from clit_plugin.inference.arguments import add_param_key_argument
 from clit_plugin.pipeline import add_option_arguments, device_count, run_pipeline
-from clit_plugin.reporting.score_table import score_table
 from clit_plugin.stored_results import StoredResults
-from clit_plugin.test_sets import choose_sets, missing_roots, parse_folders, parse_scale
-from clit_plugin.weights_runs import check_overrides, name_weights, weights_options
-from clit_plugin.yaml_files import read_options, with_overrides
 
 DESCRIPTION = """\
 Score trained weights: those of --weights, whose files hold their networks, or those of an option file. Results go to
@@ -60,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--degradation",
-        choices=(*DEGRADATIONS, "realistic"),
+        choices=("pil", "matlab", "realistic"),
         help="make LR from HR by this bicubic kernel, or as the option file's {type: realistic} does by default",
     )
     parser.add_argument("--protocol", choices=("div2k", "benchmark"), help="score by this protocol")
@@ -74,6 +63,11 @@ def run(args: argparse.Namespace) -> int:
         UserError: Bad options, data or weights; nothing is written then.
         IncompleteError: Sets whose images are not there were passed over.
     """
+    from clit_plugin.evaluation import describe_evaluation
+    from clit_plugin.options import check_files
+    from clit_plugin.reporting.score_table import score_table
+    from clit_plugin.test_sets import missing_roots
+
     runs = _options(args)
     missing: dict[str, str] = {}
     for options in runs:
@@ -98,6 +92,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _options(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Checked options of every run, with the sets that were asked for."""
+    from clit_plugin.data.realistic_options import RealisticOptions
+    from clit_plugin.options import check_options, load_options
+    from clit_plugin.test_sets import choose_sets, parse_folders, parse_scale
+    from clit_plugin.weights_runs import check_overrides, name_weights, weights_options
+    from clit_plugin.yaml_files import read_options, with_overrides
+
     chosen: dict[str, Any] = {
         "names": args.sets,
         "scales": [parse_scale(scale) for scale in args.scales],
@@ -130,6 +130,10 @@ def _options(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _test(options: dict[str, Any], file_name: str, *, again: bool) -> None:
     """Score the sets of one run that are not stored yet."""
+    import basicsr.test
+
+    from clit_plugin import compat
+
     if not again:
         _drop_stored(options, StoredResults(_root(options)))
     if options["datasets"]:

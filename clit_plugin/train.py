@@ -11,15 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import basicsr.train
-import torch.distributed as dist
-
-from clit_plugin import compat
 from clit_plugin.console import say, written
 from clit_plugin.errors import IncompleteError, UserError
 from clit_plugin.interruption import stop_on_signal, stop_requested
-from clit_plugin.models.warm_start import read_checkpoint
-from clit_plugin.options import check_files, load_options
 from clit_plugin.pipeline import add_option_arguments, device_count, run_pipeline
 
 DESCRIPTION = """\
@@ -46,6 +40,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: Bad options, data or weights; nothing is written then.
     """
+    import basicsr.train
+    import torch.distributed as dist
+
+    from clit_plugin import compat
+    from clit_plugin.options import check_files, load_options
+
     root = Path.cwd()
     stages = [load_options(path, is_train=True, overrides=args.set) for path in args.opt]
     names = [stage["name"] for stage in stages]
@@ -105,6 +105,8 @@ def _continue_from(weights: Path, stage: dict[str, Any], path: str) -> None:
 
 def _is_finished(root: Path, stage: dict[str, Any]) -> bool:
     """Whether the final weights are there, of as many steps as the options ask for."""
+    from clit_plugin.models.warm_start import read_checkpoint
+
     weights = _latest(root, stage)
     return weights.is_file() and read_checkpoint(weights).get("iter", 0) >= stage["train"]["total_iter"]
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from clit_plugin.console import bar, say, warn, written
 from clit_plugin.errors import IncompleteError, UserError
+from clit_plugin.inference.arguments import add_network_arguments, add_option_file_argument
+from clit_plugin.inference.tiles import ALIGNMENT, TILE
 
 if TYPE_CHECKING:
     from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
@@ -32,9 +34,6 @@ exit status: 0 done, 1 some images failed and the others are written, 2 bad inpu
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    from clit_plugin.inference.tiled_encoder import TILE
-    from clit_plugin.inference.weights import add_network_arguments, add_option_file_argument
-
     parser.add_argument("images", metavar="IMAGE_OR_FOLDER", nargs="+", help="what to upscale")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="image file or folder to write")
     parser.add_argument("--weights", metavar="FILE", required=True, help="trained weights, net_g_*.pth")
@@ -61,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Upscale; raises UserError for anything that a user can mend."""
-    from clit_plugin.inference.tiled_encoder import ALIGNMENT, TiledEncoder
+    from clit_plugin.inference.tiled_encoder import TiledEncoder
     from clit_plugin.inference.weights import choose_device, load_network
 
     target = _target(args)

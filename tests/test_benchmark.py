@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from clit_plugin.archs.clit_arch import CLIT
-from clit_plugin.benchmark_cases import CASES, Case, Run, difference, factorised_macs
+from clit_plugin.benchmark_cases import CASES, Case
+from clit_plugin.benchmark_runs import Run, difference, factorised_macs
 from clit_plugin.cli import main
 
 SMALL = {"encoder": {"type": "EDSRBaseline", "num_feat": 8, "num_block": 1}, "dim": 8, "num_heads": 2, "local_grid": 3}

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from clit_plugin import cli
+from clit_plugin import cli, startup
 from clit_plugin.errors import IncompleteError, UserError
 
 ROOT = Path(__file__).parents[1]
@@ -255,6 +255,115 @@ def test_basicsrs_own_stay_registered(imported):
     assert "calculate_psnr" in imported["METRIC"]
 
 
+SCRIPT = "import sys\nfrom clit_plugin.cli import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+
+
+def clit(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
+    """Run the command by a console script like pip's, which is written to ``folder``; packages there come first."""
+    (folder / "clit").write_text(SCRIPT)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, [folder, ROOT]))}
+    return subprocess.run(
+        [sys.executable, folder / "clit", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def without_torch(tmp_path_factory) -> Path:
+    """A folder with a torch and a BasicSR that do not import."""
+    folder = tmp_path_factory.mktemp("without_torch")
+    for name in ("torch", "torchvision", "basicsr"):
+        (folder / f"{name}.py").write_text(f'raise ImportError("{name} was imported")\n')
+    return folder
+
+
+@pytest.mark.parametrize("arguments", [[], *([name] for name in cli.COMMANDS)], ids=" ".join)
+def test_help_needs_neither_torch_nor_basicsr(without_torch, arguments):
+    result = clit(*arguments, "--help", folder=without_torch)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"usage: {' '.join(['clit', *arguments])} ")
+
+
+def test_a_misspelt_option_is_told_without_torch(without_torch):
+    result = clit("upscale", "--sclae", "2", folder=without_torch)
+    assert result.returncode == 2
+    assert "was imported" not in result.stderr
+
+
+@pytest.mark.parametrize("module", ["clit_plugin", "clit_plugin.cli"])
+def test_the_package_runs_as_a_module_like_the_command(without_torch, module):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [without_torch, ROOT]))}
+    command = [sys.executable, "-m", module, "upscale", "--help"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("usage: clit upscale")
+
+
+def test_a_command_without_basicsr_is_one_line_and_status_2(without_torch):
+    result = clit("report", "results", folder=without_torch)
+    assert result.returncode == 2
+    assert result.stderr == "clit report: error: torch was imported\n"
+
+
+SPAWNING = """
+import multiprocessing
+import sys
+from clit_plugin.cli import main
+
+def registered(queue):
+    from basicsr.utils.registry import ARCH_REGISTRY
+    queue.put("CLIT" in ARCH_REGISTRY)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=registered, args=(queue,))
+    process.start()
+    print(queue.get(timeout=100))
+    print("torch" in sys.modules)
+"""
+
+
+def test_processes_that_the_command_spawns_have_full_registries(tmp_path):
+    (tmp_path / "clit").write_text(SPAWNING)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, tmp_path / "clit"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert result.stdout.split() == ["True", "False"], result.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"GOMP_SPINCOUNT": "10000"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
+    ],
+)
+def test_the_spin_count_is_bounded_unless_the_user_has_chosen(monkeypatch, given, expected):
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    startup.bound_spinning()
+    assert {name: os.environ[name] for name in names if name in os.environ} == expected
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+
+
+def test_the_spin_count_is_bounded_before_torch_is_imported(tmp_path):
+    (tmp_path / "torch.py").write_text("import os, sys\nsys.exit(os.environ.get('GOMP_SPINCOUNT'))\n")
+    environment = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, [tmp_path, ROOT]))
+    command = [sys.executable, "-c", "import clit_plugin"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert result.stderr == "10000\n"
+
+
 @pytest.fixture(scope="module")
 def mismatched(tmp_path_factory) -> subprocess.CompletedProcess:
     """The command where torchvision is of another build than torch."""
@@ -262,9 +371,7 @@ def mismatched(tmp_path_factory) -> subprocess.CompletedProcess:
     (folder / "torchvision").mkdir()
     error = 'raise RuntimeError("operator torchvision::nms does not exist")\n'
     (folder / "torchvision" / "__init__.py").write_text(error)
-    # As the console script does it.
-    script = "import sys\nsys.argv[0] = '/somewhere/bin/clit'\nfrom clit_plugin.cli import main\nsys.exit(main())\n"
-    return python(script, folder)
+    return clit("train", "-opt", "a.yml", folder=folder)
 
 
 def test_a_torchvision_of_another_build_fails_with_what_to_reinstall(mismatched):

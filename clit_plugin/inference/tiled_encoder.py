@@ -7,9 +7,7 @@ from torch import Tensor, nn
 
 from clit_plugin.archs.encoders.registry import out_channels
 from clit_plugin.console import bar
-
-ALIGNMENT = 8  # pixels: the side of SwinIR's windows, so that tiles are divided into windows as the whole image is
-TILE = 512  # pixels, by default
+from clit_plugin.inference.tiles import ALIGNMENT, TILE
 
 
 class TiledEncoder(nn.Module):

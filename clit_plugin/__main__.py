@@ -1,0 +1,8 @@
+"""``python -m clit_plugin COMMAND ...`` is ``clit COMMAND ...``, also under torchrun."""
+
+import sys
+
+from clit_plugin.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
