@@ -3,7 +3,7 @@
     results/NAME/
       metrics/Set5_x2-1a2b3c4d5e6f.json           one finished set: settings, means, every image
       metrics/Set5_x3-....rank0.partial.jsonl     images of an unfinished set, one a line
-      results.csv  images.csv                     the same as tables: one row a set, one row an image
+      results.csv  images.csv                     the same as tables: one row a set, one row an image, sizes as WxH
 
 A file's name holds the fingerprint of everything that decides its numbers. Other settings write another file, and
 the same settings find theirs.
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from clit_plugin.errors import UserError
+from clit_plugin.sizes import by
 
 _PROVENANCE = (
     "weights",
@@ -235,7 +236,7 @@ def _set_row(result: Mapping[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = _settings(result)
     row |= {"images": len(images), "shave": _range(str(image.get("shave")) for image in images)}
     for sizes in ("lq_size", "gt_size"):
-        row[f"{sizes}s"] = _range("{}x{}".format(*image[sizes]) for image in images)
+        row[f"{sizes}s"] = _range(by(image[sizes]) for image in images)
     row |= result["metrics"]
     weights = result.get("weights") or {}
     row |= {"weights": weights.get("path"), "param_key": weights.get("param_key")}
@@ -248,7 +249,7 @@ def _image_rows(result: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     for image in result["images"]:
         row = _settings(result) | {"image": image["image"], "shave": image.get("shave")}
         row |= {"scale_y": image["scale"][0], "scale_x": image["scale"][1]}
-        row |= {f"{side}_size": "{}x{}".format(*image[f"{side}_size"]) for side in ("lq", "gt")}
+        row |= {f"{side}_size": by(image[f"{side}_size"]) for side in ("lq", "gt")}
         yield row | image["metrics"] | {"fingerprint": result["fingerprint"]}
 
 

@@ -42,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_param_key_argument(parser)
     parser.add_argument("--sets", nargs="+", default=[], metavar="NAME", help="only these, as Set5 or DIV2K_x2")
     parser.add_argument(
-        "--scales", nargs="+", default=[], metavar="S", help="at these scales instead, as 2 3.7, or 2x3.5 for y and x"
+        "--scales",
+        nargs="+",
+        default=[],
+        metavar="S",
+        help="at these scales instead, as 2 3.7, or 2x3.5 for width and height",
     )
     parser.add_argument(
         "--folder", nargs="+", default=[], metavar="NAME=FOLDER", help="only these sets, with HR images from there"

@@ -8,14 +8,9 @@ from typing import Any
 from clit_plugin.data.dataset_options import complete_set
 from clit_plugin.errors import UserError
 from clit_plugin.schema import choose
+from clit_plugin.sizes import scale_label
 
 _Set = dict[str, Any]
-
-
-def scale_label(scale: float | Sequence[float]) -> str:
-    """``2``, ``3.7``, or ``2_3.5`` where the axes differ."""
-    y, x = _pair(scale)
-    return f"{y:g}" if y == x else f"{y:g}_{x:g}"
 
 
 def family_of(dataset: Mapping[str, Any]) -> str:
@@ -25,15 +20,17 @@ def family_of(dataset: Mapping[str, Any]) -> str:
 
 
 def parse_scale(text: str) -> float | list[float]:
-    """``3.7``, or ``2x3.5`` for y and x.
+    """``3.7``, or [3.5, 2], of y and x, for ``2x3.5``, of width and height.
 
     Raises:
         UserError: Neither, or below 1.
     """
     parts = text.split("x")
     if not all(re.fullmatch(r"\d+(\.\d*)?", part) for part in parts) or len(parts) > 2 or min(map(float, parts)) < 1:
-        raise UserError(f"--scales: expected numbers of at least 1, as 2 3.7, or 2x3.5 for y and x; got {text!r}")
-    return float(parts[0]) if len(parts) == 1 else [float(part) for part in parts]
+        raise UserError(
+            f"--scales: expected numbers of at least 1, as 2 3.7, or 2x3.5 for width and height; got {text!r}"
+        )
+    return float(parts[0]) if len(parts) == 1 else [float(part) for part in reversed(parts)]
 
 
 def parse_folder(text: str) -> tuple[str, str]:

@@ -4,14 +4,15 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clit_plugin.console import bar, say, warn, written
 from clit_plugin.errors import IncompleteError, UserError
 from clit_plugin.inference.arguments import add_network_arguments, add_option_file_argument
+from clit_plugin.inference.target_size import Target, add_target_arguments, parse_target
 from clit_plugin.inference.tiles import ALIGNMENT, TILE
+from clit_plugin.sizes import by
 
 if TYPE_CHECKING:
     from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
@@ -19,15 +20,17 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Upscale images by any real factor, or to any size.
 
-The factor is --scale, one per axis with --scale-y and --scale-x, or follows from --size. OUT is an image file where one
-image is given and OUT ends like one (.png, .jpg, ...); otherwise it is a folder, which gets a .png of the same name for
-every image. Folders are searched recursively. Grey, transparent and 16-bit images stay what they are; what EXIF says of
-the orientation is carried out. Nothing is overwritten unless --overwrite says so.
+How large is said by a factor or by a side, which keep the aspect ratio, or by --size, which is refused where it would
+distort an image unless --stretch allows it. Sizes are width x height. OUT is an image file where one image is given and
+OUT ends like one (.png, .jpg, ...); otherwise it is a folder, which gets a .png of the same name for every image.
+Folders are searched recursively. Grey, transparent and 16-bit images stay what they are; what EXIF says of the
+orientation is carried out. Nothing is overwritten unless --overwrite says so.
 
 examples:
   clit upscale photo.jpg -o photo_x3.4.png --weights net_g_latest.pth --scale 3.4
-  clit upscale photo.jpg -o wide.png --weights net_g_latest.pth --scale-y 2 --scale-x 3.5
-  clit upscale photos/ more.png -o upscaled/ --weights net_g_latest.pth --size 1080x1920
+  clit upscale photos/ more.png -o upscaled/ --weights net_g_latest.pth --fit 1920x1080
+  clit upscale photo.jpg -o large.png --weights net_g_latest.pth --long-side 4000
+  clit upscale photo.jpg -o wide.png --weights net_g_latest.pth --scale-x 3.5 --scale-y 2
 
 exit status: 0 done, 1 some images failed and the others are written, 2 bad input, 130 interrupted"""
 
@@ -37,10 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", metavar="IMAGE_OR_FOLDER", nargs="+", help="what to upscale")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="image file or folder to write")
     parser.add_argument("--weights", metavar="FILE", required=True, help="trained weights, net_g_*.pth")
-    parser.add_argument("--scale", metavar="S", type=float, help="factor for both axes, at least 1; 3.4 for example")
-    parser.add_argument("--scale-y", metavar="S", type=float, help="factor for the height; needs --scale-x")
-    parser.add_argument("--scale-x", metavar="S", type=float, help="factor for the width; needs --scale-y")
-    parser.add_argument("--size", metavar="HxW", help="height and width of what is written, in place of a factor")
+    add_target_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument("--skip-existing", action="store_true", help="leave out images whose output is there already")
     parser.add_argument(
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.inference.tiled_encoder import TiledEncoder
     from clit_plugin.inference.weights import choose_device, load_network
 
-    target = _target(args)
+    target = parse_target(args)
     if args.tile < 0 or args.tile % ALIGNMENT:
         raise UserError(f"--tile: expected a multiple of {ALIGNMENT}, or 0 for none, got {args.tile}")
     if args.max_queries is not None and args.max_queries < 1:
@@ -86,51 +86,6 @@ def run(args: argparse.Namespace) -> int:
     if failed:
         raise IncompleteError(f"{len(failed)} of {len(jobs)} images failed, the first for: {failed[0]}")
     return 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """How large the output becomes: a factor for each axis, or a size."""
-
-    scales: tuple[float, float] | None = None
-    size: tuple[int, int] | None = None
-
-    def of(self, size: tuple[int, int], name: str | Path) -> tuple[int, int]:
-        """The output's (H, W) for an image of ``size``, round(H * scale).
-
-        Raises:
-            UserError: ``size`` is larger than what is asked for.
-        """
-        if self.size is None:
-            assert self.scales is not None
-            return round(size[0] * self.scales[0]), round(size[1] * self.scales[1])
-        if self.size[0] < size[0] or self.size[1] < size[1]:
-            raise UserError(
-                f"--size {_by(self.size)}: smaller than {name}, which is {_by(size)}; networks only enlarge"
-            )
-        return self.size
-
-
-def _target(args: argparse.Namespace) -> Target:
-    pair = (args.scale_y, args.scale_x)
-    if sum((args.scale is not None, pair != (None, None), args.size is not None)) != 1:
-        raise UserError("give one of --scale, --scale-y with --scale-x, and --size")
-    if args.size is not None:
-        return Target(size=parse_size(args.size, "--size"))
-    scales = (args.scale, args.scale) if args.scale is not None else pair
-    if None in scales:
-        raise UserError("--scale-y and --scale-x go together; give both, or --scale")
-    if not all(1 <= scale < 10000 for scale in scales):  # nor is nan
-        raise UserError(f"--scale: expected at least 1, got {' and '.join(f'{s:g}' for s in dict.fromkeys(scales))}")
-    return Target(scales=scales)
-
-
-def parse_size(text: str, where: str) -> tuple[int, int]:
-    """Read ``HxW``. Raises UserError for anything but two positive integers."""
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise UserError(f"{where} {text}: expected HEIGHTxWIDTH in pixels, as 1080x1920")
-    return int(height), int(width)
 
 
 def _jobs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
@@ -194,14 +149,10 @@ def _upscale_file(
     picture = read_picture(source)
     size = target.of(picture.size, source)
     check_output_kind(output, picture, source, size)
-    label = f"{source.name} {_by(picture.size)} to {_by(size)}"
+    label = f"{source.name} {by(picture.size)} to {by(size)}"
     rgb = upscale_with_progress(net, picture.rgb, size, label=label, name=str(source), max_queries=max_queries)
     write_picture(output, picture.resized(rgb))
-    say(written(output, time.monotonic() - begun, _by(size)))
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
+    say(written(output, time.monotonic() - begun, by(size)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

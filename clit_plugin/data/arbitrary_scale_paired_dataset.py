@@ -23,6 +23,7 @@ from clit_plugin.data.scale_schedule import clip_scales, schedule
 from clit_plugin.errors import UserError
 from clit_plugin.interruption import leave_signals_to_trainer
 from clit_plugin.metrics.protocol import Protocol
+from clit_plugin.sizes import scale_label
 
 
 @DATASET_REGISTRY.register()
@@ -196,7 +197,7 @@ class ArbitraryScalePairedDataset(Dataset):
             shave = self.protocol.shave(max(scales))
             if min(size) - 2 * shave < least:
                 raise UserError(
-                    f"{self.gt.describe(name)}: {size[0]}x{size[1]} at x{max(scales):g} is too small for the protocol "
+                    f"{self.gt.describe(name)}: {size[1]}x{size[0]} at x{max(scales):g} is too small for the protocol "
                     f"{self.protocol.name}: {shave} pixels are cut from each border, and {least} must be left"
                 )
 
@@ -204,9 +205,7 @@ class ArbitraryScalePairedDataset(Dataset):
         """The LR file's name, or the one it would have, as DIV2K's 0801x2.png; BasicSR names results after it."""
         if self.lq is not None:
             return f"{self._lq_name(name).replace('/', '_')}.png"
-        scales = options.scales or (1.0, 1.0)
-        label = f"{scales[0]:g}" if scales[0] == scales[1] else f"{scales[0]:g}_{scales[1]:g}"
-        return f"{name.replace('/', '_')}x{label}.png"
+        return f"{name.replace('/', '_')}x{scale_label(options.scales or 1.0)}.png"
 
     def _lq_name(self, name: str) -> str:
         path = PurePosixPath(name)
@@ -251,8 +250,8 @@ class ArbitraryScalePairedDataset(Dataset):
             size = source.sizes[name]
             if size[0] + 1e-9 < least[0] or size[1] + 1e-9 < least[1]:
                 raise UserError(
-                    f"{source.describe(name)}: {size[0]}x{size[1]} is smaller than the crop of "
-                    f"{least[0]:g}x{least[1]:g}; remove the image or choose a smaller {key}"
+                    f"{source.describe(name)}: {size[1]}x{size[0]} is smaller than the crop of "
+                    f"{least[1]:g}x{least[0]:g}; remove the image or choose a smaller {key}"
                 )
 
 

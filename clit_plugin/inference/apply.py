@@ -6,6 +6,7 @@ from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 from clit_plugin.console import AnyBar, bar
 from clit_plugin.errors import UserError
 from clit_plugin.inference.memory import check_memory, memory_errors
+from clit_plugin.sizes import by
 
 
 def upscale_with_progress(
@@ -40,11 +41,11 @@ def upscale_with_progress(
     progress: AnyBar
     with bar(total=pixels, desc=label, unit="pixel", unit_scale=True, leave=False, delay=0.5) as progress:
         try:
-            with memory_errors(f"{name} to {size[0]}x{size[1]}", device, remedy):
+            with memory_errors(f"{name} to {by(size)}", device, remedy):
                 image = net.upscale(rgb[None].to(device), size, max_queries=max_queries, progress=progress.update)
         except (RuntimeError, ValueError) as error:  # an encoder's padding or normalisation
             if min(rgb.shape[-2:]) < 16:
-                raise UserError(f"{name}: {rgb.shape[-2]}x{rgb.shape[-1]} is too small for the encoder") from error
+                raise UserError(f"{name}: {rgb.shape[-1]}x{rgb.shape[-2]} is too small for the encoder") from error
             raise
         progress.update(pixels - progress.n)
     return image[0].cpu()

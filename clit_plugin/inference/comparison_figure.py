@@ -17,6 +17,7 @@ from clit_plugin.inference.memory import check_memory
 from clit_plugin.inference.panels import Panel, compose
 from clit_plugin.metrics import Protocol, psnr_float
 from clit_plugin.ops.coordinates import Size
+from clit_plugin.sizes import by
 
 _CROP = 48  # side of the crop that is chosen
 _SHOWN = 230  # pixels a crop is magnified to, about
@@ -51,7 +52,7 @@ class Systems:
         check_memory(size, torch.device("cpu"), name=self.image_name)
         images = {"bicubic": _tensor(resize_bicubic(lq, size, self.degradation))}
         for name, net in self.networks.items():
-            label = f"{name} to {size[0]}x{size[1]}"
+            label = f"{name} to {by(size)}"
             images[name] = upscale_with_progress(net, _tensor(lq), size, label=label, name=self.image_name).clamp(0, 1)
         return images
 
@@ -89,13 +90,13 @@ def crops_figure(
     """
     lr_size = (int(image.shape[0] / scale + 1e-6), int(image.shape[1] / scale + 1e-6))
     if min(lr_size) < 1:
-        raise UserError(f"{systems.image_name}: {image.shape[0]}x{image.shape[1]} is too small for scale {scale:g}")
+        raise UserError(f"{systems.image_name}: {image.shape[1]}x{image.shape[0]} is too small for scale {scale:g}")
     image = image[: round(lr_size[0] * scale), : round(lr_size[1] * scale)]
     size = (image.shape[0], image.shape[1])
     shave = protocol.shave(scale)
     if min(size) <= 2 * shave:
         raise UserError(
-            f"{systems.image_name}: {size[0]}x{size[1]} is too small for --scale {scale:g}, whose PSNR leaves out "
+            f"{systems.image_name}: {by(size)} is too small for --scale {scale:g}, whose PSNR leaves out "
             f"{shave} pixels at each border"
         )
     hr = _tensor(image)
@@ -143,7 +144,7 @@ def text_figure(
     _check_inside(crop, size, systems.image_name)
     lr_size = (round(size[0] / reduce), round(size[1] / reduce))
     if min(lr_size) < 1:
-        raise UserError(f"{systems.image_name}: {size[0]}x{size[1]} is too small to be reduced by {reduce:g}")
+        raise UserError(f"{systems.image_name}: {by(size)} is too small to be reduced by {reduce:g}")
     lq = resize_bicubic(image, lr_size, systems.degradation)
     rows: dict[str, list[Panel]] = {
         name: [Panel(_scaled(crop, size, lr_size).of(lq), "LR")] for name in ("bicubic", *systems.networks)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clit_plugin.data.image_io import IMAGE_SUFFIXES
 from clit_plugin.errors import UserError
+from clit_plugin.sizes import by
 
 _LOSSY = (".jpg", ".jpeg")
 _LONGEST_SIDE = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}  # pixels
@@ -108,7 +109,7 @@ def check_output_kind(path: Path, picture: Picture, source: str | Path, size: tu
     """Raise UserError where the format of ``path`` would lose transparency, or has no images of (H, W) ``size``."""
     longest = _LONGEST_SIDE.get(path.suffix.lower())
     if longest is not None and max(size) > longest:
-        raise UserError(f"{path}: {size[0]}x{size[1]} is more than {path.suffix} holds ({longest}); write a .png")
+        raise UserError(f"{path}: {by(size)} is more than {path.suffix} holds ({longest}); write a .png")
     if picture.alpha is not None and path.suffix.lower() in _NO_ALPHA:
         raise UserError(f"{path}: {path.suffix} has no transparency, which {source} has; write a .png")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from clit_plugin.errors import UserError
+from clit_plugin.sizes import by
 
 _BYTES_PER_PIXEL = 36  # of an output: three colours in float32, as residual, as image and on their way to a file
 
@@ -19,7 +20,7 @@ def check_memory(size: tuple[int, int], device: torch.device, *, name: str) -> N
     needed, free = _BYTES_PER_PIXEL * size[0] * size[1], _free(device)
     if free is not None and needed > free:
         raise UserError(
-            f"{name}: an output of {size[0]}x{size[1]} pixels takes about {needed / 1e9:.1f} GB, and {device} has "
+            f"{name}: an output of {by(size)} pixels takes about {needed / 1e9:.1f} GB, and {device} has "
             f"{free / 1e9:.1f} GB left; give a smaller scale or size"
         )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from clit_plugin.reporting.systems import lr_label
 from clit_plugin.reporting.tables import decimals
-from clit_plugin.test_sets import scale_label
+from clit_plugin.sizes import scale_label
 
 _Result = Mapping[str, Any]
 

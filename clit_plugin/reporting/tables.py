@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from clit_plugin.reporting.document import Cell, Row, Table
 from clit_plugin.reporting.paper import PaperTable
 from clit_plugin.reporting.systems import Result, System, deviation, lr_label, psnr_key, psnr_of
+from clit_plugin.sizes import scale_label
 from clit_plugin.stored_results import degradation_text
-from clit_plugin.test_sets import scale_label
 
 MARKS = "*†‡§¶#"
 _ENCODERS = ("EDSR-baseline", "RDN", "SwinIR")

@@ -82,7 +82,7 @@ class BasicSRFeatures(nn.Module):
             output = self._tap(torch.zeros(1, 3, h, w))
         except (AssertionError, RuntimeError) as error:
             raise ValueError(
-                f"multiple: {type(self.arch).__name__} fails on an image of {h}x{w}; expected the number that it needs "
+                f"multiple: {type(self.arch).__name__} fails on an image of {w}x{h}; expected the number that it needs "
                 f"sizes to be multiples of, got {self.multiple}"
             ) from error
         finally:
