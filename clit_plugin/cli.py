@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
-    """Run one command; every error that a user can mend is one line."""
+    """Run one command; every error that a user can mend is one line, or one for each thing wrong."""
     from clit_plugin.console import add_quiet_argument, set_quiet
     from clit_plugin.errors import IncompleteError, UserError
 
@@ -52,7 +52,8 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
         importlib.import_module("clit_plugin.plugin")  # torch and BasicSR: seconds, which a help does not take
         return int(module.run(args))
     except UserError as error:
-        sys.stderr.write(f"clit {name}: error: {_one_line(str(error))}\n")
+        for problem in error.problems:
+            sys.stderr.write(f"clit {name}: error: {_one_line(problem)}\n")
         return 1 if isinstance(error, IncompleteError) else 2
     except ImportError as error:
         sys.stderr.write(f"clit {name}: error: {_one_line(str(error))}\n")

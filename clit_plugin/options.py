@@ -1,27 +1,47 @@
 """Checked options: every key and value is known to be good before anything is written."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from basicsr.models import lr_scheduler
-from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, Registry
-
-from clit_plugin.archs.encoders import ENCODER_REGISTRY
+from clit_plugin.basicsr_options import translate
+from clit_plugin.component_options import (
+    build_network,
+    check_metrics,
+    check_network,
+    check_optimisation,
+    has_weights,
+)
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
 from clit_plugin.data.dataset_options import SET_BY_BASICSR, complete_set
-from clit_plugin.errors import UserError
+from clit_plugin.errors import Problems, UserError
 from clit_plugin.metrics.scoring import least_side
 from clit_plugin.models.warm_start import choose_param_key, load_stage, read_checkpoint, read_weights
 from clit_plugin.option_sections import SECTIONS, RunOptions
-from clit_plugin.schema import check_arguments, check_mapping, choose, parse
+from clit_plugin.schema import check_mapping, choose, parse
 from clit_plugin.yaml_files import read_options
 
 
-def load_options(path: str | Path, *, is_train: bool, overrides: Sequence[str] = ()) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """An option file, read and checked.
+
+    Attributes:
+        path: As it was given.
+        asked: What the file, what it inherits and the overrides say.
+        options: For BasicSR: checked, translated, with the defaults that were lacking.
+        notes: What was translated or ignored, a line each.
+    """
+
+    path: str
+    asked: dict[str, Any]
+    options: dict[str, Any]
+    notes: list[str]
+
+
+def load_run(path: str | Path, *, is_train: bool, overrides: Sequence[str] = ()) -> Run:
     """Read and check an option file.
 
     Args:
@@ -29,119 +49,142 @@ def load_options(path: str | Path, *, is_train: bool, overrides: Sequence[str] =
         is_train: Whether the file is for training or for a test.
         overrides: ``key=value``, as in ``read_options``.
 
-    Returns:
-        Options for BasicSR, with the defaults that it lacks filled in.
-
     Raises:
-        UserError: The first thing wrong, with its key, what was expected and the nearest valid key.
+        UserError: Everything that is wrong, data sets' images included, a line each: the key, what was expected and
+            the nearest valid key.
     """
+    problems = Problems()
+    asked: dict[str, Any] = {}
     try:
-        return check_options(read_options(path, overrides), is_train=is_train)
+        asked = read_options(path, overrides)
+        options, notes = _checked(asked, is_train, problems)
+        if problems.found:  # else they are looked at when it is known which stages are to run
+            _check_data(options, 1, problems)
+        problems.raise_found()
     except UserError as error:
-        message = str(error)
-        raise UserError(message if message.startswith(str(path)) else f"{path}: {message}") from error
+        named = Problems()
+        for text in error.problems:
+            named.add(text if text.startswith(str(path)) else f"{path}: {text}")
+        named.raise_found()
+    return Run(path=str(path), asked=asked, options=options, notes=[f"{path}: {note}" for note in notes])
+
+
+def load_options(path: str | Path, *, is_train: bool, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The options of ``load_run``, which see."""
+    return load_run(path, is_train=is_train, overrides=overrides).options
 
 
 def check_options(given: Mapping[str, Any], *, is_train: bool) -> dict[str, Any]:
-    """Check options and fill in defaults; the argument is not changed. Raises UserError as ``load_options``."""
-    if "scale" in given:
-        raise UserError("scale: not at the top level, where BasicSR writes it into every set; give each set its own")
-    options: dict[str, Any] = copy.deepcopy(dict(given))
-    run = parse(RunOptions, options, "")
-    for name, section in SECTIONS.items():
-        if name in ("path", "val", "logger") or (name == "train" and is_train):
-            options[name] = vars(parse(section, options.get(name) or {}, name))
-    _check_run(run, options)
-    if is_train and options["path"]["param_key_g"] == "auto":
-        options["path"]["param_key_g"] = "params"  # what the optimiser goes on with
-    options["network_g"] = check_network(run.network_g)
-    _check_metrics(options["val"]["metrics"])
-    for name, dataset in run.datasets.items():
-        options["datasets"][name] = _check_set(name, dataset, is_train, run.manual_seed)
-    _check_set_names(options["datasets"])
-    if is_train:
-        _check_training(options)
-    elif not options["datasets"]:
-        raise UserError("datasets: expected at least one set to test on")
-    elif not options["path"].get("pretrain_network_g") and has_weights(options["network_g"]):
-        raise UserError("path.pretrain_network_g: missing; a test needs trained weights")
-    options.update(manual_seed=run.manual_seed, num_gpu=run.num_gpu, model_type=run.model_type)
+    """Check options and fill in defaults; the argument is not changed. Raises UserError as ``load_run``."""
+    problems = Problems()
+    options, _ = _checked(given, is_train, problems)
+    problems.raise_found()
     return options
+
+
+def _checked(given: Mapping[str, Any], is_train: bool, problems: Problems) -> tuple[dict[str, Any], list[str]]:
+    """Options with their defaults, as far as they are good, and what was translated."""
+    options: dict[str, Any] = copy.deepcopy(dict(given))
+    notes: list[str] = []
+    with problems:
+        notes = translate(options)
+    with problems:
+        options |= {name: value for name, value in vars(parse(RunOptions, options, "")).items() if name not in SECTIONS}
+    good = {name: _check_section(name, options, problems) for name in ("path", "val", "logger")}
+    options |= {name: section for name, section in good.items() if section is not None}
+    _check_run(options, good, problems)
+    if is_train and good["path"] and good["path"]["param_key_g"] == "auto":
+        good["path"]["param_key_g"] = "params"  # what the optimiser goes on with
+    network = None
+    with problems:
+        if isinstance(options.get("network_g"), Mapping):
+            network = options["network_g"] = check_network(options["network_g"])
+    options["datasets"] = _check_sets(options, is_train, problems)
+    if is_train:
+        _check_training(options, network, problems)
+    elif not options["datasets"] and not problems.found:
+        problems.add("datasets: expected at least one set to test on")
+    elif network and good["path"] and not good["path"].get("pretrain_network_g") and has_weights(network):
+        problems.add("path.pretrain_network_g: missing; a test needs trained weights")
+    return options, notes
+
+
+def _check_section(name: str, options: Mapping[str, Any], problems: Problems) -> dict[str, Any] | None:
+    """A section with its defaults, or nothing where it is wrong."""
+    given = options.get(name)
+    if given is None or isinstance(given, Mapping):  # else it is told with the top level
+        with problems:
+            return dict(vars(parse(SECTIONS[name], given or {}, name)))
+    return None
 
 
 def check_files(options: Mapping[str, Any], *, with_weights: bool = True) -> None:
     """Look at everything that a run will read: every data set, and the weights against the network.
 
     Raises:
-        UserError: Missing or unfit data or weights.
+        UserError: Missing or unfit data or weights; all of them.
     """
-    least = least_side(options["val"]["metrics"])
+    problems = Problems()
+    _check_data(options, least_side(options["val"]["metrics"]), problems)
+    state = options["path"].get("resume_state")
+    with problems:
+        if state and "iter" not in read_checkpoint(state):
+            raise UserError(
+                f"path.resume_state: {state} is not a training state; expected one of training_states/*.state"
+            )
+    weights = options["path"].get("pretrain_network_g")
+    with problems:
+        if weights and with_weights:
+            net = build_network(options["network_g"])
+            param_key, is_train = options["path"].get("param_key_g", "auto"), "train" in options["datasets"]
+            if not is_train:
+                param_key = choose_param_key(read_checkpoint(weights), param_key, weights)
+            load_stage(net, read_weights(weights, param_key), weights, allow_new_branches=is_train)
+    problems.raise_found()
+
+
+def _check_data(options: Mapping[str, Any], least: int, problems: Problems) -> None:
+    """Look at the images of every set, of which ``least`` pixels must be left to score."""
     for name, dataset in options["datasets"].items():
         try:
             images = ArbitraryScalePairedDataset({**dataset, "phase": name.split("_")[0], "cache": False})
             images.check_scorable(least)
         except UserError as error:
-            raise UserError(f"datasets.{name}: {str(error).removeprefix('datasets.')}") from error
-        if dataset.get("prefetch_mode") == "cuda" and not torch.cuda.is_available():
-            raise UserError(f"datasets.{name}.prefetch_mode: cuda needs a GPU, and torch sees none here")
-    state = options["path"].get("resume_state")
-    if state and "iter" not in read_checkpoint(state):
-        raise UserError(f"path.resume_state: {state} is not a training state; expected one of training_states/*.state")
-    weights = options["path"].get("pretrain_network_g")
-    if weights and with_weights:
-        net = build_network(options["network_g"])
-        param_key, is_train = options["path"].get("param_key_g", "auto"), "train" in options["datasets"]
-        if not is_train:
-            param_key = choose_param_key(read_checkpoint(weights), param_key, weights)
-        load_stage(net, read_weights(weights, param_key), weights, allow_new_branches=is_train)
+            for text in error.problems:
+                problems.add(f"datasets.{name}: {text.removeprefix('datasets.')}")
 
 
-def build_network(network: Mapping[str, Any]) -> torch.nn.Module:
-    """Build a network from its options.
-
-    Raises:
-        UserError: A value that the network or its encoder refuses.
-    """
-    arguments = {name: value for name, value in copy.deepcopy(dict(network)).items() if name != "type"}
-    with _blaming("network_g"):
-        return ARCH_REGISTRY.get(network["type"])(**arguments)
-
-
-def check_network(network: Mapping[str, Any]) -> dict[str, Any]:
-    """Check ``network_g``; return it with what it lacks filled in.
-
-    Raises:
-        UserError: An unknown key, a value of the wrong kind, or one that the network refuses.
-    """
-    names = [name for name, kind in ARCH_REGISTRY if hasattr(kind, "upscale")]
-    checked = _check_component(ARCH_REGISTRY, network, "network_g", names=names)
-    if "encoder" in network:
-        checked["encoder"] = _check_component(ENCODER_REGISTRY, network["encoder"], "network_g.encoder")
-    build_network(checked)
-    return checked
-
-
-@contextmanager
-def _blaming(where: str) -> Iterator[None]:
-    """Turn what a constructor raises into a UserError that names the options."""
-    try:
-        yield
-    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"{where}: {' '.join(str(error).split()) or type(error).__name__}") from error
-
-
-def _check_run(run: RunOptions, options: Mapping[str, Any]) -> None:
-    folder = Path(run.name)
+def _check_run(options: Mapping[str, Any], good: Mapping[str, Any], problems: Problems) -> None:
+    name = options.get("name")
+    folder = Path(name) if isinstance(name, str) else Path("x")
     if not folder.parts or folder.is_absolute() or ".." in folder.parts:
-        raise UserError(f"name: expected the name of a folder below experiments/ or results/, got {run.name!r}")
-    _check_seed(run.manual_seed, "manual_seed")
-    if not options["path"]["strict_load_g"]:
-        raise UserError("path.strict_load_g: false is not supported; a new branch may be missing in any case")
-    for section, name in (("val", "val_freq"), ("logger", "print_freq"), ("logger", "save_checkpoint_freq")):
-        if options[section][name] < 1:
-            raise UserError(f"{section}.{name}: expected at least 1, got {options[section][name]}")
-    if (options["logger"]["wandb"] or {}).get("project") and not options["logger"]["use_tb_logger"]:
-        raise UserError("logger.wandb: needs use_tb_logger, whose values it copies")
+        problems.add(f"name: expected the name of a folder below experiments/ or results/, got {name!r}")
+    with problems:
+        _check_seed(options.get("manual_seed", 0), "manual_seed")
+    if good["path"] and not good["path"]["strict_load_g"]:
+        problems.add("path.strict_load_g: false is not supported; a new branch may be missing in any case")
+    for section, key in (("val", "val_freq"), ("logger", "print_freq"), ("logger", "save_checkpoint_freq")):
+        if good[section] and good[section][key] < 1:
+            problems.add(f"{section}.{key}: expected at least 1, got {good[section][key]}")
+    logger = good["logger"]
+    if logger and (logger["wandb"] or {}).get("project") and not logger["use_tb_logger"]:
+        problems.add("logger.wandb: needs use_tb_logger, whose values it copies")
+    if good["val"]:
+        check_metrics(good["val"]["metrics"], problems)
+
+
+def _check_sets(options: Mapping[str, Any], is_train: bool, problems: Problems) -> dict[str, Any]:
+    """The sets that are good, with their defaults."""
+    given = options.get("datasets")
+    checked: dict[str, Any] = {}
+    for name, dataset in given.items() if isinstance(given, Mapping) else ():
+        with problems:
+            checked[name] = _check_set(name, dataset, is_train, options.get("manual_seed", 0))
+    if is_train and isinstance(given, Mapping) and "train" not in given:
+        problems.add("datasets.train: missing; training needs a set")
+    with problems:
+        _check_set_names(checked)
+    return checked
 
 
 def _check_set_names(datasets: Mapping[str, Any]) -> None:
@@ -156,31 +199,6 @@ def _check_set_names(datasets: Mapping[str, Any]) -> None:
 def _check_seed(seed: int, where: str) -> None:
     if not 0 <= seed < 2**32:
         raise UserError(f"{where}: expected 0 to 2^32 - 1, got {seed}")
-
-
-def _check_metrics(metrics: Mapping[str, Any]) -> None:
-    # calculate_psnr_pt and calculate_ssim_pt take tensors, which BasicSR's loop does not hand out.
-    names = [name for name, _ in METRIC_REGISTRY if not name.endswith("_pt")]
-    by_protocol = {"crop_border": 0, "test_y_channel": False}
-    for name, options in metrics.items():
-        where = f"val.metrics.{name}"
-        check_mapping(options, where)
-        rest = dict(options)
-        choose(rest.pop("better", "higher"), ("higher", "lower"), f"{where}.better")
-        _check_component(METRIC_REGISTRY, {**by_protocol, **rest}, where, names=names, given=("img", "img2"))
-
-
-def _check_component(
-    registry: Registry, options: Any, where: str, *, names: Sequence[str] | None = None, given: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Check ``{type: NAME, ...}`` against what is registered, or against those of ``names``; return what is built."""
-    check_mapping(options, where)
-    names = sorted({name.removesuffix("_basicsr") for name in names or registry.keys()})  # not a dict
-    if "type" not in options:
-        raise UserError(f"{where}.type: missing; one of {', '.join(names)}")
-    choose(options["type"], names, f"{where}.type")
-    arguments = {name: value for name, value in options.items() if name != "type"}
-    return {"type": options["type"], **check_arguments(registry.get(options["type"]), arguments, where, given=given)}
 
 
 def _check_set(name: str, dataset: Any, is_train: bool, seed: int) -> dict[str, Any]:
@@ -202,77 +220,22 @@ def _check_set(name: str, dataset: Any, is_train: bool, seed: int) -> dict[str, 
     return parsed
 
 
-def has_weights(network: Mapping[str, Any]) -> bool:
-    """Whether a network has anything to train or to load."""
-    return bool(build_network(network).state_dict())
-
-
-def _check_training(options: dict[str, Any]) -> None:
-    if not has_weights(options["network_g"]):
-        raise UserError(f"network_g.type: {options['network_g']['type']} has no weights to train")
-    if "train" not in options["datasets"]:
-        raise UserError("datasets.train: missing; training needs a set")
-    _check_optimisation(options["train"])
-    lengths = {len(alternative) for alternative in options["datasets"]["train"]["scale_ranges"]}
-    branches = options["network_g"].get("num_branches", 1)
+def _check_training(options: dict[str, Any], network: Mapping[str, Any] | None, problems: Problems) -> None:
+    if network and not has_weights(network):
+        problems.add(f"network_g.type: {network['type']} has no weights to train")
+    train = _check_section("train", options, problems)
+    if train:
+        options["train"] = train
+        check_optimisation(train, problems)
+    alternatives = options["datasets"].get("train", {}).get("scale_ranges")
+    if not alternatives:
+        return
+    lengths = {len(alternative) for alternative in alternatives}
+    branches = network.get("num_branches", 1) if network else max(lengths)
     if max(lengths) != branches:
-        raise UserError(
+        problems.add(
             f"datasets.train.scale_ranges: the longest alternative lists {max(lengths)} scale(s), but "
             f"network_g.num_branches is {branches}; every branch needs a range to be trained on"
         )
     if options.get("find_unused_parameters") is None:
         options["find_unused_parameters"] = len(lengths) > 1
-
-
-def _check_optimisation(train: dict[str, Any]) -> None:
-    """Check ``train`` and build what BasicSR will build of it, on a single weight."""
-    optimisers = {"Adam": torch.optim.Adam}  # what BasicSR 1.4.2 builds
-    schedulers = {
-        "MultiStepLR": lr_scheduler.MultiStepRestartLR,
-        "MultiStepRestartLR": lr_scheduler.MultiStepRestartLR,
-        "CosineAnnealingRestartLR": lr_scheduler.CosineAnnealingRestartLR,
-    }
-    for name, choices, given in (
-        ("optim_g", optimisers, ("params",)),
-        ("scheduler", schedulers, ("optimizer", "last_epoch")),
-    ):
-        arguments = dict(train[name])
-        if "type" not in arguments:
-            raise UserError(f"train.{name}.type: missing; one of {', '.join(choices)}")
-        kind = choose(arguments.pop("type"), choices, f"train.{name}.type")
-        train[name] = {"type": kind, **check_arguments(choices[kind], arguments, f"train.{name}", given=given)}
-    if "lr" not in train["optim_g"]:
-        raise UserError("train.optim_g.lr: missing; the learning rate")
-    with _blaming("train.optim_g"):
-        optimiser = _build(optimisers, train["optim_g"], [torch.nn.Parameter(torch.zeros(1))])
-    with _blaming("train.scheduler"):
-        _build(schedulers, train["scheduler"], optimiser)
-    if train["total_iter"] < 1:
-        raise UserError(f"train.total_iter: expected at least 1, got {train['total_iter']}")
-    if sum(train["scheduler"].get("periods", [train["total_iter"]])) < train["total_iter"]:
-        raise UserError(
-            f"train.scheduler.periods: their sum is {sum(train['scheduler']['periods'])}, less than train.total_iter, "
-            f"{train['total_iter']}"
-        )
-    _check_loss(train)
-    if not 0 <= train["ema_decay"] < 1:
-        raise UserError(f"train.ema_decay: expected 0 to below 1, got {train['ema_decay']}")
-
-
-def _check_loss(train: dict[str, Any]) -> None:
-    # PerceptualLoss would load VGG's weights only to find no image.
-    names = [name for name, _ in LOSS_REGISTRY if name != "PerceptualLoss"]
-    train["pixel_opt"] = _check_component(LOSS_REGISTRY, train["pixel_opt"], "train.pixel_opt", names=names)
-    colours = torch.zeros(1, 4, 3)
-    with _blaming("train.pixel_opt"):
-        loss = _build(dict(iter(LOSS_REGISTRY)), train["pixel_opt"])
-    with _blaming("train.pixel_opt: fails on sampled colours, (B, Q, 3)"):
-        value = loss(colours, colours)
-    if getattr(value, "ndim", None) != 0:
-        raise UserError("train.pixel_opt: expected a loss that is a single number; reduction: none is not")
-
-
-def _build(choices: Mapping[str, Any], options: Mapping[str, Any], *arguments: Any) -> Any:
-    """Call the one of ``choices`` that ``type`` names with the other options."""
-    keywords = copy.deepcopy(dict(options))
-    return choices[keywords.pop("type")](*arguments, **keywords)

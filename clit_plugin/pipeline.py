@@ -34,6 +34,24 @@ def add_option_arguments(parser: argparse.ArgumentParser, *, many: bool, require
     parser.add_argument("--launcher", type=_launcher, help=argparse.SUPPRESS)
 
 
+def settle_device(options: dict[str, Any]) -> list[str]:
+    """Put into options, in place, what this machine has of the GPUs they ask for; return a line for each change.
+
+    Raises:
+        UserError: As ``device_count``.
+    """
+    notes = []
+    if options["num_gpu"] == 1 and torch.cuda.device_count() == 0:
+        options["num_gpu"] = 0
+        notes.append("num_gpu: 0, the CPU, as torch sees no GPU here")
+    options["num_gpu"] = device_count(options["num_gpu"])
+    for name, dataset in options["datasets"].items():
+        if dataset.get("prefetch_mode") == "cuda" and options["num_gpu"] == 0:
+            dataset["prefetch_mode"] = None
+            notes.append(f"datasets.{name}.prefetch_mode: ignored; cuda needs a GPU")
+    return notes
+
+
 def device_count(num_gpu: int | Literal["auto"]) -> int:
     """``num_gpu`` as BasicSR takes it: how many GPUs there are under torchrun, else 1, or 0 for the CPU.
 

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from clit_plugin.errors import UserError
+from clit_plugin.errors import Problems, UserError
 
 T = TypeVar("T")
 
@@ -30,17 +30,26 @@ def parse(section: type[T], options: Any, where: str) -> T:
         where: Its place, as in ``datasets.train``, for errors.
 
     Raises:
-        UserError: Not a mapping, an unknown or a missing key, or a value of a wrong type.
+        UserError: Not a mapping, unknown or missing keys, or values of a wrong type; all of them.
     """
     check_mapping(options, where)
     fields = {field.name: field for field in dataclasses.fields(section)}  # type: ignore[arg-type]
-    check_known(options, fields, where)
-    for name, field in fields.items():
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and name not in options:
-            raise UserError(f"{_join(where, name)}: missing; {field.metadata['doc']}")
     hints = typing.get_type_hints(section)
-    return section(**{name: convert(value, hints[name], _join(where, name)) for name, value in options.items()})
+    problems = Problems()
+    with problems:
+        check_known(options, fields, where)
+    required = {
+        name: field.metadata["doc"]
+        for name, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+    _check_present(options, required, fields, where, problems)
+    values = {}
+    for name in (name for name in fields if name in options):
+        with problems:
+            values[name] = convert(options[name], hints[name], _join(where, name))
+    problems.raise_found()
+    return section(**values)
 
 
 def check_mapping(options: Any, where: str) -> None:
@@ -50,13 +59,29 @@ def check_mapping(options: Any, where: str) -> None:
 
 
 def check_known(options: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    """Raise UserError, with the nearest valid key, if ``options`` has a key that is not ``known``."""
+    """Raise UserError, with the nearest valid key, if ``options`` has keys that are not ``known``."""
     known = sorted(known)
+    problems = Problems()
     for name in options:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"valid keys: {', '.join(known)}"
-            raise UserError(f"{_join(where, name)}: unknown key; {hint}")
+            near = _nearest(name, known)
+            hint = f"did you mean {near}?" if near else f"valid keys: {', '.join(known)}"
+            problems.add(f"{_join(where, name)}: unknown key; {hint}")
+    problems.raise_found()
+
+
+def _nearest(name: Any, known: Iterable[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=0.5)), None)
+
+
+def _check_present(
+    options: Mapping[str, Any], required: Mapping[str, str], known: Iterable[str], where: str, problems: Problems
+) -> None:
+    """Add what is missing of ``required``, but for keys that only have been misspelt."""
+    meant = {_nearest(name, known) for name in options if name not in known}
+    for name, doc in required.items():
+        if name not in options and name not in meant:
+            problems.add(f"{_join(where, name)}: missing; {doc}")
 
 
 def check_arguments(
@@ -74,38 +99,45 @@ def check_arguments(
         The options as the annotations want them.
 
     Raises:
-        UserError: An unknown or missing argument, or a value that contradicts a simple annotation.
+        UserError: Unknown or missing arguments, or values that contradict a simple annotation; all of them.
     """
     parameters = {
         name: parameter
         for name, parameter in inspect.signature(target).parameters.items()
         if name not in (*given, "self")
     }
+    problems = Problems()
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         named = [name for name, p in parameters.items() if p.kind is not inspect.Parameter.VAR_KEYWORD]
         for name in (str(name) for name in options if name not in named):
             if name in given:
-                raise UserError(f"{_join(where, name)}: unknown key; valid keys: {', '.join(named)}")
+                problems.add(f"{_join(where, name)}: unknown key; valid keys: {', '.join(named)}")
             # Anything may be passed on, but a near miss is a typing error.
-            if near := difflib.get_close_matches(name, named, n=1, cutoff=0.8):
-                raise UserError(f"{_join(where, name)}: unknown key; did you mean {near[0]}?")
+            elif near := difflib.get_close_matches(name, named, n=1, cutoff=0.8):
+                problems.add(f"{_join(where, name)}: unknown key; did you mean {near[0]}?")
         parameters = {name: parameters[name] for name in named}
     else:
-        check_known(options, parameters, where)
+        with problems:
+            check_known(options, parameters, where)
+    required = {
+        name: f"{target.__name__} needs it"
+        for name, parameter in parameters.items()
+        if parameter.default is inspect.Parameter.empty and parameter.kind is not inspect.Parameter.VAR_POSITIONAL
+    }
+    _check_present(options, required, parameters, where, problems)
     function = target.__init__ if inspect.isclass(target) else target
     try:
         hints = typing.get_type_hints(function)
     except (NameError, TypeError):  # foreign code with annotations that do not resolve
         hints = {}
     converted = dict(options)
-    for name, parameter in parameters.items():
-        if name in options:
+    for name in (name for name in parameters if name in options):
+        with problems:
             if name in hints:
                 converted[name] = convert(options[name], hints[name], _join(where, name))
             else:
-                _check_no_number_as_text(options[name], parameter.default, _join(where, name))
-        elif parameter.default is inspect.Parameter.empty and parameter.kind is not inspect.Parameter.VAR_POSITIONAL:
-            raise UserError(f"{_join(where, name)}: missing; {target.__name__} needs it")
+                _check_no_number_as_text(options[name], parameters[name].default, _join(where, name))
+    problems.raise_found()
     return converted
 
 

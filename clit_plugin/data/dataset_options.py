@@ -7,8 +7,7 @@ from typing import Any, Literal
 from clit_plugin.data.degradations import check_degradation
 from clit_plugin.data.realistic_options import parse_realistic
 from clit_plugin.data.scale_schedule import ScaleRanges, check_scale_ranges
-from clit_plugin.errors import UserError
-from clit_plugin.metrics.protocol import Protocol
+from clit_plugin.errors import Problems, UserError
 from clit_plugin.schema import key, parse
 
 DEFAULT_SCALE_RANGES = [[[1, 4]]]
@@ -31,21 +30,20 @@ class _SetOptions:
     cache: bool = key("hold all decoded images in memory", False)
     pin_memory: bool = key("pinned memory for faster copies to the GPU", False)
 
-    def check(self, where: str) -> None:
-        """Raise UserError for values that contradict each other."""
+    def check(self, where: str, problems: Problems) -> None:
+        """Add what contradicts itself or is out of range."""
         if self.dataroot_lq is None:
             if self.degradation is None:
-                raise UserError(f"{where}.degradation: missing; say how LR is made from HR, pil or matlab")
-            if isinstance(self.degradation, str):
-                check_degradation(self.degradation)
+                problems.add(f"{where}.degradation: missing; say how LR is made from HR, pil or matlab")
+            elif isinstance(self.degradation, str):
+                with problems:
+                    check_degradation(self.degradation)
         elif self.degradation is not None:
-            raise UserError(f"{where}.degradation: LR is read from dataroot_lq, not made; remove one of the two")
+            problems.add(f"{where}.degradation: LR is read from dataroot_lq, not made; remove one of the two")
         if self.filename_tmpl.count("{}") != 1:
-            raise UserError(f"{where}.filename_tmpl: expected one '{{}}' in the name, got {self.filename_tmpl!r}")
+            problems.add(f"{where}.filename_tmpl: expected one '{{}}' in the name, got {self.filename_tmpl!r}")
         if self.io_backend is not None and dict(self.io_backend) not in ({"type": "disk"}, {"type": "lmdb"}):
-            raise UserError(
-                f"{where}.io_backend: expected {{type: disk}} or {{type: lmdb}}, got {dict(self.io_backend)}"
-            )
+            problems.add(f"{where}.io_backend: expected {{type: disk}} or {{type: lmdb}}, got {dict(self.io_backend)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,25 +66,25 @@ class TrainSetOptions(_SetOptions):
     seed: int = key("seed of the schedule and of the samples; by default manual_seed", 0)
     resume_iter: int = key("set on resume", 0)
 
-    def check(self, where: str) -> None:
-        super().check(where)
+    def check(self, where: str, problems: Problems) -> None:
+        super().check(where, problems)
         for name in ("batch_size_per_gpu", "dataset_enlarge_ratio", "lq_size"):
             if getattr(self, name) < 1:
-                raise UserError(f"{where}.{name}: expected at least 1, got {getattr(self, name)}")
+                problems.add(f"{where}.{name}: expected at least 1, got {getattr(self, name)}")
         if self.num_worker_per_gpu < 0:
-            raise UserError(f"{where}.num_worker_per_gpu: expected at least 0, got {self.num_worker_per_gpu}")
+            problems.add(f"{where}.num_worker_per_gpu: expected at least 0, got {self.num_worker_per_gpu}")
         if self.persistent_workers and self.num_worker_per_gpu == 0:
-            raise UserError(f"{where}.persistent_workers: needs num_worker_per_gpu of at least 1")
+            problems.add(f"{where}.persistent_workers: needs num_worker_per_gpu of at least 1")
         if self.prefetch_mode is not None and not self.pin_memory:
-            raise UserError(f"{where}.prefetch_mode: needs pin_memory: true")
-        if not 1 <= self.queries <= self.lq_size**2:
-            raise UserError(
+            problems.add(f"{where}.prefetch_mode: needs pin_memory: true")
+        if self.lq_size >= 1 and not 1 <= self.queries <= self.lq_size**2:
+            problems.add(
                 f"{where}.num_queries: expected 1 to lq_size squared ({self.lq_size**2}), got {self.num_queries}"
             )
         try:
             check_scale_ranges(self.scale_ranges)
         except UserError as error:
-            raise UserError(f"{where}.{error}") from None
+            problems.add(f"{where}.{error}")
 
     @property
     def queries(self) -> int:
@@ -109,15 +107,14 @@ class ValSetOptions(_SetOptions):
     )
     max_images: int | None = key("only the first so many images", None)
 
-    def check(self, where: str) -> None:
-        super().check(where)
-        Protocol.named(self.protocol)
+    def check(self, where: str, problems: Problems) -> None:
+        super().check(where, problems)
         if self.scale is None and self.dataroot_lq is None:
-            raise UserError(f"{where}.scale: missing; give a scale as 2, 3.4 or [2, 3.5], or LR images in dataroot_lq")
+            problems.add(f"{where}.scale: missing; give a scale as 2, 3.4 or [2, 3.5], or LR images in dataroot_lq")
         if self.scale is not None and min(self.scales or (0.0,)) < 1:
-            raise UserError(f"{where}.scale: expected at least 1, got {self.scale}")
+            problems.add(f"{where}.scale: expected at least 1, got {self.scale}")
         if self.max_images is not None and self.max_images < 1:
-            raise UserError(f"{where}.max_images: expected at least 1, got {self.max_images}")
+            problems.add(f"{where}.max_images: expected at least 1, got {self.max_images}")
 
     @property
     def scales(self) -> tuple[float, float] | None:
@@ -137,7 +134,7 @@ def parse_set(options: Mapping[str, Any], where: str) -> TrainSetOptions | ValSe
     """Options of one data set, by its ``phase``.
 
     Raises:
-        UserError: A key or value that does not fit.
+        UserError: Keys or values that do not fit; all of them.
     """
     if isinstance(options.get("degradation"), Mapping):  # with its defaults, which results tell
         options = {**options, "degradation": vars(parse_realistic(options["degradation"], f"{where}.degradation"))}
@@ -146,5 +143,7 @@ def parse_set(options: Mapping[str, Any], where: str) -> TrainSetOptions | ValSe
         parsed = parse(TrainSetOptions, options, where)
     else:
         parsed = parse(ValSetOptions, options, where)
-    parsed.check(where)
+    problems = Problems()
+    parsed.check(where, problems)
+    problems.raise_found()
     return parsed

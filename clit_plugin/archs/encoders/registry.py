@@ -1,5 +1,6 @@
 """Where encoders register, and how one is built from options."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ def build_encoder(options: Mapping[str, Any]) -> nn.Module:
 
     Raises:
         UserError: No encoder of that name, or one that breaks the contract.
+        ValueError: Of the constructor, with ``encoder.`` before the argument that it names.
     """
     arguments = dict(options)
     name = arguments.pop("type", None)
@@ -30,7 +32,10 @@ def build_encoder(options: Mapping[str, Any]) -> nn.Module:
             f"encoder: no type named {name!r}; there are {', '.join(sorted(ENCODER_REGISTRY.keys()))} "
             "(name the module that registers yours under custom_imports)"
         )
-    encoder = ENCODER_REGISTRY.get(name)(**arguments)
+    try:
+        encoder = ENCODER_REGISTRY.get(name)(**arguments)
+    except ValueError as error:  # of which the message begins with the argument's name
+        raise ValueError(f"encoder{'.' if re.match(r'[a-z_0-9]+: ', str(error)) else ': '}{error}") from error
     out_channels(encoder)
     return encoder
 
