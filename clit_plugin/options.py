@@ -216,7 +216,8 @@ def _check_set(name: str, dataset: Any, is_train: bool, seed: int) -> dict[str, 
     parsed = complete_set(dataset, phase=phase, where=f"datasets.{name}")
     if phase == "train" and "seed" not in dataset:
         parsed["seed"] = seed
-    _check_seed(parsed.get("seed", 0), f"datasets.{name}.seed")
+    elif phase == "train":
+        _check_seed(parsed["seed"], f"datasets.{name}.seed")
     return parsed
 
 

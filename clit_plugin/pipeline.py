@@ -34,8 +34,12 @@ def add_option_arguments(parser: argparse.ArgumentParser, *, many: bool, require
     parser.add_argument("--launcher", type=_launcher, help=argparse.SUPPRESS)
 
 
-def settle_device(options: dict[str, Any]) -> list[str]:
+def settle_device(options: dict[str, Any], path: str) -> list[str]:
     """Put into options, in place, what this machine has of the GPUs they ask for; return a line for each change.
+
+    Args:
+        options: Checked options.
+        path: Their file, for the lines.
 
     Raises:
         UserError: As ``device_count``.
@@ -43,12 +47,12 @@ def settle_device(options: dict[str, Any]) -> list[str]:
     notes = []
     if options["num_gpu"] == 1 and torch.cuda.device_count() == 0:
         options["num_gpu"] = 0
-        notes.append("num_gpu: 0, the CPU, as torch sees no GPU here")
+        notes.append(f"{path}: num_gpu: 0, the CPU, as torch sees no GPU here")
     options["num_gpu"] = device_count(options["num_gpu"])
     for name, dataset in options["datasets"].items():
         if dataset.get("prefetch_mode") == "cuda" and options["num_gpu"] == 0:
             dataset["prefetch_mode"] = None
-            notes.append(f"datasets.{name}.prefetch_mode: ignored; cuda needs a GPU")
+            notes.append(f"{path}: datasets.{name}.prefetch_mode: ignored; cuda needs a GPU")
     return notes
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from clit_plugin.console import is_quiet, say
 from clit_plugin.errors import IncompleteError, UserError
 from clit_plugin.inference.arguments import add_param_key_argument
-from clit_plugin.pipeline import add_option_arguments, device_count, run_pipeline
+from clit_plugin.pipeline import add_option_arguments, run_pipeline, settle_device
 from clit_plugin.stored_results import StoredResults
 
 DESCRIPTION = """\
@@ -75,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
     runs = _options(args)
     missing: dict[str, str] = {}
     for options in runs:
-        options["num_gpu"] = device_count(options["num_gpu"])
+        for note in settle_device(options, args.opt or options["name"]):
+            say(note)
         missing = missing_roots(options["datasets"])
         if missing and (args.sets or args.folder or len(missing) == len(options["datasets"])):
             raise UserError(_told(missing))
@@ -97,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
 def _options(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Checked options of every run, with the sets that were asked for."""
     from clit_plugin.data.realistic_options import RealisticOptions
-    from clit_plugin.options import check_options, load_options
+    from clit_plugin.options import check_options, load_run
     from clit_plugin.test_sets import choose_sets, parse_folders, parse_scale
     from clit_plugin.weights_runs import check_overrides, name_weights, weights_options
     from clit_plugin.yaml_files import read_options, with_overrides
@@ -115,7 +116,10 @@ def _options(args: argparse.Namespace) -> list[dict[str, Any]]:
         if args.opt is None:
             raise UserError("--weights: missing; give weights files, or an option file with -opt")
         overrides = [f"path.param_key_g={args.param_key}"] if args.param_key else []
-        runs = [load_options(args.opt, is_train=False, overrides=[*args.set, *overrides])]
+        read = load_run(args.opt, is_train=False, overrides=[*args.set, *overrides])
+        for note in read.notes:
+            say(note)
+        runs = [read.options]
     else:
         check_overrides(args.set)
         given = read_options(args.opt, args.set) if args.opt else with_overrides({}, args.set)

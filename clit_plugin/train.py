@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from clit_plugin.console import say, written
-from clit_plugin.errors import IncompleteError, UserError
+from clit_plugin.errors import IncompleteError, Problems, UserError
 from clit_plugin.interruption import stop_on_signal, stop_requested
-from clit_plugin.pipeline import add_option_arguments, device_count, run_pipeline
+from clit_plugin.pipeline import add_option_arguments, run_pipeline, settle_device
 
 DESCRIPTION = """\
 Train by option files, stage after stage. A stage starts from the weights of the one before it. Results go to
@@ -44,22 +44,30 @@ def run(args: argparse.Namespace) -> int:
     import torch.distributed as dist
 
     from clit_plugin import compat
-    from clit_plugin.options import check_files, load_options
+    from clit_plugin.options import check_files, load_run
 
     root = Path.cwd()
-    stages = [load_options(path, is_train=True, overrides=args.set) for path in args.opt]
+    problems, runs = Problems(), []
+    for path in args.opt:
+        with problems:
+            runs.append(load_run(path, is_train=True, overrides=args.set))
+    problems.raise_found()
+    stages = [run.options for run in runs]
     names = [stage["name"] for stage in stages]
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"name: {name} is that of two stages; each needs a folder of its own")
     for before, stage, path in zip(stages, stages[1:], args.opt[1:], strict=False):
         _continue_from(_latest(root, before), stage, path)
-    for stage in stages:
-        stage["num_gpu"] = device_count(stage["num_gpu"])
+    for run in runs:
+        for note in [*run.notes, *settle_device(run.options, run.path)]:
+            say(note)
     todo = [i for i, stage in enumerate(stages) if not (args.auto_resume and _is_finished(root, stage))]
     for i in todo:
-        # Weights of a stage that is still to run come from the chain itself.
-        check_files(stages[i], with_weights=i == 0 or i - 1 not in todo)
+        with problems:
+            # Weights of a stage that is still to run come from the chain itself.
+            check_files(stages[i], with_weights=i == 0 or i - 1 not in todo)
+    problems.raise_found()
     for i, stage in enumerate(stages):
         if i not in todo:
             say(f"Stage {i + 1} of {len(stages)}, {stage['name']}: finished before, passed over")

@@ -638,8 +638,7 @@ def run_in_empty_folder(tmp_path, good, monkeypatch, capsys):
         capsys.readouterr()
         status = main([*arguments, *(["--set", *overrides] if overrides else [])])
         errors = capsys.readouterr().err
-        assert errors.startswith(f"clit {command}: error: ")
-        assert errors.count("\n") == 1, errors
+        assert all(line.startswith(f"clit {command}: error: ") for line in errors.splitlines())
         assert errors.endswith("\n")
         assert status == 2
         assert os.listdir(work) == []
