@@ -44,6 +44,8 @@ def settle_device(options: dict[str, Any], path: str) -> list[str]:
     Raises:
         UserError: As ``device_count``.
     """
+    import torch
+
     notes = []
     if options["num_gpu"] == 1 and torch.cuda.device_count() == 0:
         options["num_gpu"] = 0
