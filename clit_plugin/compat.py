@@ -53,6 +53,7 @@ def install() -> None:
     _keep_test_results()
     _keep_the_terminal_tidy(basicsr_train)
     _log_the_curves(basicsr_train)
+    _tell_small_images(basicsr_train)
 
 
 def reset_logger() -> None:
@@ -233,3 +234,18 @@ def _log_the_curves(basicsr_train: types.ModuleType) -> None:
     from clit_plugin.run_log import RunLogger
 
     setattr(basicsr_train, "MessageLogger", RunLogger)  # noqa: B010
+
+
+def _tell_small_images(basicsr_train: types.ModuleType) -> None:
+    """What a training set cannot do stands in the log behind BasicSR's statistics of it."""
+    original = basicsr_train.create_train_val_dataloader
+
+    def create_train_val_dataloader(opt: dict[str, Any], logger: logging.Logger) -> Any:
+        loaders = original(opt, logger)
+        images = loaders[0].dataset
+        reach = getattr(images, "reach", None)
+        if reach is not None and (told := reach.told(images.batch_size)):
+            logger.warning(told)
+        return loaders
+
+    setattr(basicsr_train, "create_train_val_dataloader", create_train_val_dataloader)  # noqa: B010

@@ -34,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--convert", action="store_true", help="make grey, transparent and 16-bit images 8-bit RGB (default: refuse)"
     )
     parser.add_argument(
+        "--keep-extension",
+        action="store_true",
+        help='leave the extension in the keys ("a/0001.jpg"), which tells 0001.jpg and 0001.png apart',
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="replace an existing OUT.lmdb, once the new one is complete"
     )
     parser.add_argument("--workers", type=_positive, help="decoding threads (default: number of CPUs, at most 8)")
@@ -57,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
             sub_image=args.sub_image,
             step=args.step,
             convert=args.convert,
+            keep_extension=args.keep_extension,
             overwrite=args.overwrite,
             workers=args.workers,
         )

@@ -136,7 +136,6 @@ def test_a_missing_set_is_passed_over_with_the_folder_that_was_looked_for(place,
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("grey", "expected an 8-bit RGB image, got L"),
         ("alpha", "expected an 8-bit RGB image, got RGBA"),
         ("16-bit", "expected an 8-bit RGB image, got I;16"),
         ("tiny", "2x2 at x2 is too small for the protocol benchmark"),
@@ -147,7 +146,6 @@ def test_an_image_that_cannot_be_scored_is_refused_by_name(place, capsys, kind, 
     folder.mkdir()
     rng = np.random.default_rng(0)
     arrays = {
-        "grey": rng.integers(0, 256, (30, 31), dtype=np.uint8),
         "alpha": rng.integers(0, 256, (30, 31, 4), dtype=np.uint8),
         "16-bit": rng.integers(0, 65536, (30, 31), dtype=np.uint16),
         "tiny": rng.integers(0, 256, (3, 3, 3), dtype=np.uint8),

@@ -19,6 +19,7 @@ from clit_plugin.data.numbered_sampler import NumberedIndex
 from clit_plugin.data.query_sampling import augment, sample_from_hr, sample_from_pair
 from clit_plugin.data.realistic_degradation import Degradation, draw_degradation, make_lr
 from clit_plugin.data.realistic_options import RealisticOptions
+from clit_plugin.data.scale_reach import ScaleReach
 from clit_plugin.data.scale_schedule import clip_scales, schedule
 from clit_plugin.errors import UserError
 from clit_plugin.interruption import leave_signals_to_trainer
@@ -47,16 +48,16 @@ class ArbitraryScalePairedDataset(Dataset):
         opt: See ``TrainSetOptions`` and ``ValSetOptions``. It is not changed.
 
     Raises:
-        UserError: Bad options, missing data, images that do not pair up, or images smaller than the crop.
+        UserError: Bad options, missing data, images that do not pair up, or that are too small for the crop or x1.2.
     """
 
     def __init__(self, opt: Mapping[str, Any]) -> None:
         self.opt = opt
         self.options = parse_set(opt, f"datasets.{opt.get('name', opt.get('phase'))}")
-        self.gt = ImageSource(self.options.dataroot_gt, self.options.io_backend)
+        self.gt = ImageSource(self.options.dataroot_gt, self.options.io_backend, strict=self.options.strict)
         self.lq = None
         if self.options.dataroot_lq is not None:
-            self.lq = ImageSource(self.options.dataroot_lq, self.options.io_backend)
+            self.lq = ImageSource(self.options.dataroot_lq, self.options.io_backend, strict=self.options.strict)
         self.realistic = None
         if isinstance(self.options.degradation, Mapping):
             self.realistic = RealisticOptions(**self.options.degradation)
@@ -69,6 +70,8 @@ class ArbitraryScalePairedDataset(Dataset):
             self.scale_ranges = self.options.ranges
         self._check_pairs()
         self._check_crop()
+        if self.reach is not None:
+            self.reach.check()
         if self.options.cache:
             self.gt.fill_cache(self.names)
             if self.lq is not None:
@@ -81,6 +84,15 @@ class ArbitraryScalePairedDataset(Dataset):
     def protocol(self) -> Protocol | None:
         """How a validation set is scored; nothing for a training set."""
         return Protocol.named(self.options.protocol) if isinstance(self.options, ValSetOptions) else None
+
+    @property
+    def reach(self) -> ScaleReach | None:
+        """The scales that the images allow; nothing for validation, and for given pairs, whose scales are theirs."""
+        if not isinstance(self.options, TrainSetOptions) or self.lq is not None:
+            return None
+        sizes = {self.gt.describe(name): size for name, size in self.gt.sizes.items()}
+        most = max(math.prod(high for _, high in alternative) for alternative in self.scale_ranges)
+        return ScaleReach(sizes, lq_size=self.options.lq_size, most=most)
 
     @property
     def lq_names(self) -> list[str]:

@@ -27,6 +27,7 @@ class _SetOptions:
     degradation: Literal["pil", "matlab"] | Mapping[str, Any] | None = key(
         "how LR is made from HR: pil or matlab, a bicubic kernel, or {type: realistic, ...}, as below", None
     )
+    strict: bool = key("refuse grey images instead of reading them as RGB", False)
     cache: bool = key("hold all decoded images in memory", False)
     pin_memory: bool = key("pinned memory for faster copies to the GPU", False)
 

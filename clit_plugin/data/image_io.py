@@ -8,7 +8,7 @@ from clit_plugin.errors import UserError
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
-def decode_rgb(content: bytes | None, name: str, *, convert: bool = False) -> np.ndarray:
+def decode_rgb(content: bytes | None, name: str, *, convert: bool = False, grey: bool = False) -> np.ndarray:
     """Decode an image file's bytes.
 
     Args:
@@ -16,12 +16,13 @@ def decode_rgb(content: bytes | None, name: str, *, convert: bool = False) -> np
         name: What to call it in an error.
         convert: Turn grey, transparent and 16-bit images into 8-bit RGB instead of refusing them: grey is repeated,
             alpha dropped, 16 bits are rounded to 8.
+        grey: Repeat the channel of 8-bit grey images, whatever ``convert`` says.
 
     Returns:
         (H, W, 3) uint8, RGB, contiguous.
 
     Raises:
-        UserError: The bytes are no image, or not 8-bit RGB and ``convert`` is false.
+        UserError: The bytes are no image, or one of a kind that is not to be turned into 8-bit RGB.
     """
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
@@ -32,7 +33,7 @@ def decode_rgb(content: bytes | None, name: str, *, convert: bool = False) -> np
     channels = 1 if image.ndim == 2 else image.shape[2]
     if image.dtype == np.uint8 and channels == 3:
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    if not convert:
+    if not (convert or (grey and image.dtype == np.uint8 and channels == 1)):
         raise UserError(
             f"{name}: expected an 8-bit RGB image, got {channels} channel(s) of {image.dtype}; "
             "convert it, or prepare the folder with 'clit prepare --convert'"

@@ -21,11 +21,12 @@ from clit_plugin.errors import UserError
 
 
 class ImageSource:
-    """The 8-bit RGB images below a folder, or in an LMDB.
+    """The 8-bit RGB images below a folder, or in an LMDB; grey ones are RGB of three equal channels.
 
     Args:
         root: A folder or an ``.lmdb``.
         io_backend: BasicSR's option; by default told from the suffix.
+        strict: Refuse grey images.
 
     Attributes:
         sizes: (H, W) of every image by key, in the keys' order. A key is the path below the root without suffix.
@@ -34,7 +35,8 @@ class ImageSource:
         UserError: Nothing there, no images, two files of one key, or not an LMDB.
     """
 
-    def __init__(self, root: str, io_backend: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, root: str, io_backend: Mapping[str, Any] | None = None, *, strict: bool = False) -> None:
+        self.strict = strict
         self.root = Path(root).expanduser()
         self.backend = "lmdb" if self.root.suffix == ".lmdb" else "disk"
         if io_backend is not None and io_backend["type"] != self.backend:
@@ -49,7 +51,7 @@ class ImageSource:
             self.sizes = read_meta_info(self.root)
         else:
             self._files = {lmdb_key(file): str(self.root / file) for file in find_sources(self.root)}
-            self.sizes = {name: _header_size(Path(file)) for name, file in self._files.items()}
+            self.sizes = {name: _header_size(Path(file), strict=strict) for name, file in self._files.items()}
 
     def describe(self, name: str) -> str:
         """How an error names an image."""
@@ -65,7 +67,7 @@ class ImageSource:
         if self._cache is not None:
             start = self._places[name]
             return self._cache[start : start + height * width * 3].view(height, width, 3).numpy()
-        image = decode_rgb(self.content(name), self.describe(name))
+        image = decode_rgb(self.content(name), self.describe(name), grey=not self.strict)
         if image.shape[:2] != (height, width):
             raise UserError(f"{self.describe(name)}: is {image.shape[:2]}, but was {height, width} when it was listed")
         return image
@@ -104,8 +106,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_file_client.cache_clear)
 
 
-def _header_size(path: Path) -> tuple[int, int]:
-    """(H, W), from the file's header alone; other images than 8-bit RGB are refused here, before a run starts."""
+def _header_size(path: Path, *, strict: bool) -> tuple[int, int]:
+    """(H, W), from the file's header alone; images that are not taken are refused here, before a run starts."""
     try:
         with Image.open(path) as image:
             width, height = image.size
@@ -113,7 +115,7 @@ def _header_size(path: Path) -> tuple[int, int]:
             mode += " of 16 bits" * any(";16" in str(tile) for tile in image.tile)
     except (OSError, UnidentifiedImageError) as error:
         raise UserError(f"{path}: not a readable image; replace or remove it") from error
-    if mode not in ("RGB", "P"):
+    if mode not in (("RGB", "P") if strict else ("RGB", "P", "L", "1")):
         raise UserError(
             f"{path}: expected an 8-bit RGB image, got {mode}; "
             "convert it, or prepare the folder with 'clit prepare --convert'"

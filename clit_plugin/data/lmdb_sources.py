@@ -12,8 +12,12 @@ from clit_plugin.data.lmdb_writer import COMPRESS_LEVEL, EncodedImage, lmdb_key
 from clit_plugin.errors import UserError
 
 
-def find_sources(folder: Path) -> dict[str, list[int]]:
+def find_sources(folder: Path, *, keep_extension: bool = False) -> dict[str, list[int]]:
     """Find the images in ``folder`` and below it; hidden files and folders are passed over.
+
+    Args:
+        folder: Where to look.
+        keep_extension: As in ``lmdb_key``: files that differ in the extension alone are then told apart.
 
     Returns:
         Relative path, '/' between its parts -> [size in bytes, time of change in ns], sorted by path.
@@ -27,10 +31,11 @@ def find_sources(folder: Path) -> dict[str, list[int]]:
     named: dict[str, str] = {}
     with _reading_errors():
         for relative in sorted(path.relative_to(folder).as_posix() for path in _walk(folder)):
-            key = lmdb_key(relative)
+            key = lmdb_key(relative, keep_extension=keep_extension)
             if key in named:
                 raise UserError(
-                    f"{folder}: {named[key]} and {relative} would both get the key {key!r}; rename or remove one"
+                    f"{folder}: {named[key]} and {relative} would both get the key {key!r}; rename or remove one, or "
+                    "make an LMDB of the folder with 'clit prepare --keep-extension'"
                 )
             named[key] = relative
             status = (folder / relative).stat()
@@ -41,7 +46,7 @@ def find_sources(folder: Path) -> dict[str, list[int]]:
 
 
 def encode_source(
-    *, folder: Path, source: str, sub_image: int | None, step: int | None, convert: bool
+    *, folder: Path, source: str, sub_image: int | None, step: int | None, convert: bool, keep_extension: bool = False
 ) -> list[EncodedImage]:
     """Decode an image file and encode it as PNG: whole, or as the crops of ``sub_image`` at ``crop_starts``.
 
@@ -56,7 +61,7 @@ def encode_source(
     bgr = cv2.cvtColor(decode_rgb(content, str(path), convert=convert), cv2.COLOR_RGB2BGR)
     height, width = bgr.shape[:2]
     if sub_image is None or step is None:
-        crops = {lmdb_key(source): bgr}
+        crops = {lmdb_key(source, keep_extension=keep_extension): bgr}
     elif sub_image > min(height, width):
         raise UserError(
             f"{path}: {height} x {width} pixels (height x width) hold no sub-image of {sub_image} x {sub_image}; "
@@ -69,7 +74,9 @@ def encode_source(
             for left in crop_starts(width, size=sub_image, step=step)
         ]
         crops = {
-            lmdb_key(source, suffix=f"_s{number:03d}"): bgr[top : top + sub_image, left : left + sub_image]
+            lmdb_key(source, suffix=f"_s{number:03d}", keep_extension=keep_extension): bgr[
+                top : top + sub_image, left : left + sub_image
+            ]
             for number, (top, left) in enumerate(corners, start=1)
         }
     return [

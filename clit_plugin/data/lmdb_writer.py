@@ -43,7 +43,7 @@ class StoredImage(NamedTuple):
     crc32: int
 
 
-def lmdb_key(relative_path: str, *, suffix: str = "") -> str:
+def lmdb_key(relative_path: str, *, suffix: str = "", keep_extension: bool = False) -> str:
     """Name an image file as its LMDB entry is named: relative path without the extension ("a/0001x2").
 
     BasicSR encodes keys as ASCII and lists one a line, so bytes (UTF-8) outside printable ASCII, and "%", are
@@ -52,11 +52,12 @@ def lmdb_key(relative_path: str, *, suffix: str = "") -> str:
     Args:
         relative_path: Path below the image folder, '/' between its parts, with the extension: the last one goes.
         suffix: Appended to the key: the number of a sub-image.
+        keep_extension: Leave the extension in the key ("a/0001x2.png").
 
     Raises:
         UserError: The key has more than the 511 bytes that LMDB allows.
     """
-    stem = os.path.splitext(relative_path)[0] + suffix
+    stem = (relative_path if keep_extension else os.path.splitext(relative_path)[0]) + suffix
     # A file name that is not UTF-8 holds surrogates, which give its bytes back.
     key = quote(stem, safe=_KEPT_IN_KEYS, errors="surrogateescape")
     if len(key) > _MAX_KEY_BYTES:

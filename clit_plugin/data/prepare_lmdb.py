@@ -38,13 +38,15 @@ def prepare_lmdb(
     sub_image: int | None = None,
     step: int | None = None,
     convert: bool = False,
+    keep_extension: bool = False,
     overwrite: bool = False,
     workers: int | None = None,
 ) -> None:
     """Make the LMDB ``output`` of the images below ``folder``; a no-op where it is there and up to date.
 
     Images are 8-bit RGB; keys come from ``lmdb_key``. With ``sub_image``, square crops of that size are stored
-    instead, ``step`` (by default half of it) apart. ``convert`` is that of ``decode_rgb``.
+    instead, ``step`` (by default half of it) apart. ``convert`` is that of ``decode_rgb``, ``keep_extension`` that of
+    ``lmdb_key``.
 
     Raises:
         UserError: Wrong arguments; no images, equal keys or an image that cannot be taken; ``output`` or its
@@ -54,7 +56,7 @@ def prepare_lmdb(
         raise UserError(f"{output}: the output's name must end in .lmdb, as BasicSR requires")
     begun = time.monotonic()
     step = _checked_step(sub_image, step)
-    sources = find_sources(folder)
+    sources = find_sources(folder, keep_extension=keep_extension)
     settings = {
         "format": _FORMAT,
         "sub_image": sub_image,
@@ -62,6 +64,8 @@ def prepare_lmdb(
         "convert": convert,
         "compress_level": COMPRESS_LEVEL,
     }
+    if keep_extension:  # LMDBs that were made before there was the choice stay what they are
+        settings["keep_extension"] = True
     signature = {"settings": settings, "sources": sources}
     if _is_done(output, signature, overwrite=overwrite):
         say(f"{output}: already prepared")
@@ -70,7 +74,14 @@ def prepare_lmdb(
     workers = workers or min(os.cpu_count() or 1, 8)
 
     def encode(source: str) -> tuple[str, list[EncodedImage]]:
-        return source, encode_source(folder=folder, source=source, sub_image=sub_image, step=step, convert=convert)
+        return source, encode_source(
+            folder=folder,
+            source=source,
+            sub_image=sub_image,
+            step=step,
+            convert=convert,
+            keep_extension=keep_extension,
+        )
 
     with storage_errors(partial):
         _open_partial(partial, signature)

@@ -307,7 +307,7 @@ def test_basicsr_s_trainer_loads_it(hr, workers):
 # ---------------------------------------------------------------------- images that are small for the scale
 
 
-@pytest.mark.parametrize(("side", "crop"), [(8, 8), (9, 9), (20, 20), (31, 31), (32, 32), (33, 32), (40, 32)])
+@pytest.mark.parametrize(("side", "crop"), [(10, 10), (11, 11), (20, 20), (31, 31), (32, 32), (33, 32), (40, 32)])
 @pytest.mark.parametrize("wide", [False, True])
 def test_the_scale_is_clipped_to_what_the_image_holds(tmp_path, side, crop, wide):
     root = write(tmp_path / "hr", (side, 60) if wide else (60, side))
@@ -331,9 +331,9 @@ def test_the_smallest_image_of_a_batch_decides(tmp_path):
             assert (2 / item["cell"]).tolist() == pytest.approx([crop, crop])
 
 
-def test_images_of_any_size_above_the_crop_can_be_drawn(tmp_path):
+def test_images_of_any_size_that_is_not_refused_can_be_drawn(tmp_path):
     rng = np.random.default_rng(0)
-    root = write(tmp_path / "hr", *[(int(h), int(w)) for h, w in rng.integers(8, 40, (24, 2))])
+    root = write(tmp_path / "hr", *[(int(h), int(w)) for h, w in rng.integers(10, 40, (24, 2))])
     batches = batches_of(train_set(root, scale_ranges=[[[1, 4]], [[1, 4], [1, 4]]]), epochs=(0, 1))
     assert len(batches) == 24
     for batch in batches:

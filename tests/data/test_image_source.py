@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, Dataset
+from train_helpers import stage_options, train, write_images, write_yaml
 
 from clit_plugin.data import image_source
 from clit_plugin.data.image_source import ImageSource
@@ -186,12 +187,32 @@ GREY, TRANSPARENT, DEEP = (
 def test_files_that_are_not_8_bit_rgb_are_refused_by_name_when_they_are_listed(tmp_path, image, found):
     assert cv2.imwrite(str(tmp_path / "odd.png"), image)
     with pytest.raises(UserError, match=rf"odd\.png: expected an 8-bit RGB image, got {found}; convert it"):
+        ImageSource(str(tmp_path), strict=True)
+
+
+@pytest.mark.parametrize(("image", "found"), [(TRANSPARENT, "RGBA"), (DEEP, "RGB of 16 bits")])
+def test_but_for_grey_they_are_refused_in_any_case(tmp_path, image, found):
+    assert cv2.imwrite(str(tmp_path / "odd.png"), image)
+    with pytest.raises(UserError, match=rf"odd\.png: expected an 8-bit RGB image, got {found}; convert it"):
         ImageSource(str(tmp_path))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+@pytest.mark.parametrize("mode", ["L", "1"])
+def test_grey_and_black_and_white_images_are_rgb_of_equal_channels(tmp_path, mode, suffix):
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (6, 9), dtype=np.uint8)).convert(mode).save(tmp_path / f"grey{suffix}")
+    source = ImageSource(str(tmp_path))
+    assert source.sizes == {"grey": (6, 9)}
+    expected = np.asarray(Image.open(tmp_path / f"grey{suffix}").convert("RGB")).astype(int)
+    np.testing.assert_allclose(source.read("grey"), expected, atol=1 if suffix == ".jpg" else 0)
+    source.fill_cache(["grey"], progress=False)
+    np.testing.assert_allclose(source.read("grey"), expected, atol=1 if suffix == ".jpg" else 0)
 
 
 @pytest.mark.parametrize("image", [GREY, TRANSPARENT, DEEP])
 def test_a_file_that_is_no_longer_8_bit_rgb_is_refused_when_it_is_read(folder, image):
-    source = ImageSource(str(folder))
+    source = ImageSource(str(folder), strict=True)
     assert cv2.imwrite(str(folder / "0001.png"), image)
     with pytest.raises(UserError, match=r"0001\.png: expected an 8-bit RGB image"):
         source.read("0001")
@@ -221,7 +242,7 @@ def test_a_folder_without_images_is_refused(tmp_path):
 
 def test_two_files_of_one_key_are_refused(folder):
     shutil.copy(folder / "0001.png", folder / "0001.bmp")
-    with pytest.raises(UserError, match=r"0001\.bmp and 0001\.png would both get the key '0001'"):
+    with pytest.raises(UserError, match=r"0001\.bmp and 0001\.png would both get the key '0001'; .*--keep-extension"):
         ImageSource(str(folder))
 
 
@@ -281,3 +302,13 @@ def test_an_error_in_a_worker_names_the_image(folder):
         sent = pickle.dumps(ExceptionWrapper(where="in a worker"))
     with pytest.raises(UserError, match=r"0001\.png: cannot be read"):
         pickle.loads(sent).reraise()
+
+
+def test_a_folder_with_a_grey_image_trains_unless_strict(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    images = write_images(tmp_path / "hr", 2, (40, 44))
+    Image.open(images / "0001.png").convert("L").save(images / "0001.png")
+    file = write_yaml(tmp_path / "s.yml", stage_options(images, 1, name="s", total_iter=1))
+    assert train("-opt", file, "--set", "datasets.train.strict=true") == 2
+    assert "0001.png: expected an 8-bit RGB image, got L" in capsys.readouterr().err
+    assert train("-opt", file) == 0

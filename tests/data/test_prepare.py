@@ -84,6 +84,21 @@ def test_equal_names_in_different_folders_stay_apart(paths):  # BasicSR #16, #23
         np.testing.assert_array_equal(read_image(output, key), image)
 
 
+@pytest.mark.parametrize("options", [[], ["--sub-image", "4"]])
+def test_files_of_one_stem_are_told_apart_by_their_extension_on_request(paths, capsys, options):
+    folder, output = paths
+    images = {
+        name: write_image(folder / name, seed=seed, shape=(4, 4, 3)) for seed, name in enumerate(["a.png", "a.bmp"])
+    }
+    assert run(folder, output, *options) == 2
+    assert "a.bmp and a.png would both get the key 'a'" in capsys.readouterr().err
+    assert run(folder, output, *options, "--keep-extension") == 0
+    number = "_s001" if options else ""
+    assert list(read_meta_info(output)) == [f"a.bmp{number}", f"a.png{number}"]
+    for name, image in images.items():
+        np.testing.assert_array_equal(read_image(output, name + number), image)
+
+
 def test_names_that_are_not_ascii_are_readable_through_basicsr(paths):
     folder, output = paths
     image = write_image(folder / "größe 100%.png")

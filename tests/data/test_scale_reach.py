@@ -1,0 +1,84 @@
+"""Small images: which are refused, and what is told of those that hold their batches back."""
+
+import re
+
+import numpy as np
+import pytest
+from train_helpers import log_of, stage_options, train, write_images, write_yaml
+
+from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
+from clit_plugin.data.scale_reach import ScaleReach
+from clit_plugin.errors import UserError
+
+
+def reach_of(*sides, lq_size=10, most=4.0):
+    """Of images so high, and wider."""
+    return ScaleReach({f"{i}.png": (side, side + 9) for i, side in enumerate(sides)}, lq_size=lq_size, most=most)
+
+
+def test_images_that_all_reach_the_largest_scale_are_not_worth_a_word():
+    reach = reach_of(40, 41, 400)
+    reach.check()
+    assert reach.told(16) is None
+
+
+def test_what_is_told_names_how_many_the_smallest_and_the_share_of_batches():
+    told = reach_of(*[40] * 8, 39, 20).told(2)
+    assert told == (
+        "2 of 10 training images are too small for x4, which takes 40 pixels a side with lq_size 10; the smallest, "
+        "9.png (20x29), ends at x2.00. A batch's scale is capped by its smallest image: 36% of the batches of 2 hold "
+        "one of these"
+    )
+
+
+def test_the_median_cap_of_the_batches_is_that_of_drawn_batches():
+    rng = np.random.default_rng(0)
+    sides = rng.integers(12, 60, 200)
+    told = reach_of(*sides).told(8)
+    drawn = np.median([min(rng.choice(sides, 8)) / 10 for _ in range(20000)])
+    told_cap = float(re.search(r"half of the batches end at x([\d.]+) or less", told)[1])
+    assert told_cap == pytest.approx(drawn, abs=0.11)  # sides are whole pixels: steps of 0.1
+
+
+@pytest.mark.parametrize(("side", "refused"), [(57, True), (58, False)])
+def test_an_image_that_never_reaches_1_2_is_refused(side, refused):
+    reach = reach_of(200, side, lq_size=48)
+    if not refused:
+        reach.check()
+        return
+    with pytest.raises(UserError, match=r"^1 of 2 images are too small for x1\.2, which takes 58 .*1\.png \(57x66\);"):
+        reach.check()
+
+
+def test_more_than_five_that_are_refused_are_counted():
+    with pytest.raises(UserError, match=r"^7 of 7 images .* 4\.png \(11x20\) and 2 more; remove them"):
+        reach_of(*[11] * 7).check()
+
+
+def test_a_schedule_that_ends_below_1_2_asks_for_no_more():
+    reach_of(11, most=1.1).check()
+    with pytest.raises(UserError, match=r"too small for x1\.1, which takes 11"):
+        reach_of(10, most=1.1).check()
+
+
+def test_a_training_refuses_such_images_before_it_writes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    file = write_yaml(tmp_path / "s.yml", stage_options(write_images(tmp_path / "hr", 2, (40, 9)), 1, name="s"))
+    assert train("-opt", file, "--set", "datasets.val.scale=1") == 2
+    assert "datasets.train: 2 of 2 images are too small for x1.2" in capsys.readouterr().err
+    assert not (tmp_path / "experiments").exists()
+
+
+def test_a_training_tells_at_its_start_what_shrinks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = write_images(tmp_path / "hr", 2, (40, 44))  # x5 from crops of 8
+    file = write_yaml(tmp_path / "s.yml", stage_options(images, 2, name="s", total_iter=1))
+    assert train("-opt", file) == 0
+    assert "WARNING: 2 of 2 training images are too small for x16" in log_of(tmp_path, "s")
+
+
+def test_given_pairs_have_the_scale_that_they_have(tmp_path):
+    images = str(write_images(tmp_path / "hr", 1, (20, 22)))
+    options = {"name": "pairs", "phase": "train", "dataroot_gt": images, "dataroot_lq": images, "lq_size": 18}
+    dataset = ArbitraryScalePairedDataset({**options, "batch_size_per_gpu": 1})
+    assert dataset.reach is None
