@@ -31,6 +31,12 @@ def greedy_stage_sizes(lq_size: Size, size: Size, num_branches: int, max_factor:
     return stages
 
 
+def all_stage_sizes(lq_size: Size, num_branches: int, max_factor: float = MAX_FACTOR) -> list[Size]:
+    """The grids between all branches, which a scale of ``max_factor ** num_branches`` works on."""
+    largest = round(max_factor**num_branches)
+    return greedy_stage_sizes(lq_size, (lq_size[0] * largest, lq_size[1] * largest), num_branches, max_factor)
+
+
 def check_stage_sizes(stage_sizes: Sequence[Sequence[int]], num_branches: int) -> list[Size]:
     """Return ``stage_sizes`` as a list of (H, W).
 

@@ -8,6 +8,8 @@ from PIL import Image
 
 from clit_plugin import attention
 from clit_plugin.archs import lit_branch
+from clit_plugin.inference import attention_figure
+from clit_plugin.inference.attention_figure import Query
 from clit_plugin.ops.coordinates import (
     local_grid_offsets,
     make_cell,
@@ -95,13 +97,40 @@ def test_the_picture_has_a_row_a_query_and_branch(clit, photo, tmp_path):
     assert command(*given, tmp_path / "one.png", "--at", "3,4") == 0
     assert command(*given, tmp_path / "two.png", "--at", "3,4", "--at", "29,19") == 0
     sizes = [Image.open(tmp_path / name).size for name in ("one.png", "two.png")]
-    assert sizes[0][0] == sizes[1][0] and sizes[1][1] > 1.8 * sizes[0][1]
+    assert sizes[0][0] == sizes[1][0] and sizes[1][1] > 1.6 * sizes[0][1]
 
 
-def test_a_query_is_the_centre_of_the_nearest_output_pixel():
-    assert attention._query("0,0", (4, 4), (4, 4)) == (0.5, 0.5)
-    assert attention._query("3,1", (4, 4), (8, 8)) == (1.75, 3.75)
-    assert attention._query("-0.5,3.49", (4, 4), (8, 8)) == (3.75, 0.25)
+def test_a_query_is_the_centre_of_the_nearest_output_pixel_and_told_as_asked():
+    assert attention.parse_query("0,0", (4, 4), (4, 4)) == Query("0,0", (0, 0), (0.5, 0.5))
+    assert attention.parse_query("3,1", (4, 4), (8, 8)) == Query("3,1", (3, 7), (1.75, 3.75))
+    assert attention.parse_query("-0.5,3.49", (4, 4), (8, 8)) == Query("-0.5,3.49", (7, 0), (3.75, 0.25))
+
+
+@pytest.mark.parametrize(
+    ("scale", "flags", "rows", "told"),
+    [
+        (3, [], 1, "x3 uses branch 1 of 2; --branches all draws the rest, too"),
+        (3, ["--branches", "all"], 2, "x3 uses branch 1 of 2\n"),
+        (5, [], 2, "x5 uses branches 1 to 2 of 2\n"),
+    ],
+)
+def test_the_branches_of_the_scale_are_told_and_all_drawn_on_request(
+    clit, photo, tmp_path, capsys, monkeypatch, scale, flags, rows, told
+):
+    drawn = []
+    original = attention_figure.draw_attention
+
+    def draw(lq, queries, maps, grid, **more):
+        drawn.append(([each.size for each in maps], more))
+        return original(lq, queries, maps, grid, **more)
+
+    monkeypatch.setattr(attention_figure, "draw_attention", draw)
+    given = [photo, "--weights", clit[1], "--scale", scale, "--at", "3,4", "-o", tmp_path / "a.png", *flags]
+    assert command(*given) == 0
+    assert told in capsys.readouterr().err
+    ((sizes, more),) = drawn
+    assert sizes == [(20, 30), (80, 120)][:rows]
+    assert more == {"scale": scale, "used": 1 if scale == 3 else 2}
 
 
 @pytest.mark.parametrize(
