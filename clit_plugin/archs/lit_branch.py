@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from clit_plugin.archs.frequency_block import FrequencyBlock
 from clit_plugin.archs.positional_bias import PositionalBias
+from clit_plugin.fast.fused_choice import fused_arithmetic
 from clit_plugin.ops.attention_maps import attention_maps
 from clit_plugin.ops.axis import Axis, make_axis
 from clit_plugin.ops.coordinates import (
@@ -100,13 +101,14 @@ class Branch(nn.Module):
         tiles = self._tiles(feature, size, keep_products=True)
         values = self.local_grid[0] * self.local_grid[1] * feature.shape[1]
         first: nn.Linear = self.decoder[0]  # type: ignore[assignment]
+        weight, num_heads = first.weight[:, :values], pos_bias.out_features
+        fused = fused_arithmetic(tiles.sources[0], weight, num_heads, self.local_grid)
         constant = self._constant(cell, tiles.size).unsqueeze(1)  # B, 1, F
         predictions, areas = [], []
         for shift in self._shifts():
             axes = [make_axis(coord[..., i], tiles.size[i], self.local_grid[i], shift[i]) for i in (0, 1)]
             bias = (pos_bias.along(axes[0].delta, 0), pos_bias.along(axes[1].delta, 1))
-            weight = first.weight[:, :values]
-            hidden = attend_queries(tiles, (axes[0], axes[1]), bias, weight, pos_bias.out_features, self.local_grid)
+            hidden = attend_queries(tiles, (axes[0], axes[1]), bias, weight, num_heads, self.local_grid, fused)
             predictions.append(self.decoder[1:](hidden + constant))
             areas.append((_central(axes[0]) * _central(axes[1])).abs().unsqueeze(-1))
         return blend(predictions, areas)
@@ -297,8 +299,10 @@ def _resized(feature: Tensor, size: Size | None) -> Tensor:
 
 
 def _tile_pixels(feature: Tensor) -> int:
-    """Pixels of a tile of q, k and v: 64 MB on a CPU, 1 GB on an accelerator, of one image."""
+    """Pixels of a tile of q, k and v of one image: 64 MB on a CPU; on a GPU a 24th of its memory, at least 1 GB."""
     budget = 2**26 if feature.device.type == "cpu" else 2**30
+    if feature.device.type == "cuda":
+        budget = max(budget, torch.cuda.get_device_properties(feature.device).total_memory // 24)
     return budget // (3 * feature.shape[1] * feature.element_size())
 
 

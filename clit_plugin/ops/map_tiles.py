@@ -212,7 +212,11 @@ def table_index(tiles: MapTiles, window: Window, rows: Tensor, columns: Tensor) 
 
 def grid_offsets(tiles: MapTiles, window: Window, grid: Size, device: torch.device) -> Tensor:
     """What to add to a centre's ``table_index`` to reach the pixels of its (G_h, G_w) grid, row by row: (N,)."""
-    width = window.right - window.left + 2 * tiles.halo[1]
+    return table_offsets(window.right - window.left + 2 * tiles.halo[1], grid, device)
+
+
+def table_offsets(width: int, grid: Size, device: torch.device) -> Tensor:
+    """``grid_offsets`` in a table of rows of ``width`` pixels."""
     rows = torch.arange(-(grid[0] // 2), grid[0] // 2 + 1, device=device)
     columns = torch.arange(-(grid[1] // 2), grid[1] // 2 + 1, device=device)
     return (rows.unsqueeze(-1) * width + columns).flatten()

@@ -1,0 +1,87 @@
+"""When the fused kernels are used."""
+
+import logging
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from clit_plugin.fast.fused_attention import FusedAttention
+from clit_plugin.fast.fused_check import largest_differences, tolerance
+from clit_plugin.fast.fused_tiles import Shapes
+from clit_plugin.ops.coordinates import Size
+
+Mode = Literal["auto", "tf32", "off"]
+
+_mode: Mode = "auto"
+_usable: dict[Any, bool] = {}
+
+
+def set_fused(mode: Mode) -> None:
+    """Choose for this process.
+
+    ``auto``: wherever the kernels run and agree with torch's operations; ``tf32``: likewise, and float32 is multiplied
+    with the 10 bits of the tensor cores; ``off``: torch's operations.
+    """
+    global _mode
+    _mode = mode
+
+
+def fused_arithmetic(table: Tensor, weight: Tensor, num_heads: int, grid: Size) -> FusedAttention | None:
+    """The kernels for such tables and W1, or None where torch's operations are to be used.
+
+    That is without a GPU of compute capability 8.0 or without Triton, in float64, with more than 1024 channels or 512
+    features, where torch was asked for deterministic results, and where the first use in this process, which compares
+    a few queries with torch's operations, fails or disagrees; the log says so.
+
+    Args:
+        table: One of the maps of q, k and v, (..., C).
+        weight: W1, (F, N * C).
+        num_heads: Attention heads.
+        grid: (G_h, G_w), odd.
+    """
+    device = table.device
+    if _mode == "off" or device.type != "cuda" or device.index != torch.cuda.current_device():
+        return None
+    shapes = Shapes(num_heads, table.shape[-1] // num_heads, len(weight), grid)
+    if not supported(shapes, table.dtype, weight.dtype) or torch.are_deterministic_algorithms_enabled():
+        return None
+    key = (shapes, table.dtype, _mode, device)
+    if key not in _usable:
+        if torch.cuda.is_current_stream_capturing():
+            return None  # now nothing can be compared
+        _usable[key] = first_use(shapes, table.dtype, tf32=_mode == "tf32", device=device)
+    return _fused(shapes, table.dtype, _mode == "tf32", device) if _usable[key] else None
+
+
+def supported(shapes: Shapes, table: torch.dtype, weight: torch.dtype) -> bool:
+    """Whether there are kernels for these shapes, and for tables and W1 of these dtypes."""
+    dtypes = (torch.float32, torch.float16, torch.bfloat16)
+    return table in dtypes and weight == torch.float32 and shapes.channels <= 1024 and shapes.features <= 256
+
+
+def first_use(shapes: Shapes, dtype: torch.dtype, *, tf32: bool, device: torch.device) -> bool:
+    """Whether the kernels compile and agree with torch's operations; one line in the log."""
+    log = logging.getLogger("basicsr")
+    what = f"Fused attention ({shapes.heads} heads of {shapes.depth}, grid {shapes.grid}, {str(dtype)[6:]})"
+    try:
+        if torch.cuda.get_device_capability(device) < (8, 0):
+            raise RuntimeError("needs a GPU of compute capability 8.0")
+        differences = largest_differences(_fused(shapes, dtype, tf32, device), shapes, dtype, device)
+    except Exception as error:  # whatever a compiler or a driver raises: training goes on without
+        reason = next(iter(str(error).strip().splitlines()), "")
+        log.warning(f"{what} is off: {type(error).__name__}: {reason}")
+        return False
+    worst = max(differences, key=lambda name: differences[name])
+    allowed = tolerance(dtype, tf32=tf32)
+    if not all(difference <= allowed for difference in differences.values()):
+        log.warning(f"{what} is off: its {worst} is {differences[worst]:.1e} from torch's, {allowed:.0e} at most")
+        return False
+    log.info(f"{what} is on, within {differences[worst]:.1e} of torch's operations")
+    return True
+
+
+def _fused(shapes: Shapes, dtype: torch.dtype, tf32: bool, device: torch.device) -> FusedAttention:
+    properties = torch.cuda.get_device_properties(device)
+    shared = getattr(properties, "shared_memory_per_block_optin", 0)
+    return FusedAttention(shapes, dtype, tf32=tf32, large=shared >= 227 * 1024)

@@ -1,0 +1,80 @@
+"""Tile sizes of the fused kernels."""
+
+from typing import NamedTuple
+
+import torch
+
+from clit_plugin.ops.coordinates import Size
+
+Tile = dict[str, int]
+
+
+class Shapes(NamedTuple):
+    """What the kernels are compiled for: heads, their depth, features of the hidden layer, (G_h, G_w)."""
+
+    heads: int
+    depth: int
+    features: int
+    grid: Size
+
+    @property
+    def pixels(self) -> int:
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def channels(self) -> int:
+        return self.heads * self.depth
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        return self.heads, self.depth, *self.grid
+
+
+class Tiles(NamedTuple):
+    """Of each kernel: sizes of what a program computes at once, its warps and how many steps are loaded ahead."""
+
+    logits: Tile
+    hidden: Tile
+    values_backward: Tile
+    logits_backward: Tile
+    weight_grad: Tile
+
+
+def choose_tiles(shapes: Shapes, dtype: torch.dtype, *, tf32: bool, large: bool) -> Tiles:
+    """Tiles with which the kernels need no more registers and shared memory than there are.
+
+    Args:
+        shapes: See ``Shapes``.
+        dtype: Of the tables.
+        tf32: As in ``FusedAttention``.
+        large: Whether a block may have 227 KB of shared memory, as on Hopper; if not, 99 KB, as everywhere from
+            compute capability 8.0.
+    """
+    heads, depth = power(shapes.heads), power(shapes.depth)
+    features, channels = max(16, power(shapes.features)), max(16, power(shapes.channels))
+    # Queries of which all channels are held at once, in registers.
+    few = max(1, min(16, 4096 // (heads * depth)))
+    whole = {"block": few, "heads_tile": heads, "depth_tile": depth, "num_warps": 4, "num_stages": 2}
+    half = dtype != torch.float32
+    if half and large:
+        hidden = _tile(128, min(features, 256), channels_tile=min(channels, 64), warps=8, stages=3)
+        values = _tile(128, min(features, 256), depth_tile=max(16, min(depth, 64)), warps=8, stages=2)
+        weight = _tile(64, min(features, 256), channels_tile=min(channels, 128), warps=8, stages=3)
+    elif half:
+        hidden = _tile(64, min(features, 128), channels_tile=min(channels, 32), warps=4, stages=3)
+        values = _tile(64, min(features, 256), depth_tile=max(16, min(depth, 32)), warps=4, stages=2)
+        weight = _tile(64, min(features, 128), channels_tile=min(channels, 64), warps=4, stages=3)
+    else:
+        hidden = _tile(64, min(features, 128), channels_tile=min(channels, 32), warps=8, stages=2)
+        values = _tile(32, min(features, 256), depth_tile=max(16, min(depth, 32)), warps=8, stages=1)
+        weight = _tile(32, min(features, 64), channels_tile=min(channels, 64), warps=8, stages=2)
+    return Tiles(logits=whole, hidden=hidden, values_backward=values, logits_backward=whole, weight_grad=weight)
+
+
+def power(n: int) -> int:
+    """The least power of two that is at least n."""
+    return 1 << (n - 1).bit_length()
+
+
+def _tile(block: int, features: int, *, warps: int, stages: int, **more: int) -> Tile:
+    return {"block": block, "features_tile": features, **more, "num_warps": warps, "num_stages": stages}
