@@ -57,6 +57,11 @@ class TrainOptions:
         "bfloat16 autocast in training; coordinates, softmax, weights and validation stay in float32", False
     )
     channels_last: bool = key("the encoder's weights and features in channels-last order, for GPUs", False)
+    fused: Literal["auto", "tf32", "off"] = key(
+        "fused Triton kernels of local attention on a GPU: auto, where they run and agree with torch; tf32, likewise, "
+        "with float32 multiplied in TF32; off",
+        "auto",
+    )
     cuda_graphs: bool = key("launch a step as one CUDA graph, for small networks on one GPU", False)
 
 

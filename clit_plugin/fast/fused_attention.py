@@ -31,7 +31,7 @@ class FusedAttention:
 
         self.kernels: Any = fused_kernels
         self.shapes = shapes
-        self.tiles = choose_tiles(shapes, dtype, tf32=tf32, large=large)
+        self.tiles = choose_tiles(shapes, dtype, large=large)
         self.precision = "ieee" if dtype != torch.float32 else "tf32" if tf32 else "tf32x3"
         # Logits, attention and the gradients of both live at once.
         self.longest = max(1, _SCRATCH // (4 * 4 * shapes.pixels * shapes.heads))

@@ -37,7 +37,9 @@ def largest_differences(
     Relative to the result's largest value; NaN where there is one. No global random state is used.
     """
     batch = make_batch(shapes, dtype, device, num_queries)
-    exact = Batch(*(_float(part) for part in batch))
+    exact = batch._replace(
+        tables=[table.float() for table in batch.tables], weight=batch.weight.float(), grad=batch.grad.float()
+    )
     plain = TorchArithmetic(grid=shapes.grid, num_heads=shapes.heads, weight=exact.weight)
     results = compute(fused, batch), compute(plain, exact)
     return {
@@ -48,11 +50,11 @@ def largest_differences(
 
 def compute(arithmetic: Arithmetic, batch: Batch) -> dict[str, Tensor]:
     """The hidden layer and the gradients of everything that it depends on."""
-    *seen, grad = batch
+    seen = (batch.tables, batch.chunk, batch.hat, batch.rows, batch.columns, batch.weight)
     table_grads = [torch.zeros_like(table, dtype=torch.float32) for table in batch.tables]
     weight_grad = torch.zeros_like(batch.weight, dtype=torch.float32)
     hidden = arithmetic.forward(*seen)
-    logits_grad = arithmetic.backward(*seen, grad, table_grads, weight_grad)
+    logits_grad = arithmetic.backward(*seen, batch.grad, table_grads, weight_grad)
     names = ("gradient of q", "gradient of k", "gradient of v")
     totals = dict(zip(names, table_grads, strict=True))
     return {"result": hidden, "gradient of the logits": logits_grad, **totals, "gradient of W1": weight_grad}
@@ -79,9 +81,3 @@ def make_batch(shapes: Shapes, dtype: torch.dtype, device: torch.device, num_que
     grad = normal(num_queries, shapes.features)
     chunk = Chunk(slice(0, num_queries), row * width + column, width)
     return Batch(tables, chunk, hat, rows, columns, weight.to(dtype), grad.to(dtype))
-
-
-def _float(part: Tensor | list[Tensor] | Chunk) -> Tensor | list[Tensor] | Chunk:
-    if isinstance(part, Tensor):
-        return part.float()
-    return [table.float() for table in part] if isinstance(part, list) else part

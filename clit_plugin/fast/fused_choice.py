@@ -1,6 +1,7 @@
 """When the fused kernels are used."""
 
 import logging
+import math
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from clit_plugin.ops.coordinates import Size
 
 Mode = Literal["auto", "tf32", "off"]
 
+_log = logging.getLogger("basicsr")
 _mode: Mode = "auto"
 _usable: dict[Any, bool] = {}
 
@@ -30,7 +32,7 @@ def set_fused(mode: Mode) -> None:
 def fused_arithmetic(table: Tensor, weight: Tensor, num_heads: int, grid: Size) -> FusedAttention | None:
     """The kernels for such tables and W1, or None where torch's operations are to be used.
 
-    That is without a GPU of compute capability 8.0 or without Triton, in float64, with more than 1024 channels or 512
+    That is without a GPU of compute capability 8.0 or without Triton, in float64, with more than 512 channels or
     features, where torch was asked for deterministic results, and where the first use in this process, which compares
     a few queries with torch's operations, fails or disagrees; the log says so.
 
@@ -57,12 +59,11 @@ def fused_arithmetic(table: Tensor, weight: Tensor, num_heads: int, grid: Size) 
 def supported(shapes: Shapes, table: torch.dtype, weight: torch.dtype) -> bool:
     """Whether there are kernels for these shapes, and for tables and W1 of these dtypes."""
     dtypes = (torch.float32, torch.float16, torch.bfloat16)
-    return table in dtypes and weight == torch.float32 and shapes.channels <= 1024 and shapes.features <= 256
+    return table in dtypes and weight == torch.float32 and max(shapes.channels, shapes.features) <= 512
 
 
 def first_use(shapes: Shapes, dtype: torch.dtype, *, tf32: bool, device: torch.device) -> bool:
     """Whether the kernels compile and agree with torch's operations; one line in the log."""
-    log = logging.getLogger("basicsr")
     what = f"Fused attention ({shapes.heads} heads of {shapes.depth}, grid {shapes.grid}, {str(dtype)[6:]})"
     try:
         if torch.cuda.get_device_capability(device) < (8, 0):
@@ -70,14 +71,14 @@ def first_use(shapes: Shapes, dtype: torch.dtype, *, tf32: bool, device: torch.d
         differences = largest_differences(_fused(shapes, dtype, tf32, device), shapes, dtype, device)
     except Exception as error:  # whatever a compiler or a driver raises: training goes on without
         reason = next(iter(str(error).strip().splitlines()), "")
-        log.warning(f"{what} is off: {type(error).__name__}: {reason}")
+        _log.warning(f"{what} is off: {type(error).__name__}: {reason}")
         return False
-    worst = max(differences, key=lambda name: differences[name])
+    worst = max(differences, key=lambda name: (math.isnan(differences[name]), differences[name]))
     allowed = tolerance(dtype, tf32=tf32)
     if not all(difference <= allowed for difference in differences.values()):
-        log.warning(f"{what} is off: its {worst} is {differences[worst]:.1e} from torch's, {allowed:.0e} at most")
+        _log.warning(f"{what} is off: its {worst} is {differences[worst]:.1e} from torch's, {allowed:.0e} at most")
         return False
-    log.info(f"{what} is on, within {differences[worst]:.1e} of torch's operations")
+    _log.info(f"{what} is on, within {differences[worst]:.1e} of torch's operations")
     return True
 
 

@@ -147,29 +147,35 @@ def values_backward_kernel(
 ):
     """From grad (n, F): attention_grad (n, N, heads) is written, v_grad (pixels, C), float32, is added to.
 
-    A step takes ``depth_tile`` channels of one head; all features lie in one tile.
+    A step takes ``depth_tile`` channels of one head. A query's grad is held all the time if its features fit in a tile.
     """
     channels: tl.constexpr = heads * depth
     pixels: tl.constexpr = grid_h * grid_w
     parts: tl.constexpr = (depth + depth_tile - 1) // depth_tile
     query = tl.program_id(0) * block + tl.arange(0, block)
-    feature, within = tl.arange(0, features_tile), tl.arange(0, depth_tile)
+    held: tl.constexpr = features <= features_tile
+    some, within = tl.arange(0, features_tile), tl.arange(0, depth_tile)
     real = query < n
     middle = tl.load(centre + query, mask=real, other=0)
-    incoming = query.to(tl.int64)[:, None] * features + feature[None, :]
-    g = tl.load(grad + incoming, mask=real[:, None] & (feature < features)[None, :], other=0.0)
+    incoming = grad + query.to(tl.int64)[:, None] * features + some[None, :]
+    g = tl.load(incoming, mask=real[:, None] & (some < features)[None, :], other=0.0)
     for step in range(pixels * heads):
         j, head = step // heads, step % heads
         pixel = _pixel(middle, j, width, grid_h, grid_w)
         entry = (query.to(tl.int64) * pixels + j) * heads + head
         a = tl.load(attention + entry, mask=real, other=0.0)
         a_grad = tl.zeros((block,), tl.float32)
-        for part in tl.static_range(parts):
+        for part in range(parts):
             known = part * depth_tile + within < depth
             channel = head * depth + part * depth_tile + within
-            entries = feature[:, None] * (pixels * channels) + j * channels + channel[None, :]
-            w = tl.load(weight + entries, mask=(feature < features)[:, None] & known[None, :], other=0.0)
-            x_grad = tl.dot(g, w, input_precision=precision)
+            x_grad = tl.zeros((block, depth_tile), tl.float32)
+            for first in range(0, features, features_tile):
+                feature = first + some
+                if not held:
+                    g = tl.load(incoming + first, mask=real[:, None] & (feature < features)[None, :], other=0.0)
+                entries = feature[:, None] * (pixels * channels) + j * channels + channel[None, :]
+                w = tl.load(weight + entries, mask=(feature < features)[:, None] & known[None, :], other=0.0)
+                x_grad = tl.dot(g, w, x_grad, input_precision=precision)
             inside = real[:, None] & known[None, :]
             place = pixel[:, None] * channels + channel[None, :]
             value = tl.load(v_table + place, mask=inside, other=0.0)

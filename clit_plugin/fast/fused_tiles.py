@@ -40,34 +40,37 @@ class Tiles(NamedTuple):
     weight_grad: Tile
 
 
-def choose_tiles(shapes: Shapes, dtype: torch.dtype, *, tf32: bool, large: bool) -> Tiles:
+def choose_tiles(shapes: Shapes, dtype: torch.dtype, *, large: bool) -> Tiles:
     """Tiles with which the kernels need no more registers and shared memory than there are.
 
     Args:
         shapes: See ``Shapes``.
         dtype: Of the tables.
-        tf32: As in ``FusedAttention``.
         large: Whether a block may have 227 KB of shared memory, as on Hopper; if not, 99 KB, as everywhere from
             compute capability 8.0.
     """
     heads, depth = power(shapes.heads), power(shapes.depth)
     features, channels = max(16, power(shapes.features)), max(16, power(shapes.channels))
     # Queries of which all channels are held at once, in registers.
-    few = max(1, min(16, 4096 // (heads * depth)))
-    whole = {"block": few, "heads_tile": heads, "depth_tile": depth, "num_warps": 4, "num_stages": 2}
+    few = max(1, min(32, 4096 // (heads * depth)))
+    whole = {"block": few, "heads_tile": heads, "depth_tile": depth, "num_warps": 8, "num_stages": 2}
     half = dtype != torch.float32
     if half and large:
         hidden = _tile(128, min(features, 256), channels_tile=min(channels, 64), warps=8, stages=3)
-        values = _tile(128, min(features, 256), depth_tile=max(16, min(depth, 64)), warps=8, stages=2)
+        values = _tile(128, min(features, 256), depth_tile=max(16, min(depth, 32)), warps=8, stages=2)
         weight = _tile(64, min(features, 256), channels_tile=min(channels, 128), warps=8, stages=3)
     elif half:
         hidden = _tile(64, min(features, 128), channels_tile=min(channels, 32), warps=4, stages=3)
         values = _tile(64, min(features, 256), depth_tile=max(16, min(depth, 32)), warps=4, stages=2)
         weight = _tile(64, min(features, 128), channels_tile=min(channels, 64), warps=4, stages=3)
+    elif large:
+        hidden = _tile(128, min(features, 128), channels_tile=min(channels, 32), warps=8, stages=2)
+        values = _tile(64, features if features <= 256 else 32, depth_tile=max(16, min(depth, 32)), warps=8, stages=2)
+        weight = _tile(32, min(features, 128), channels_tile=min(channels, 128), warps=8, stages=2)
     else:
         hidden = _tile(64, min(features, 128), channels_tile=min(channels, 32), warps=8, stages=2)
-        values = _tile(32, min(features, 256), depth_tile=max(16, min(depth, 32)), warps=8, stages=1)
-        weight = _tile(32, min(features, 64), channels_tile=min(channels, 64), warps=8, stages=2)
+        values = _tile(32, min(features, 32), depth_tile=max(16, min(depth, 32)), warps=4, stages=2)
+        weight = _tile(16, min(features, 64), channels_tile=min(channels, 64), warps=4, stages=2)
     return Tiles(logits=whole, hidden=hidden, values_backward=values, logits_backward=whole, weight_grad=weight)
 
 

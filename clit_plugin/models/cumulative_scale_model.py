@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from clit_plugin.errors import UserError
+from clit_plugin.fast.fused_choice import set_fused
 from clit_plugin.interruption import stop_requested
 from clit_plugin.metrics.scoring import score_image
 from clit_plugin.models.captured_step import CapturedStep
@@ -78,6 +79,7 @@ class CumulativeScaleModel(SRModel):
         super().init_training_settings()
         branches = getattr(self.get_bare_model(self.net_g), "num_branches", 1)
         self.curves = LossCurves(num_branches=branches, device=self.device)
+        set_fused(self.opt["train"]["fused"])
         self.captured_step: CapturedStep | None = None
         if self.opt["train"]["cuda_graphs"]:
             if self.device.type == "cuda" and not self.opt["dist"]:

@@ -1,0 +1,154 @@
+"""The fused kernels: in Triton's interpreter, compiled for GPUs, and when they are chosen."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from clit_plugin.fast import fused_choice
+from clit_plugin.fast.fused_tiles import Shapes, choose_tiles
+
+FOLDER = Path(__file__).parent
+CPU = torch.device("cpu")
+# The most shared memory that a block may have, bytes: Hopper, and what every GPU from 8.0 has.
+TARGETS = {"sm_90": (90, True, 227 * 1024), "sm_80": (80, False, 99 * 1024)}
+COMPILED = {
+    "the paper's": Shapes(8, 32, 256, (7, 7)),
+    "small": Shapes(4, 8, 64, (7, 7)),
+    "odd": Shapes(3, 12, 33, (3, 5)),
+    "one head, large grid": Shapes(1, 256, 256, (25, 25)),
+}
+
+
+def test_the_kernels_hold_in_the_interpreter():
+    pytest.importorskip("triton", reason="the fused kernels need Triton")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        str(FOLDER / "interpreted_kernels.py"),
+    ]
+    done = subprocess.run(
+        command, env={**os.environ, "TRITON_INTERPRET": "1"}, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout and "skipped" not in done.stdout
+
+
+@pytest.mark.parametrize("shapes", COMPILED.values(), ids=COMPILED)
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", ["bf16", "fp32"])
+def test_the_kernels_compile_without_spills(shapes, target, dtype, tmp_path):
+    pytest.importorskip("triton", reason="the fused kernels need Triton")
+    capability, large, most = TARGETS[target]
+    tiles = choose_tiles(shapes, torch.bfloat16 if dtype == "bf16" else torch.float32, large=large)
+    for name, tile in tiles._asdict().items():
+        registers, spilled, shared = compiled(name + "_kernel", shapes, tile, dtype, capability, tmp_path)
+        print(f"{target} {dtype} {name}: {registers} registers, {shared} B of shared memory")
+        assert spilled == 0, name
+        assert shared <= most, name
+
+
+def compiled(
+    name: str, shapes: Shapes, tile: dict[str, int], dtype: str, capability: int, folder: Path
+) -> tuple[int, int, int]:
+    """Registers of a thread, bytes of its stack (what does not fit in registers) and a block's shared memory."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from clit_plugin.fast import fused_kernels
+
+    dump = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    if not dump.exists():
+        pytest.skip(f"no {dump}, which reads what a kernel needs")
+    kernel = getattr(fused_kernels, name)
+    integers = {"centre": "*i64", "n": "i32", "width": "i32", "queries": "i32", "scale": "fp32"}
+    typed = dict.fromkeys(("q_table", "k_table", "v_table", "weight", "hidden", "grad"), "*" + dtype)
+    sizes = {"heads": shapes.heads, "depth": shapes.depth, "features": shapes.features}
+    sizes |= {"grid_h": shapes.grid[0], "grid_w": shapes.grid[1], **tile}
+    constants = {**sizes, "precision": "ieee" if dtype == "bf16" else "tf32x3"}
+    signature, aligned = {}, {}
+    for i, parameter in enumerate(kernel.params):
+        kind = "constexpr" if parameter.is_constexpr else {**integers, **typed}.get(parameter.name, "*fp32")
+        signature[parameter.name] = kind
+        if kind.startswith("*"):
+            aligned[(i,)] = [["tt.divisibility", 16]]
+    used = {key: constants[key] for key, kind in signature.items() if kind == "constexpr"}
+    binary = triton.compile(
+        ASTSource(fn=kernel, signature=signature, constexprs=used, attrs=aligned),
+        target=GPUTarget("cuda", capability, 32),
+        options={key: tile[key] for key in ("num_warps", "num_stages")},
+    )
+    file = folder / f"{name}.cubin"
+    file.write_bytes(binary.asm["cubin"])
+    usage = subprocess.run([dump, "--dump-resource-usage", file], capture_output=True, text=True, check=True).stdout
+    found = {key: int(value) for key, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", usage)}
+    return found["REG"], found["STACK"] + found["LOCAL"], binary.metadata.shared
+
+
+def test_the_package_imports_without_triton():
+    code = "import sys; sys.modules['triton'] = None; import clit_plugin, clit_plugin.fast.fused_choice"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_on_a_cpu_torch_s_operations_are_used():
+    assert fused_choice.fused_arithmetic(torch.zeros(4, 32), torch.zeros(16, 32 * 9), 4, (3, 3)) is None
+
+
+def test_kernels_are_for_float32_weights_and_at_most_512_channels():
+    shapes = Shapes(4, 8, 64, (7, 7))
+    assert fused_choice.supported(shapes, torch.bfloat16, torch.float32)
+    assert not fused_choice.supported(shapes, torch.float64, torch.float64)
+    assert not fused_choice.supported(shapes, torch.bfloat16, torch.bfloat16)
+    assert not fused_choice.supported(Shapes(4, 256, 64, (7, 7)), torch.float32, torch.float32)
+
+
+class _Wrong:
+    """Torch's operations, with one result that is wrong."""
+
+    def __init__(self, shapes, spoil):
+        from clit_plugin.ops.sparse_attention import TorchArithmetic
+
+        weight = torch.zeros(shapes.features, shapes.pixels * shapes.channels)
+        self.right = TorchArithmetic(grid=shapes.grid, num_heads=shapes.heads, weight=weight)
+        self.spoil = spoil
+
+    def forward(self, *arguments):
+        if self.spoil == "raise":
+            raise RuntimeError("PTX is refused\nand more")
+        return self.right.forward(*arguments) * (1.01 if self.spoil == "result" else 1.0)
+
+    def backward(self, *arguments):
+        logits_grad = self.right.backward(*arguments)
+        arguments[-2][1].mul_(float("nan") if self.spoil == "nan" else 1.0)
+        return logits_grad
+
+
+@pytest.mark.parametrize(
+    ("spoil", "usable", "line"),
+    [
+        ("", True, "is on, within"),
+        ("result", False, "its result is 1.0e-02 from torch's, 2e-05 at most"),
+        ("nan", False, "its gradient of k is nan from torch's"),
+        ("raise", False, "is off: RuntimeError: PTX is refused"),
+    ],
+)
+def test_the_first_use_says_in_one_line_whether_and_why(monkeypatch, caplog, spoil, usable, line):
+    shapes = Shapes(2, 4, 8, (3, 3))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    monkeypatch.setattr(fused_choice, "_fused", lambda *_: _Wrong(shapes, spoil))
+    monkeypatch.setattr(fused_choice._log, "propagate", True)
+    before = torch.get_rng_state()
+    with caplog.at_level("INFO", logger="basicsr"):
+        assert fused_choice.first_use(shapes, torch.float32, tf32=False, device=CPU) is usable
+    assert len(caplog.records) == 1 and line in caplog.text
+    assert torch.equal(torch.get_rng_state(), before)
