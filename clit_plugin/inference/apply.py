@@ -1,12 +1,15 @@
-"""A network applied to one image, with a bar that knows the time left."""
+"""A network applied to one image, with an estimate where it takes long and a bar that knows the time left."""
 
 from torch import Tensor
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
-from clit_plugin.console import AnyBar, bar
+from clit_plugin.console import AnyBar, bar, say
 from clit_plugin.errors import UserError
+from clit_plugin.inference.estimate import estimate_seconds, told
 from clit_plugin.inference.memory import check_memory, memory_errors
 from clit_plugin.sizes import by
+
+_WORTH_TELLING = 20.0  # seconds
 
 
 def upscale_with_progress(
@@ -38,11 +41,16 @@ def upscale_with_progress(
     check_memory(size, device, name=name)
     pixels = size[0] * size[1]
     remedy = "a smaller --tile, a smaller --max-queries, or --device cpu"
+    lq = rgb[None].to(device)
+    with memory_errors(f"{name} to {by(size)}", device, remedy):
+        seconds = estimate_seconds(net, lq, size, max_queries=max_queries)
+    if seconds is not None and seconds >= _WORTH_TELLING:
+        say(f"{label}: about {told(seconds)}")
     progress: AnyBar
     with bar(total=pixels, desc=label, unit="pixel", unit_scale=True, leave=False, delay=0.5) as progress:
         try:
             with memory_errors(f"{name} to {by(size)}", device, remedy):
-                image = net.upscale(rgb[None].to(device), size, max_queries=max_queries, progress=progress.update)
+                image = net.upscale(lq, size, max_queries=max_queries, progress=progress.update)
         except (RuntimeError, ValueError) as error:  # an encoder's padding or normalisation
             if min(rgb.shape[-2:]) < 16:
                 raise UserError(f"{name}: {rgb.shape[-1]}x{rgb.shape[-2]} is too small for the encoder") from error
