@@ -8,6 +8,7 @@ import collections
 import datetime
 import importlib
 import logging
+import multiprocessing.util
 import os
 import sys
 import types
@@ -20,6 +21,7 @@ import torch.distributed as dist
 import yaml
 
 from clit_plugin import console
+from clit_plugin.interruption import end_workers
 
 # Ranks wait in a collective for the one whose validation images take longest, and while rank 0 writes: the default of
 # 10 minutes (NCCL) would end the job.
@@ -54,6 +56,7 @@ def install() -> None:
     _keep_the_terminal_tidy(basicsr_train)
     _log_the_curves(basicsr_train)
     _tell_small_images(basicsr_train)
+    _end_workers_at_exit()
 
 
 def reset_logger() -> None:
@@ -249,3 +252,8 @@ def _tell_small_images(basicsr_train: types.ModuleType) -> None:
         return loaders
 
     setattr(basicsr_train, "create_train_val_dataloader", create_train_val_dataloader)  # noqa: B010
+
+
+def _end_workers_at_exit() -> None:
+    """A trainer that fails waits at its exit for workers that ignore signals (see ``leave_signals_to_trainer``)."""
+    multiprocessing.util.Finalize(None, end_workers, exitpriority=100)

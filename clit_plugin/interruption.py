@@ -1,5 +1,6 @@
 """Stopping a training without losing steps: the first Ctrl-C or SIGTERM lets the running step end and be saved."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -16,11 +17,39 @@ def stop_requested() -> bool:
     return _requested.is_set()
 
 
+def request_stop() -> None:
+    """As a signal does, where another process has got it."""
+    _requested.set()
+
+
 def leave_signals_to_trainer() -> None:
-    """In a loader's worker: signals to the whole group must not end it before the trainer has saved its step."""
+    """In a loader's worker: signals to the whole group must not end it before the trainer has saved its step.
+
+    It is for the trainer to end it, by ``end_workers``.
+    """
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+
+
+def end_workers() -> None:
+    """Kill the loaders' workers of this process.
+
+    They ignore the signal by which Python ends what is left of them at its exit, and would be waited for without end.
+    They only read, so that nothing is lost.
+    """
+    workers = [child for child in multiprocessing.active_children() if child.daemon]
+    if not workers:
+        return
+    main = threading.current_thread() is threading.main_thread()
+    # PyTorch raises an exception when a worker is killed.
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if main else None
+    for worker in workers:
+        worker.kill()
+    for worker in workers:
+        worker.join(timeout=1)
+    if main:
+        signal.signal(signal.SIGCHLD, handler)
 
 
 @contextmanager

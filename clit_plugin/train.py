@@ -7,13 +7,15 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from clit_plugin.console import say, written
 from clit_plugin.errors import IncompleteError, Problems, UserError
-from clit_plugin.interruption import stop_on_signal, stop_requested
+from clit_plugin.failures import log_traceback, one_line
+from clit_plugin.interruption import end_workers, stop_on_signal, stop_requested
 from clit_plugin.pipeline import add_option_arguments, run_pipeline, settle_device
 
 DESCRIPTION = """\
@@ -40,11 +42,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: Bad options, data or weights; nothing is written then.
     """
-    import basicsr.train
-    import torch.distributed as dist
-
-    from clit_plugin import compat
     from clit_plugin.options import check_files, load_run
+    from clit_plugin.peers import end_together
 
     root = Path.cwd()
     problems, runs = Problems(), []
@@ -68,32 +67,52 @@ def run(args: argparse.Namespace) -> int:
             # Weights of a stage that is still to run come from the chain itself.
             check_files(stages[i], with_weights=i == 0 or i - 1 not in todo)
     problems.raise_found()
-    for i, stage in enumerate(stages):
-        if i not in todo:
-            say(f"Stage {i + 1} of {len(stages)}, {stage['name']}: finished before, passed over")
-            continue
-        say(f"Stage {i + 1} of {len(stages)}, {stage['name']}")
-        begun = time.monotonic()
-        flags = ["--auto_resume"] * args.auto_resume
-        compat.reset_logger()
-        try:
-            with stop_on_signal():
-                run_pipeline(basicsr.train.train_pipeline, stage, Path(args.opt[i]).name, flags, root)
-        except UserError as error:
-            raise IncompleteError(
-                f"{str(error).rstrip()}; what is saved stays, --auto_resume goes on from it"
-            ) from error
-        if stop_requested():  # while the stage was being validated for the last time
-            raise KeyboardInterrupt
-        if dist.is_initialized():
-            dist.barrier()  # the next stage reads what rank 0 has written
-        if not _is_finished(root, stage):
-            raise IncompleteError(
-                f"{stage['name']}: ended before its {stage['train']['total_iter']} steps; see its log"
-            )
-        weights = os.path.relpath(_latest(root, stage))
-        say(written(weights, time.monotonic() - begun, f"{stage['train']['total_iter']} steps"))
+    with end_together():
+        for i, stage in enumerate(stages):
+            told = f"Stage {i + 1} of {len(stages)}, {stage['name']}"
+            if i in todo:
+                say(told)
+                _train(stage, Path(args.opt[i]).name, root, auto_resume=args.auto_resume)
+            else:
+                say(f"{told}: finished before, passed over")
     return 0
+
+
+def _train(stage: dict[str, Any], file_name: str, root: Path, *, auto_resume: bool) -> None:
+    """Train one stage to its end."""
+    import basicsr.train
+    import torch.distributed as dist
+
+    from clit_plugin import compat
+
+    begun = time.monotonic()
+    compat.reset_logger()
+    with _failing_in_one_line(stage["name"]), stop_on_signal():
+        run_pipeline(basicsr.train.train_pipeline, stage, file_name, ["--auto_resume"] * auto_resume, root)
+    if stop_requested():  # while the stage was being validated for the last time
+        raise KeyboardInterrupt
+    if dist.is_initialized():
+        dist.barrier()  # the next stage reads what rank 0 has written
+    if not _is_finished(root, stage):
+        raise IncompleteError(f"{stage['name']}: ended before its {stage['train']['total_iter']} steps; see its log")
+    weights = os.path.relpath(_latest(root, stage))
+    say(written(weights, time.monotonic() - begun, f"{stage['train']['total_iter']} steps"))
+
+
+@contextmanager
+def _failing_in_one_line(name: str) -> Iterator[None]:
+    """Make every error of a stage one line, behind which the command ends instead of waiting for workers."""
+    saved = "what is saved stays, --auto_resume goes on from it"
+    try:
+        yield
+    except UserError as error:
+        raise IncompleteError(f"{str(error).rstrip()}; {saved}") from error
+    except Exception as error:
+        log = log_traceback(error)
+        traced = f"{os.path.relpath(log)} has the traceback; " if log else ""
+        raise IncompleteError(f"{name}: {one_line(error)}; {traced}{saved}") from error
+    finally:
+        end_workers()
 
 
 def _latest(root: Path, stage: dict[str, Any]) -> Path:

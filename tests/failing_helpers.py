@@ -1,0 +1,64 @@
+"""Training as a process of its own, with an encoder that fails when it is told to."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from train_helpers import stage_options, write_images, write_yaml
+
+_MODULE = '''
+import os, signal, time
+from torch import nn
+from clit_plugin.archs.encoders import ENCODER_REGISTRY
+
+@ENCODER_REGISTRY.register()
+class Failing(nn.Conv2d):
+    """Fails at its fourth training step on the rank FAIL_RANK, in the way FAIL_HOW; STEP_TIME slows every step."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 8, 3, padding=1)
+        self.out_channels, self.steps = 8, 0
+
+    def forward(self, x):
+        self.steps += self.training
+        if self.training:
+            time.sleep(float(os.environ.get("STEP_TIME", "0")))
+        if self.training and self.steps == 4 and os.environ.get("RANK", "0") == os.environ.get("FAIL_RANK", "0"):
+            how = os.environ.get("FAIL_HOW")
+            if how == "raise":
+                raise ArithmeticError("no more of this")
+            if how == "worker":
+                import multiprocessing
+                os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+                time.sleep(60)
+            if how == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(x)
+'''
+
+
+def failing_options(folder: Path, *, workers: int = 1, total_iter: int = 10000, size: int = 40) -> Path:
+    """An option file of a long run on the CPU, in ``folder``, whose encoder is told by the environment how to fail."""
+    images = write_images(folder / "hr", 4, (size, size + 4))
+    (folder / "failing_encoder.py").write_text(_MODULE)
+    options = stage_options(images, 1, name="failing", total_iter=total_iter)
+    options["custom_imports"] = {"imports": ["failing_encoder"]}
+    options["network_g"]["encoder"] = {"type": "Failing"}
+    options["datasets"]["train"] |= {"num_worker_per_gpu": workers, "dataset_enlarge_ratio": 10000}
+    return Path(write_yaml(folder / "failing.yml", options))
+
+
+def start_training(folder: Path, *arguments: str, processes: int = 1, **environment: str) -> subprocess.Popen:
+    """``python -m clit_plugin.train -opt failing.yml`` in ``folder``, under torchrun if there are several processes."""
+    launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--rdzv_backend=c10d"]
+    launcher += ["--rdzv_endpoint=localhost:0"]
+    command = [sys.executable, *(launcher if processes > 1 else []), "-m", "clit_plugin.train", "-opt", "failing.yml"]
+    return subprocess.Popen(
+        [*command, *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

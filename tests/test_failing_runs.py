@@ -1,0 +1,107 @@
+"""A run that fails, or is stopped, ends soon and says why, with workers and under torchrun."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from failing_helpers import failing_options, start_training
+
+_PATIENCE = 150  # seconds to start, train a few steps and end, on a slow machine; a run that hangs takes for ever
+
+
+def end_of(process):
+    """The exit status and what stood on stderr."""
+    try:
+        _, told = process.communicate(timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return process.returncode, told
+
+
+def errors_in(told):
+    return [line for line in told.splitlines() if "error: " in line and "clit train" in line]
+
+
+def wait_for_state(folder, process):
+    """Until the first state is written."""
+    deadline = time.monotonic() + _PATIENCE
+    while not list(folder.glob("experiments/failing/training_states/*.state")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.2)
+
+
+def test_an_error_in_a_step_ends_a_run_with_workers_in_one_line(tmp_path):
+    failing_options(tmp_path)
+    status, told = end_of(start_training(tmp_path, FAIL_HOW="raise"))
+    assert status == 1
+    (line,) = errors_in(told)
+    assert "failing: ArithmeticError: no more of this (failing_encoder.py:" in line
+    assert "--auto_resume goes on from it" in line
+    assert "Traceback" not in told
+    (log,) = tmp_path.glob("experiments/failing/train_failing_*.log")
+    assert 'raise ArithmeticError("no more of this")' in log.read_text()
+
+
+def test_a_killed_worker_ends_the_run_in_one_line(tmp_path):
+    failing_options(tmp_path)
+    status, told = end_of(start_training(tmp_path, FAIL_HOW="worker"))
+    assert status == 1
+    (line,) = errors_in(told)
+    assert "DataLoader worker (pid" in line and "killed by signal: Killed" in line
+
+
+def test_a_damaged_training_image_ends_the_run_in_one_line(tmp_path):
+    failing_options(tmp_path, size=200)
+    image = tmp_path / "hr" / "0003.png"
+    content = image.read_bytes()
+    image.write_bytes(content[: len(content) // 2])  # the header, by which files are checked beforehand, is whole
+    status, told = end_of(start_training(tmp_path))
+    assert status == 1
+    (line,) = errors_in(told)
+    assert "0003.png" in line
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(("rank", "workers"), [("0", 1), ("1", 0)])
+def test_a_rank_that_fails_ends_the_other(tmp_path, rank, workers):
+    failing_options(tmp_path, workers=workers)
+    status, told = end_of(start_training(tmp_path, processes=2, FAIL_HOW="raise", FAIL_RANK=rank))
+    assert status != 0
+    (line,) = errors_in(told)
+    assert "no more of this" in line
+
+
+def test_ctrl_c_under_torchrun_saves_the_running_step_and_ends_soon(tmp_path):
+    failing_options(tmp_path)
+    process = start_training(tmp_path, processes=2, STEP_TIME="0.3")
+    wait_for_state(tmp_path, process)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, told = end_of(process)
+    assert time.monotonic() - begun < 25  # torchrun itself waits for 30 seconds before it kills
+    assert "interrupted; what is saved stays" in told
+    assert not errors_in(told)
+
+
+def test_a_signal_to_a_rank_that_does_not_save_stops_the_run(tmp_path):
+    failing_options(tmp_path, workers=0)
+    process = start_training(tmp_path, processes=2, STEP_TIME="0.3")
+    wait_for_state(tmp_path, process)
+    (second,) = [pid for pid in children_of(process.pid) if environment_of(pid).get("RANK") == "1"]
+    os.kill(second, signal.SIGTERM)
+    status, told = end_of(process)
+    assert status != 0
+    assert "interrupted; what is saved stays" in told
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def environment_of(pid):
+    with open(f"/proc/{pid}/environ") as file:
+        return dict(entry.split("=", 1) for entry in file.read().split("\0") if "=" in entry)
