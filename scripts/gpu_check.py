@@ -262,7 +262,7 @@ class Step:
     def __init__(self, case: object, *, amp: bool, network: dict) -> None:
         import torch
 
-        from clit_plugin.benchmark_cases import Run
+        from clit_plugin.benchmark_runs import Run
 
         self.run = Run(case, reference=False, device=torch.device("cuda", 0), network=network)
         self.amp = amp
