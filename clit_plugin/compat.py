@@ -44,6 +44,8 @@ def install() -> None:
         ) from error
     if hasattr(basicsr_train, "clit_plugin"):
         return
+    from clit_plugin import basicsr_entry  # which imports BasicSR
+
     setattr(basicsr_train, "clit_plugin", True)  # noqa: B010
     _quiet_known_warnings()
     _read_yaml_safely()
@@ -57,6 +59,7 @@ def install() -> None:
     _log_the_curves(basicsr_train)
     _tell_small_images(basicsr_train)
     _end_workers_at_exit()
+    basicsr_entry.install(basicsr_train, importlib.import_module("basicsr.test"))
 
 
 def reset_logger() -> None:

@@ -1,7 +1,8 @@
 """The sections of an option file; the texts are the option reference."""
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal
 
 from clit_plugin.data.dataset_options import TrainSetOptions, ValSetOptions
@@ -97,3 +98,18 @@ SECTIONS: dict[str, type] = {
     "datasets.val": ValSetOptions,
     "degradation": RealisticOptions,
 }
+
+
+def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of options with the defaults that their sections lack; nothing is checked and nothing else is changed."""
+    filled = {**_defaults(RunOptions), **copy.deepcopy(dict(options))}
+    for name in ("path", "train", "val", "logger"):
+        filled[name] = {**_defaults(SECTIONS[name]), **(filled.get(name) or {})}
+    return filled
+
+
+def _defaults(section: type) -> dict[str, Any]:
+    found = {field.name: field.default for field in fields(section) if field.default is not MISSING}
+    return found | {
+        field.name: field.default_factory() for field in fields(section) if field.default_factory is not MISSING
+    }

@@ -3,12 +3,9 @@
 import argparse
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
-
-import yaml
 
 from clit_plugin.console import silent_stdout
 from clit_plugin.errors import UserError
@@ -77,30 +74,34 @@ def device_count(num_gpu: int | Literal["auto"]) -> int:
 
 
 def run_pipeline(
-    pipeline: Callable[[str], None], options: dict[str, Any], file_name: str, flags: Sequence[str], root: Path
+    pipeline: Callable[[str], None],
+    options: dict[str, Any],
+    file_name: str,
+    flags: Sequence[str],
+    root: Path,
+    asked: Mapping[str, Any] | None = None,
 ) -> None:
     """Run one of BasicSR's pipelines on options that are checked and complete.
-
-    BasicSR copies the file that it reads into the run's folder: what is found there is what was trained.
 
     Args:
         pipeline: ``train_pipeline`` or ``test_pipeline``.
         options: From ``load_options``.
-        file_name: What the copy is to be called.
+        file_name: The option file.
         flags: Further flags for BasicSR's command line.
         root: The folder below which experiments and results are written.
+        asked: What the file says; it is kept in the run's folder, to be run again.
     """
+    from clit_plugin.basicsr_entry import Order, handing_over, this_command
+
     command = sys.argv
     launcher = "pytorch" if _under_torchrun() else "none"
-    with tempfile.TemporaryDirectory(prefix="clit_") as folder:
-        file = Path(folder) / file_name
-        file.write_text(yaml.safe_dump(options, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        try:
-            sys.argv = [command[0], "-opt", str(file), "--launcher", launcher, *flags]
-            with silent_stdout():  # BasicSR prints a few lines around its logger
-                pipeline(str(root))
-        finally:
-            sys.argv = command
+    order = Order(path=file_name, asked=asked or options, options=options, command=this_command())
+    try:
+        sys.argv = [command[0], "-opt", file_name, "--launcher", launcher, *flags]
+        with handing_over(order), silent_stdout():  # BasicSR prints a few lines around its logger
+            pipeline(str(root))
+    finally:
+        sys.argv = command
 
 
 def _launcher(name: str) -> str:

@@ -10,13 +10,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clit_plugin.console import say, written
 from clit_plugin.errors import IncompleteError, Problems, UserError
 from clit_plugin.failures import log_traceback, one_line
 from clit_plugin.interruption import end_workers, stop_on_signal, stop_requested
 from clit_plugin.pipeline import add_option_arguments, run_pipeline, settle_device
+
+if TYPE_CHECKING:  # it imports torch
+    from clit_plugin.options import Run
 
 DESCRIPTION = """\
 Train by option files, stage after stage. A stage starts from the weights of the one before it. Results go to
@@ -58,6 +61,9 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"name: {name} is that of two stages; each needs a folder of its own")
     for before, stage, path in zip(stages, stages[1:], args.opt[1:], strict=False):
         _continue_from(_latest(root, before), stage, path)
+    for one in runs[1:]:
+        weights = os.path.relpath(one.options["path"]["pretrain_network_g"])
+        one.asked["path"] = {**(one.asked.get("path") or {}), "pretrain_network_g": weights}
     for run in runs:
         for note in [*run.notes, *settle_device(run.options, run.path)]:
             say(note)
@@ -72,23 +78,24 @@ def run(args: argparse.Namespace) -> int:
             told = f"Stage {i + 1} of {len(stages)}, {stage['name']}"
             if i in todo:
                 say(told)
-                _train(stage, Path(args.opt[i]).name, root, auto_resume=args.auto_resume)
+                _train(runs[i], root, auto_resume=args.auto_resume)
             else:
                 say(f"{told}: finished before, passed over")
     return 0
 
 
-def _train(stage: dict[str, Any], file_name: str, root: Path, *, auto_resume: bool) -> None:
+def _train(run: "Run", root: Path, *, auto_resume: bool) -> None:
     """Train one stage to its end."""
     import basicsr.train
     import torch.distributed as dist
 
     from clit_plugin import compat
 
+    stage, flags = run.options, ["--auto_resume"] * auto_resume
     begun = time.monotonic()
     compat.reset_logger()
     with _failing_in_one_line(stage["name"]), stop_on_signal():
-        run_pipeline(basicsr.train.train_pipeline, stage, file_name, ["--auto_resume"] * auto_resume, root)
+        run_pipeline(basicsr.train.train_pipeline, stage, run.path, flags, root, run.asked)
     if stop_requested():  # while the stage was being validated for the last time
         raise KeyboardInterrupt
     if dist.is_initialized():

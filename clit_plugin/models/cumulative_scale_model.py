@@ -22,6 +22,7 @@ from clit_plugin.models.captured_step import CapturedStep
 from clit_plugin.models.loss_curves import LossCurves, Pace, total_scale
 from clit_plugin.models.warm_start import choose_param_key, load_stage, read_checkpoint, read_weights
 from clit_plugin.ops.self_ensemble import upscale_ensemble
+from clit_plugin.option_sections import with_defaults
 from clit_plugin.processes import from_all_ranks, from_first_rank
 from clit_plugin.run_log import append, centre_crops, curves_file
 from clit_plugin.stored_results import StoredResults, mean
@@ -38,7 +39,8 @@ class CumulativeScaleModel(SRModel):
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        metrics = opt.get("val", {}).get("metrics") or {}
+        opt = with_defaults(opt)
+        metrics = opt["val"]["metrics"] or {}
         self.all_metrics = {name: dict(options) for name, options in metrics.items()}
         self.metric_results: dict[str, float] = dict.fromkeys(self.all_metrics, 0.0)
         self.epoch = self.current_iter = 0
