@@ -123,25 +123,31 @@ def _launch_without_gpu() -> None:
 
 
 def _resume_without_gpu(basicsr_train: types.ModuleType) -> None:
-    """BasicSR asks for the current CUDA device on resume, and looks for states below the working directory.
+    """BasicSR asks for the current CUDA device on resume, looks for states below the working directory and trusts them.
 
     The saved schedulers hold a ``Counter``, which ``torch.load`` refuses since 2.6 unless it is named as safe.
     """
     from basicsr.utils import check_resume
+
+    from clit_plugin.models.checkpoint_pairs import newest_pair, read_state
+    from clit_plugin.processes import from_first_rank
 
     resumed: list[dict[str, Any]] = []
     torch.serialization.add_safe_globals([collections.Counter, collections.defaultdict])
 
     def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
         if opt["auto_resume"]:
-            states = Path(opt["path"]["training_states"]).glob("*.state")
-            newest = max(states, key=lambda path: float(path.stem), default=None)
+            newest = None
+            if opt["rank"] == 0:
+                folders = (Path(opt["path"][key]) for key in ("training_states", "models"))
+                newest = newest_pair(*folders, tell=console.warn)
+            newest = from_first_rank(newest)
             if newest is not None:
                 opt["path"]["resume_state"] = str(newest)
         path = opt["path"].get("resume_state")
         if not path:
             return None
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state(path)
         check_resume(opt, state["iter"])
         # The sampler goes on behind the batches that are done, instead of drawing the epoch's first ones again.
         opt["datasets"]["train"]["resume_iter"] = state["iter"]

@@ -84,6 +84,8 @@ class LoggerOptions:
 
     print_freq: int = key("log every so many steps", 100)
     save_checkpoint_freq: int = key("checkpoint every so many steps", 5000)
+    keep: int | None = key("how many of the newest checkpoints to keep; by default all", None)
+    keep_best: str | None = key("metric of val.metrics by whose mean over the sets net_g_best.pth is kept", None)
     use_tb_logger: bool = key("tensorboard", True)
     wandb: Mapping[str, Any] | None = key("BasicSR's Weights & Biases settings", None)
 

@@ -18,6 +18,7 @@ from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePaired
 from clit_plugin.data.dataset_options import SET_BY_BASICSR, complete_set
 from clit_plugin.errors import Problems, UserError
 from clit_plugin.metrics.scoring import least_side
+from clit_plugin.models.checkpoint_pairs import read_state, weights_of
 from clit_plugin.models.warm_start import choose_param_key, load_stage, read_checkpoint, read_weights
 from clit_plugin.option_sections import SECTIONS, RunOptions
 from clit_plugin.schema import check_mapping, choose, parse
@@ -128,10 +129,8 @@ def check_files(options: Mapping[str, Any], *, with_weights: bool = True) -> Non
     _check_data(options, least_side(options["val"]["metrics"]), problems)
     state = options["path"].get("resume_state")
     with problems:
-        if state and "iter" not in read_checkpoint(state):
-            raise UserError(
-                f"path.resume_state: {state} is not a training state; expected one of training_states/*.state"
-            )
+        if state:
+            _check_state(state, options["name"])
     weights = options["path"].get("pretrain_network_g")
     with problems:
         if weights and with_weights:
@@ -141,6 +140,17 @@ def check_files(options: Mapping[str, Any], *, with_weights: bool = True) -> Non
                 param_key = choose_param_key(read_checkpoint(weights), param_key, weights)
             load_stage(net, read_weights(weights, param_key), weights, allow_new_branches=is_train)
     problems.raise_found()
+
+
+def _check_state(state: str, name: str) -> None:
+    """The state and, in the run's folder where BasicSR looks for them, its weights."""
+    try:
+        step = read_state(state)["iter"]
+    except UserError as error:
+        raise UserError(f"path.resume_state: {error}; expected one of training_states/*.state") from error
+    weights = weights_of(Path("experiments") / name / "models", step)
+    if not weights.is_file():
+        raise UserError(f"path.resume_state: {state} is of step {step}, whose weights are not there: {weights}")
 
 
 def _check_data(options: Mapping[str, Any], least: int, problems: Problems) -> None:
@@ -169,8 +179,13 @@ def _check_run(options: Mapping[str, Any], good: Mapping[str, Any], problems: Pr
     logger = good["logger"]
     if logger and (logger["wandb"] or {}).get("project") and not logger["use_tb_logger"]:
         problems.add("logger.wandb: needs use_tb_logger, whose values it copies")
+    if logger and logger["keep"] is not None and logger["keep"] < 1:
+        problems.add(f"logger.keep: expected at least 1, or nothing to keep all; got {logger['keep']}")
     if good["val"]:
         check_metrics(good["val"]["metrics"], problems)
+        if logger and logger["keep_best"] is not None:
+            with problems:
+                choose(logger["keep_best"], good["val"]["metrics"], "logger.keep_best")
 
 
 def _check_sets(options: Mapping[str, Any], is_train: bool, problems: Problems) -> dict[str, Any]:

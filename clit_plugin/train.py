@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clit_plugin.console import say, written
+from clit_plugin.console import say, warn, written
 from clit_plugin.errors import IncompleteError, Problems, UserError
 from clit_plugin.failures import log_traceback, one_line
 from clit_plugin.interruption import end_workers, stop_on_signal, stop_requested
@@ -138,11 +138,19 @@ def _continue_from(weights: Path, stage: dict[str, Any], path: str) -> None:
 
 
 def _is_finished(root: Path, stage: dict[str, Any]) -> bool:
-    """Whether the final weights are there, of as many steps as the options ask for."""
+    """Whether the final weights are there, of as many steps as the options ask for; damaged ones are set aside."""
+    from clit_plugin.models.checkpoint_pairs import set_aside
     from clit_plugin.models.warm_start import read_checkpoint
 
     weights = _latest(root, stage)
-    return weights.is_file() and read_checkpoint(weights).get("iter", 0) >= stage["train"]["total_iter"]
+    if not weights.is_file():
+        return False
+    try:
+        steps = read_checkpoint(weights).get("iter", 0)
+    except UserError as error:
+        set_aside(weights, "damaged", str(error), tell=warn)
+        return False
+    return bool(steps >= stage["train"]["total_iter"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

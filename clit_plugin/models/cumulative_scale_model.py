@@ -1,5 +1,6 @@
 """Training with sampled queries, stage after stage, in BasicSR's trainer."""
 
+import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +20,9 @@ from clit_plugin.fast.fused_choice import set_fused
 from clit_plugin.interruption import stop_requested
 from clit_plugin.metrics.scoring import score_image
 from clit_plugin.models.captured_step import CapturedStep
+from clit_plugin.models.checkpoint_pairs import drop_old
 from clit_plugin.models.loss_curves import LossCurves, Pace, total_scale
-from clit_plugin.models.warm_start import choose_param_key, load_stage, read_checkpoint, read_weights
+from clit_plugin.models.warm_start import check_finite, choose_param_key, load_stage, read_checkpoint, read_weights
 from clit_plugin.ops.self_ensemble import upscale_ensemble
 from clit_plugin.option_sections import with_defaults
 from clit_plugin.processes import from_all_ranks, from_first_rank
@@ -47,6 +49,7 @@ class CumulativeScaleModel(SRModel):
         self.fresh: list[str] = []
         self.pace = Pace()
         self.validated: dict[str, int] = {}
+        self.step_scores: dict[str, tuple[int, float]] = {}  # by set: when, and the metric of keep_best
         super().__init__(opt)
         get_root_logger().info(f"Device: {self.device}")
 
@@ -96,17 +99,25 @@ class CumulativeScaleModel(SRModel):
 
     @master_only
     def save_network(self, net: Any, net_label: str, current_iter: int, param_key: str | list[str] = "params") -> None:
-        """Write weights in BasicSR's layout, whole or not at all, with what is needed to build the network again."""
+        """Write weights in BasicSR's layout, whole or not at all, with what is needed to build the network again.
+
+        Raises:
+            UserError: They are not finite, or cannot be written.
+        """
+        name = "latest" if current_iter == -1 else str(current_iter)
+        self._save_weights(f"{net_label}_{name}.pth", net, param_key)
+
+    def _save_weights(self, name: str, net: Any, param_key: str | list[str], **more: Any) -> None:
+        path = Path(self.opt["path"]["models"]) / name
         nets = net if isinstance(net, list) else [net]
         keys = param_key if isinstance(param_key, list) else [param_key]
         content: dict[str, Any] = {
             key: {name: value.cpu() for name, value in self.get_bare_model(one).state_dict().items()}
             for one, key in zip(nets, keys, strict=True)
         }
-        content["network_g"] = _plain(self.opt["network_g"])
-        content["iter"] = self.current_iter
-        name = "latest" if current_iter == -1 else current_iter
-        save_whole(content, Path(self.opt["path"]["models"]) / f"{net_label}_{name}.pth")
+        for key in keys:
+            check_finite(content[key], f"{os.path.relpath(path)}: not written")
+        save_whole({**content, "network_g": _plain(self.opt["network_g"]), "iter": self.current_iter, **more}, path)
 
     @master_only
     def save_training_state(self, epoch: int, current_iter: int) -> None:
@@ -120,7 +131,10 @@ class CumulativeScaleModel(SRModel):
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "best_metric_results": getattr(self, "best_metric_results", {}),
         }
-        save_whole(state, Path(self.opt["path"]["training_states"]) / f"{current_iter}.state")
+        states = Path(self.opt["path"]["training_states"])
+        save_whole(state, states / f"{current_iter}.state")
+        if keep := self.opt["logger"]["keep"]:
+            drop_old(states, Path(self.opt["path"]["models"]), keep=keep)
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         super().resume_training(resume_state)
@@ -203,6 +217,28 @@ class CumulativeScaleModel(SRModel):
             self.validated[name] = current_iter
         with self.pace.paused():
             super().validation(dataloader, current_iter, tb_logger, save_img)
+            if self.is_train and self.opt["logger"]["keep_best"] and self.opt["rank"] == 0:
+                self._keep_best(self.opt["logger"]["keep_best"], name)
+
+    def _keep_best(self, metric: str, set_name: str) -> None:
+        """Keep the weights that are best by a metric's mean over all sets, once the last of them is validated.
+
+        The file itself says how good it is, so that a resume need not know.
+        """
+        self.step_scores[set_name] = (self.current_iter, self.metric_results[metric])
+        scores = [score for step, score in self.step_scores.values() if step == self.current_iter]
+        if len(scores) < sum(name.startswith("val") for name in self.opt["datasets"]):
+            return
+        value, sign = mean(scores), -1 if self.all_metrics[metric].get("better") == "lower" else 1
+        path = Path(self.opt["path"]["models"]) / "net_g_best.pth"
+        best = read_checkpoint(path).get("best", {}) if path.is_file() else {}
+        if best.get("metric") == metric and not sign * value > sign * best["value"]:
+            return
+        nets = [net for net in (self.net_g, getattr(self, "net_g_ema", None)) if net is not None]
+        self._save_weights(
+            path.name, nets, ["params", "params_ema"][: len(nets)], best={"metric": metric, "value": value}
+        )
+        get_root_logger().info(f"Best {metric} so far, {value:.4f}: {path.name}")
 
     def dist_validation(self, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool) -> None:
         """Every rank takes its share of the images."""

@@ -23,7 +23,8 @@ def read_weights(path: str | Path, param_key: str | None) -> dict[str, Tensor]:
             state dict itself.
 
     Raises:
-        UserError: Not there, not a checkpoint, without such weights, or with something else among them.
+        UserError: Not there, not a checkpoint, without such weights, with something else among them, or with numbers
+            that are not finite.
     """
     checkpoint = read_checkpoint(path)
     if param_key is not None:
@@ -33,7 +34,20 @@ def read_weights(path: str | Path, param_key: str | None) -> dict[str, Tensor]:
         checkpoint = dict(weights)
     if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in checkpoint.items()):
         raise UserError(f"{path}: expected named tensors under '{param_key}', there is something else as well")
+    check_finite(checkpoint, path)
     return {name.removeprefix("module."): value for name, value in checkpoint.items()}
+
+
+def check_finite(weights: Mapping[str, Tensor], path: str | Path) -> None:
+    """Refuse weights with NaN or infinity among them, which is what a training that diverged leaves.
+
+    Raises:
+        UserError: How many tensors have such values, and the first one's name.
+    """
+    bad = [name for name, value in weights.items() if not value.isfinite().all()]
+    if bad:
+        count = f"{len(bad)} of {len(weights)} tensors ({bad[0]}{', ...' * (len(bad) > 1)})"
+        raise UserError(f"{path}: weights that are not finite, in {count}; a training has diverged")
 
 
 def choose_param_key(checkpoint: Mapping[str, Any], param_key: str, path: str | Path) -> str:

@@ -258,3 +258,16 @@ def test_the_stage_gives_the_outputs_of_the_one_before_where_the_new_branch_is_n
     load_stage(net, weights_of(before), "w.pth", allow_new_branches=True)
     lq, coord, cell = torch.rand(1, 3, 5, 6), torch.rand(1, 9, 2) * 2 - 1, torch.full((1, 2), 0.1)
     assert torch.equal(net(lq, coord, cell, []), before(lq, coord, cell, []))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(save, value):
+    weights = weights_of(tiny(1))
+    first, second = list(weights)[:2]
+    weights[second].view(-1)[0] = value
+    path = save({"params": weights, "params_ema": weights_of(tiny(1))})
+    told = refusal(read_weights, path, "params")
+    assert told.endswith(
+        f"weights that are not finite, in 1 of {len(weights)} tensors ({second}); a training has diverged"
+    )
+    assert first in read_weights(path, "params_ema")
