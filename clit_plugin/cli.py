@@ -9,6 +9,7 @@ from importlib import metadata
 from types import ModuleType
 
 COMMANDS = {
+    "options": "print an option file to start from, for photographs of your own",
     "train": "train by option files, stage after stage",
     "test": "score trained weights on several sets",
     "report": "tables and plots of stored results, beside the paper's",
@@ -19,6 +20,13 @@ COMMANDS = {
     "prepare": "make an LMDB from a folder of images",
     "benchmark": "time the fast paths against the plain one",
 }
+
+_MODULES = {"options": "options_command"}  # of commands whose module has another name
+
+
+def module_of(name: str) -> ModuleType:
+    """The module of a command."""
+    return importlib.import_module(f"clit_plugin.{_MODULES.get(name, name)}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +47,7 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
     from clit_plugin.errors import IncompleteError, UserError
 
     try:
-        module: ModuleType = importlib.import_module(f"clit_plugin.{name}")
+        module: ModuleType = module_of(name)
         parser = argparse.ArgumentParser(
             prog=f"clit {name}",
             description=module.DESCRIPTION,

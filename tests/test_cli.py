@@ -192,7 +192,7 @@ def test_another_interrupted_command_has_no_such_hint(monkeypatch, capsys):
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_a_commands_module_runs_by_itself_as_well(name, capsys):
-    module = importlib.import_module(f"clit_plugin.{name}")
+    module = cli.module_of(name)
     with pytest.raises(SystemExit) as caught:
         module.main(["--help"])
     assert caught.value.code == 0

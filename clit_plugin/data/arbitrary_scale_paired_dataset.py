@@ -65,6 +65,12 @@ class ArbitraryScalePairedDataset(Dataset):
         if isinstance(self.options, ValSetOptions):
             self.names = self.names[: self.options.max_images]
         else:
+            if self.options.skip_images >= len(self.names):
+                raise UserError(
+                    f"{self.options.dataroot_gt}: skip_images leaves none of {len(self.names)} images, "
+                    f"got {self.options.skip_images}"
+                )
+            self.names = self.names[self.options.skip_images :]
             # What the sampler asks for.
             self.batch_size, self.resume_iter = self.options.batch_size_per_gpu, self.options.resume_iter
             self.scale_ranges = self.options.ranges

@@ -64,6 +64,7 @@ class TrainSetOptions(_SetOptions):
     use_hflip: bool = key("random horizontal flips", True)
     use_vflip: bool = key("random vertical flips", True)
     use_rot: bool = key("random rotation by 90 degrees", True)
+    skip_images: int = key("leave out the first so many images, as a validation set's max_images takes them", 0)
     seed: int = key("seed of the schedule and of the samples; by default manual_seed", 0)
     resume_iter: int = key("set on resume", 0)
 
@@ -72,6 +73,8 @@ class TrainSetOptions(_SetOptions):
         for name in ("batch_size_per_gpu", "dataset_enlarge_ratio", "lq_size"):
             if getattr(self, name) < 1:
                 problems.add(f"{where}.{name}: expected at least 1, got {getattr(self, name)}")
+        if self.skip_images < 0:
+            problems.add(f"{where}.skip_images: expected at least 0, got {self.skip_images}")
         if self.num_worker_per_gpu < 0:
             problems.add(f"{where}.num_worker_per_gpu: expected at least 0, got {self.num_worker_per_gpu}")
         if self.persistent_workers and self.num_worker_per_gpu == 0:
