@@ -14,6 +14,7 @@ from clit_plugin.archs.positional_bias import PositionalBias
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.local_attention import resize_bilinear
 from clit_plugin.ops.stages import check_stage_sizes
+from clit_plugin.ops.workers import worker_count
 
 _CHUNK_BYTES = 2**28
 _PLAIN_BYTES = 2**29  # of the largest tensor, up to which an accelerator trains on the plain path
@@ -141,6 +142,8 @@ class CLIT(ArbitraryScaleArch):
             return super().residual_image(lq, size, stage_sizes, max_queries, progress)
         if max_queries is None:
             max_queries = 4096 if lq.device.type == "cpu" else 65536
+        else:
+            max_queries = max(1, max_queries // worker_count(lq.device))
         features = self.conv_feat(self.encoder(lq))
         in_use = self._branches_in_use(stage_sizes)
         part = None if progress is None else lambda pixels: progress(pixels / len(in_use))

@@ -129,7 +129,7 @@ class Branch(nn.Module):
             size: As in ``sample``.
             out_size: (H_out, W_out).
             pos_bias: As in ``sample``.
-            max_queries: How many queries are decoded at a time, at most.
+            max_queries: How many queries a thread decodes at a time, at most.
             progress: As in ``ArbitraryScaleArch.upscale``.
         """
         dtype = torch.promote_types(feature.dtype, torch.float32)

@@ -1,19 +1,24 @@
 """Memory that is used again."""
 
 import math
+import threading
 
 from torch import Tensor
 
 
 class Buffers:
-    """Memory that the parts of a long computation use in turn: fresh memory costs as much time as the arithmetic."""
+    """Memory that the parts of a long computation use in turn: fresh memory costs as much time as the arithmetic.
+
+    Every thread has its own.
+    """
 
     def __init__(self) -> None:
-        self._flat: dict[str, Tensor] = {}
+        self._local = threading.local()
 
     def get(self, name: str, like: Tensor, *shape: int) -> Tensor:
         """An uninitialised contiguous tensor of this shape; it is overwritten when the name is asked for again."""
+        flat: dict[str, Tensor] = self._local.__dict__
         size = math.prod(shape)
-        if name not in self._flat or self._flat[name].numel() < size:
-            self._flat[name] = like.new_empty(size)
-        return self._flat[name][:size].view(shape)
+        if name not in flat or flat[name].numel() < size:
+            flat[name] = like.new_empty(size)
+        return flat[name][:size].view(shape)

@@ -13,6 +13,7 @@ Nothing is approximated: the results differ from the plain evaluation by roundin
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,7 @@ from clit_plugin.ops.buffers import Buffers
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.map_tiles import MapTiles, Window, grid_offsets
 from clit_plugin.ops.strips import Strip, runs_of, strips
+from clit_plugin.ops.workers import share_out
 
 
 class DenseAxis(NamedTuple):
@@ -54,7 +56,7 @@ def attend_grid(
         tiles: Maps of q, k and v, (1, ., ., C).
         axes: Rows and columns of the output.
         head: Weights; C = N * C / N.
-        max_queries: How many queries are decoded at a time, at most.
+        max_queries: How many queries a thread decodes at a time, at most.
         progress: Is told of each strip's pixels.
 
     Returns:
@@ -69,6 +71,14 @@ def attend_grid(
     bias = _grid_bias(rows.bias, columns.bias)
     buffers = Buffers()
     row_runs, column_runs = (runs_of(axis.geometry.index) for axis in axes)
+
+    def render(strip: Strip, window: Window, q: Tensor, k: Tensor, v: Tensor, weight: Tensor) -> None:
+        with torch.autocast(out.device.type, enabled=False):  # it knows no ``out=``; dtypes are chosen here
+            attention = _attention(strip, q, k, tiles, window, axes, bias, buffers)
+            hidden = _first_layer(strip, v, attention, tiles, window, grid, weight, head.bias, buffers)
+            rgb = _decode(hidden, head.rest, buffers)
+        out[strip.rows.view(-1, 1), strip.columns.flatten()] = strip.arrange(rgb).to(out.dtype)
+
     for window in tiles.windows():
         inside = (
             [run for run in row_runs if window.top <= run.centre < window.bottom],
@@ -79,14 +89,12 @@ def attend_grid(
         q, k, v = (tile.flatten(0, 2) for tile in tiles.read(tiles.select(tiles.sources, window), window))
         k, v = (tile.view(len(tile), head.num_heads, -1).transpose(0, 1).contiguous() for tile in (k, v))
         weight = weight.to(q.dtype).contiguous()
-        for strip in strips(*inside, size=tiles.size, grid=grid, max_queries=max_queries, device=out.device):
-            with torch.autocast(out.device.type, enabled=False):  # it knows no ``out=``; dtypes are chosen here
-                attention = _attention(strip, q, k, tiles, window, axes, bias, buffers)
-                hidden = _first_layer(strip, v, attention, tiles, window, grid, weight, head.bias, buffers)
-                rgb = _decode(hidden, head.rest, buffers)
-            out[strip.rows.view(-1, 1), strip.columns.flatten()] = strip.arrange(rgb).to(out.dtype)
-            if progress is not None:
-                progress(strip.rows.numel() * strip.columns.numel())
+        share_out(
+            strips(*inside, size=tiles.size, grid=grid, max_queries=max_queries, device=out.device),
+            partial(render, window=window, q=q, k=k, v=v, weight=weight),
+            device=out.device,
+            done=None if progress is None else lambda strip: progress(strip.rows.numel() * strip.columns.numel()),
+        )
     return out
 
 

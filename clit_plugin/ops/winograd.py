@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clit_plugin.ops.workers import share_out
+
 _A = ((1, 1, 1, 0), (0, 1, -1, -1))
 _B = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
 _G = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
@@ -36,7 +38,8 @@ def convolve_together(feature: Tensor, convs: Sequence[nn.Conv2d]) -> list[Tenso
     filters = (g @ filters.view(-1, 9).T).view(16, *filters.shape[:2]).transpose(1, 2)
     maps = [feature.new_empty(1, height, width, conv.out_channels) for conv in convs]
     step = max(1, _TILES // wide)
-    for top in range(0, high, step):
+
+    def convolve(top: int) -> None:
         d = windows[top : top + step].permute(3, 4, 0, 1, 2).reshape(16, -1)
         products = torch.bmm((b @ d).view(16, -1, feature.shape[1]), filters)  # 16, tiles, sum of C'
         y = (a @ products.flatten(1)).view(2, 2, -1, wide, filters.shape[-1])
@@ -44,6 +47,8 @@ def convolve_together(feature: Tensor, convs: Sequence[nn.Conv2d]) -> list[Tenso
         for target, part, conv in zip(maps, y.split([len(conv.weight) for conv in convs], -1), convs, strict=True):
             assert conv.bias is not None
             torch.add(part, conv.bias, out=target[0, 2 * top : 2 * top + len(y)])
+
+    share_out(range(0, high, step), convolve, device=feature.device)
     return maps
 
 
