@@ -133,9 +133,9 @@ def run(args: argparse.Namespace) -> int:
     elif args.action == "new":
         sys.stdout.write(new_options(args.images, val_images=args.val_images, size=args.size, name=args.name))
     else:
-        for name in shipped():
-            first = locate(PREFIX + name, None).read_text(encoding="utf-8").partition("\n")[0]
-            sys.stdout.write(f"{PREFIX}{name}  {first}\n")
+        texts = {name: locate(PREFIX + name, None).read_text(encoding="utf-8") for name in shipped()}
+        # At once, as a reader such as head may close its end behind the first lines.
+        sys.stdout.write("".join(f"{PREFIX}{name}  {text.partition(chr(10))[0]}\n" for name, text in texts.items()))
     return 0
 
 
