@@ -32,7 +32,7 @@ setup(
     python_requires=">=3.10,<3.13",
     cmdclass={"build_py": BuildWithOptions},
     packages=find_packages(include=["clit_plugin", "clit_plugin.*"]),
-    package_data={"clit_plugin.reporting": ["paper_figures.yml"]},
+    package_data={"clit_plugin": ["weights/*"], "clit_plugin.reporting": ["paper_figures.yml"]},
     install_requires=[
         "torch>=2.4",
         "torchvision>=0.19",
