@@ -275,10 +275,10 @@ def test_realistic_lr_is_told_with_all_its_parameters_and_apart_from_bicubic_lr(
 def test_a_realistic_test_gives_the_same_figures_again(place):
     command = ["test", "-opt", "test.yml", "--degradation", "realistic", "--scales", "1.7x2.5"]
     assert main(command) == 0
-    first = results(place)["tiny_x1.7_2.5"]
+    first = results(place)["tiny_x1.7x2.5"]
     assert first["degradation"]["type"] == "realistic" and first["degradation"]["seed"] == 0
     assert main([*command, "--again"]) == 0
-    assert results(place)["tiny_x1.7_2.5"]["images"] == first["images"]
+    assert results(place)["tiny_x1.7x2.5"]["images"] == first["images"]
 
 
 def test_an_inherited_kernel_is_replaced_by_a_realistic_degradation(place):
