@@ -5,6 +5,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from clit_plugin.console import bar
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
 from clit_plugin.data.image_source import ImageSource
 from clit_plugin.models.warm_start import choose_param_key, read_checkpoint
+from clit_plugin.multiply_adds import count_multiply_adds, count_parameters
 from clit_plugin.test_sets import family_of
 
 # To be raised when this package's evaluation changes in a way that changes numbers: stored ones are then made anew.
@@ -26,7 +28,8 @@ def describe_evaluation(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]
     """The head of each set's result, by the set's name.
 
     Everything that decides a number is in ``fingerprint``: the images' and the weights' bytes, the network, the
-    scale, how LR is made, protocol and metrics. Where the files lie, and versions, are told but not in it.
+    scale, how LR is made, protocol and metrics. Where the files lie, versions, and what the network costs are told but
+    not in it.
 
     Args:
         options: Checked options of a test, with their defaults.
@@ -37,6 +40,12 @@ def describe_evaluation(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]
     weights = _weights(options["path"])
     digests: dict[tuple[str, tuple[str, ...]], str] = {}
     headers = {}
+    parameters = count_parameters(options["network_g"])
+
+    @cache
+    def cost(y: float, x: float) -> float | None:
+        return count_multiply_adds(options["network_g"], (y, x))
+
     for dataset in options["datasets"].values():
         images = ArbitraryScalePairedDataset({**dataset, "phase": "test", "cache": False})
         protocol = images.protocol
@@ -77,6 +86,8 @@ def describe_evaluation(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]
                 }
             ),
             "versions": versions(),
+            "parameters": parameters,
+            "multiply_adds": None if scales is None else cost(scales[0], scales[1]),
             "device": torch.cuda.get_device_name() if options["num_gpu"] else "CPU",
         }
     return headers

@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: No results, a file that is none, or a folder that cannot be written.
     """
-    from clit_plugin.reporting.document import Figure
+    from clit_plugin.inference.images import write_bytes
+    from clit_plugin.reporting.document import Figure, Picture
     from clit_plugin.reporting.pages import as_html, as_markdown, figure_file
     from clit_plugin.stored_results import read_results, write_whole
 
@@ -46,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     figures = [block for block in document.blocks if isinstance(block, Figure)]
     output = Path(args.output)
     files = {figure_file(figure): figure.svg for figure in figures}
+    for picture in (block for block in document.blocks if isinstance(block, Picture)):
+        write_bytes(output / figure_file(picture), picture.png)
     files |= {"report.md": as_markdown(document), "report.html": as_html(document)}
     for name, text in files.items():
         write_whole(output / name, text)
@@ -59,7 +62,13 @@ def make_report(results: "Sequence[Result]", title: str) -> "Document":
     from clit_plugin.reporting.paper import load_paper
     from clit_plugin.reporting.plots import plot_families
     from clit_plugin.reporting.systems import find_systems
-    from clit_plugin.reporting.tables import extremes_table, paper_table, provenance_table, results_table
+    from clit_plugin.reporting.tables import (
+        extreme_pictures,
+        extremes_table,
+        paper_table,
+        provenance_table,
+        results_table,
+    )
 
     source, tables = load_paper()
     systems = find_systems(results)
@@ -76,7 +85,7 @@ def make_report(results: "Sequence[Result]", title: str) -> "Document":
     if figures:
         blocks += [Heading("PSNR against scale"), *figures]
     if any(system.results for system in systems):
-        blocks += [Heading("Worst and best images"), extremes_table(systems)]
+        blocks += [Heading("Worst and best images"), extremes_table(systems), *extreme_pictures(systems)]
     blocks += [Heading("All results"), results_table(results)]
     return Document(title, [*blocks, Heading("What was run"), provenance_table(results)])
 

@@ -3,6 +3,7 @@
     results/NAME/
       metrics/Set5_x2-1a2b3c4d5e6f.json           one finished set: settings, means, every image
       metrics/Set5_x3-....rank0.partial.jsonl     images of an unfinished set, one a line
+      crops/Set5_x2-1a2b3c4d5e6f/woman.png        what the set's worst and best image look like
       results.csv  images.csv                     the same as tables: one row a set, one row an image, sizes as WxH
 
 A file's name holds the fingerprint of everything that decides its numbers. Other settings write another file, and
@@ -86,6 +87,10 @@ class StoredResults:
             rest.unlink(missing_ok=True)
         self.write_tables()
 
+    def crops(self, header: Mapping[str, Any]) -> Path:
+        """Where the pictures of a set's worst and best image are."""
+        return self.root / "crops" / self._file(header).stem
+
     def write_tables(self) -> None:
         """Write ``results.csv`` and ``images.csv`` anew from all finished results."""
         results = []
@@ -100,6 +105,11 @@ class StoredResults:
 
     def _file(self, header: Mapping[str, Any]) -> Path:
         return self.folder / f"{header['set'].replace('/', '_')}-{header['fingerprint']}.json"
+
+
+def crop_file(folder: Path, image: str) -> Path:
+    """The picture of an image of a set."""
+    return folder / f"{image.replace('/', '_')}.png"
 
 
 def mean(values: Iterable[float]) -> float:
@@ -132,7 +142,7 @@ def read_results(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
 
 
 def read_result(file: Path) -> dict[str, Any]:
-    """One finished result; metrics are floats, infinite ones too.
+    """One finished result; metrics are floats, infinite ones too; ``crops`` are the pictures that are there, by image.
 
     Raises:
         UserError: Not there, or not such a file.
@@ -143,6 +153,10 @@ def read_result(file: Path) -> dict[str, Any]:
             raise UserError(f"{file}: of format {result['format']}, this version reads 1")
         for part in (result, *result["images"]):
             part["metrics"] = {str(name): float(value) for name, value in part["metrics"].items()}
+        folder = file.parent.parent / "crops" / file.stem
+        result["crops"] = {
+            image["image"]: crop for image in result["images"] if (crop := crop_file(folder, image["image"])).is_file()
+        }
         result["scale"] = result["scale"] and [float(value) for value in result["scale"]]
         for key in ("name", "set", "family", "fingerprint", "finished"):
             if not isinstance(result[key], str):
@@ -239,10 +253,18 @@ def _set_row(result: Mapping[str, Any]) -> dict[str, Any]:
         row[f"{sizes}s"] = _range(by(image[sizes]) for image in images)
     row |= result["metrics"]
     weights = result.get("weights") or {}
+    row |= {"parameters": result.get("parameters"), "multiply_adds_1280x720": result.get("multiply_adds")}
+    row |= {"seconds_per_image": seconds_per_image(result)}
     row |= {"weights": weights.get("path"), "param_key": weights.get("param_key")}
     row |= {"weights_sha256": weights.get("sha256")}
     row |= {key: result.get(key) for key in ("data_sha256", "fingerprint", "finished")}
     return row | {key: _json(result.get(key)) for key in ("options", "versions")}
+
+
+def seconds_per_image(result: Mapping[str, Any]) -> float | None:
+    """The mean time that the network took, or None of results that were stored without it."""
+    seconds = [image["seconds"] for image in result["images"] if "seconds" in image]
+    return round(mean(seconds), 4) if len(seconds) == len(result["images"]) else None
 
 
 def _image_rows(result: Mapping[str, Any]) -> Iterable[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Training with sampled queries, stage after stage, in BasicSR's trainer."""
 
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from clit_plugin.errors import UserError
+from clit_plugin.extreme_crops import ExtremeCrops
 from clit_plugin.fast.fused_choice import set_fused
 from clit_plugin.interruption import stop_requested
 from clit_plugin.metrics.scoring import score_image
@@ -255,6 +257,8 @@ class CumulativeScaleModel(SRModel):
         self.header: dict[str, Any] = (self.opt.get("evaluation") or {}).get(name, {})
         store = StoredResults(self.opt["path"]["results_root"]) if self.header else None
         known = from_first_rank(store.partial(self.header) if store else {})
+        psnr = next((name for name, one in self.all_metrics.items() if one.get("type") == "psnr_float"), None)
+        self.extremes = ExtremeCrops(store.crops(self.header), psnr) if store and psnr else None
         self.scores: list[dict[str, Any]] = []
         self.crops: Tensor | None = None
         todo = [i for i, image in enumerate(dataset.names) if image not in known]
@@ -272,6 +276,8 @@ class CumulativeScaleModel(SRModel):
         images = [known[image] for image in dataset.names]
         if store and self.opt["rank"] == 0:
             store.finish(self.header, images)
+            if self.extremes:
+                self.extremes.finish(images)
         if tb_logger and self.crops is not None:
             tb_logger.add_image(f"crops/{name}", self.crops, current_iter)
         if self.all_metrics:
@@ -295,7 +301,9 @@ class CumulativeScaleModel(SRModel):
         training = net.training
         net.eval()
         size = (self.gt.shape[-2], self.gt.shape[-1])
+        begun = self._now()
         self.output = upscale_ensemble(net.upscale, self.lq, size, self.opt["val"]["self_ensemble"])
+        seconds = self._now() - begun
         net.train(training)
         if self.is_train and self.crops is None:  # of the set's first image, on rank 0
             self.crops = centre_crops(self.output, self.gt)
@@ -309,7 +317,16 @@ class CumulativeScaleModel(SRModel):
         image |= {"scale": self.scale, "shave": self.protocol.shave(max(self.scale)), "metrics": metrics}
         self.scores.append(image)
         if self.header:
+            image["seconds"] = round(seconds, 4)
             StoredResults(self.opt["path"]["results_root"]).append(self.header, self.opt["rank"], image)
+            if self.extremes:
+                self.extremes.consider(self.scores, image, lq=self.lq, sr=self.output, gt=self.gt)
+
+    def _now(self) -> float:
+        """Seconds, once the device has done what it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.monotonic()
 
 
 def step_seed(seed: int, current_iter: int, rank: int) -> int:

@@ -46,6 +46,7 @@ class Table:
     groups: Sequence[tuple[str, int]] = ()
     notes: Sequence[str] = ()
     text_columns: int = 1  # so many of the first columns are text, the others numbers
+    legend: str = ""  # of what ranks mark: columns are compared within this
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,17 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A PNG file's content, with its name as a file and what it shows."""
+
+    name: str
+    png: bytes
+    caption: str
+
+
+@dataclass(frozen=True)
 class Document:
     """A report."""
 
     title: str
-    blocks: list[Heading | Paragraph | Table | Figure] = field(default_factory=list)
+    blocks: list[Heading | Paragraph | Table | Figure | Picture] = field(default_factory=list)

@@ -5,7 +5,7 @@ import html
 from collections.abc import Sequence, Set
 from itertools import accumulate
 
-from clit_plugin.reporting.document import Cell, Document, Figure, Heading, Paragraph, Row, Table
+from clit_plugin.reporting.document import Cell, Document, Figure, Heading, Paragraph, Picture, Row, Table
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -14,7 +14,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1c1e21; background: #fff; m
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding: 0.4rem 0; color: #444; caption-side: top; }
+.caption { margin: 0; padding: 0.4rem 0; font-size: 0.85rem; color: #444; }
 th, td { padding: 0.22rem 0.55rem; text-align: right; white-space: nowrap; }
 th { font-weight: 600; } thead th { border-bottom: 1px solid #888; vertical-align: bottom; }
 thead tr.groups th { text-align: center; border-bottom: 1px solid #ccc; }
@@ -24,11 +24,13 @@ tr.line > * { border-top: 1px solid #bbb; }
 tr.ours > * { background: #eef4fb; }
 tbody th { position: sticky; left: 0; background: #fff; text-align: left; font-weight: 400; }
 tr.ours th { font-weight: 600; }
-.first { color: #b3140c; font-weight: 700; } .second { color: #1a4fb4; text-decoration: underline; }
+.first { font-weight: 700; } .second { text-decoration: underline; text-underline-offset: 2px; }
 .addition { display: block; font-size: 0.78em; line-height: 1.2; color: #555; }
 .notes { font-size: 0.82rem; color: #444; padding-left: 0; list-style: none; }
 figure { display: inline-block; margin: 0 1rem 1rem 0; width: 36rem; max-width: 100%; }
 figure img { width: 100%; height: auto; }
+figure.picture { width: auto; } figure.picture img { width: auto; max-width: 100%; }
+figcaption { font-size: 0.82rem; color: #444; }
 """
 
 
@@ -50,12 +52,14 @@ def as_markdown(document: Document) -> str:
     return "\n\n".join([f"# {_md(document.title)}", *map(_markdown_block, document.blocks)]) + "\n"
 
 
-def figure_file(figure: Figure) -> str:
+def figure_file(figure: Figure | Picture) -> str:
     """The drawing's file, of characters that every file system and every link takes."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in figure.name) + ".svg"
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in figure.name) + (
+        ".svg" if isinstance(figure, Figure) else ".png"
+    )
 
 
-def _html_block(block: Heading | Paragraph | Table | Figure) -> str:
+def _html_block(block: Heading | Paragraph | Table | Figure | Picture) -> str:
     if isinstance(block, Heading):
         return f"<h2>{html.escape(block.text)}</h2>"
     if isinstance(block, Paragraph):
@@ -64,13 +68,18 @@ def _html_block(block: Heading | Paragraph | Table | Figure) -> str:
         data = base64.b64encode(block.svg.encode()).decode()
         caption = html.escape(block.caption, quote=True)
         return f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{caption}"></figure>'
+    if isinstance(block, Picture):
+        data = base64.b64encode(block.png).decode()
+        caption = html.escape(block.caption, quote=True)
+        image = f'<img src="data:image/png;base64,{data}" alt="{caption}">'
+        return f'<figure class="picture">{image}<figcaption>{caption}</figcaption></figure>'
     return _html_table(block)
 
 
 def _html_table(table: Table) -> str:
-    lines = ['<div class="scroll"><table>']
-    if table.caption:
-        lines.append(f"<caption>{html.escape(table.caption)}</caption>")
+    # A caption element would be as narrow as its table.
+    lines = [f'<p class="caption">{html.escape(table.caption)}</p>'] if table.caption else []
+    lines.append('<div class="scroll"><table>')
     lines.append("<thead>")
     if table.groups:
         cells = "".join(
@@ -86,8 +95,12 @@ def _html_table(table: Table) -> str:
     lines += [f"<tr>{heads}</tr>", "</thead>", "<tbody>"]
     lines += [_html_row(row, table.text_columns, edges) for row in table.rows]
     lines.append("</tbody></table></div>")
-    if table.notes:
-        lines.append('<ul class="notes">' + "".join(f"<li>{html.escape(note)}</li>" for note in table.notes) + "</ul>")
+    notes = [html.escape(note) for note in table.notes]
+    if table.legend:
+        marks = '<span class="first">bold</span>: the best, <span class="second">underlined</span>: the second best'
+        notes.insert(0, f"{marks} of a column {html.escape(table.legend)}.")
+    if notes:
+        lines.append('<ul class="notes">' + "".join(f"<li>{note}</li>" for note in notes) + "</ul>")
     return "\n".join(lines)
 
 
@@ -112,12 +125,12 @@ def _html_cell(cell: Cell) -> str:
     return text + (f'<span class="addition">{html.escape(cell.addition)}</span>' if cell.addition else "")
 
 
-def _markdown_block(block: Heading | Paragraph | Table | Figure) -> str:
+def _markdown_block(block: Heading | Paragraph | Table | Figure | Picture) -> str:
     if isinstance(block, Heading):
         return f"## {_md(block.text)}"
     if isinstance(block, Paragraph):
         return _md(block.text)
-    if isinstance(block, Figure):
+    if isinstance(block, (Figure, Picture)):
         return f"![{_md(block.caption)}]({figure_file(block)})"
     columns = list(block.columns)
     if block.groups:
@@ -126,6 +139,8 @@ def _markdown_block(block: Heading | Paragraph | Table | Figure) -> str:
     lines = [_line(map(_md, columns)), _line("---" if i < block.text_columns else "---:" for i in range(len(columns)))]
     lines += [_line(map(_markdown_cell, row.cells)) for row in block.rows]
     notes = [f"\n{_md(note)}" for note in block.notes]
+    if block.legend:
+        notes.insert(0, f"\n**bold**: the best, *italic*: the second best of a column {_md(block.legend)}.")
     return "\n".join([*([f"{_md(block.caption)}\n"] if block.caption else []), *lines, *notes])
 
 

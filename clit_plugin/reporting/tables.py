@@ -2,12 +2,14 @@
 
 import heapq
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from clit_plugin.reporting.document import Cell, Row, Table
+from clit_plugin.reporting.document import Cell, Picture, Row, Table
 from clit_plugin.reporting.paper import PaperTable
 from clit_plugin.reporting.systems import Result, System, deviation, lr_label, psnr_key, psnr_of
 from clit_plugin.sizes import scale_label
-from clit_plugin.stored_results import degradation_text
+from clit_plugin.stored_results import degradation_text, seconds_per_image
 
 MARKS = "*†‡§¶#"
 _ENCODERS = ("EDSR-baseline", "RDN", "SwinIR")
@@ -18,6 +20,8 @@ def paper_table(table: PaperTable, systems: Sequence[System]) -> Table | None:
     ours = [system for system in systems if _results_in(system, table)]
     if not ours:
         return None
+    measured = [column for column in table.columns if any(column in _results_in(system, table) for system in ours)]
+    table = replace(table, columns=measured)
     reasons: dict[str, str] = {}
     groups: list[list[tuple[str, str, dict[tuple[str, float], float], list[Cell]]]] = []
     placed: set[int] = set()
@@ -36,9 +40,15 @@ def paper_table(table: PaperTable, systems: Sequence[System]) -> Table | None:
         groups.append(rest)
     rows = [row for group in groups for row in _ranked(group, table.columns, ranks=group is not rest)]
     notes = [f"{mark} {reason}; no difference is given." for reason, mark in reasons.items()]
+    if rest and any(cell.text != "-" for _, _, _, cells in rest for cell in cells[1:]):
+        notes.insert(0, "Systems of the last rows are none of the paper's; there is no figure to differ from.")
     families = list(dict.fromkeys(family for family, _ in table.columns))
+    differs = any(cell.addition for row in rows for cell in row.cells)
+    told = "; below a figure of ours its difference to the paper's" if differs else ""
     return Table(
-        caption=f"{table.name}. {table.caption}. Rows of ours were measured here, with the difference to the paper.",
+        caption=f"{table.name}. {table.caption}. Rows of ours were measured here{told}. Columns without results of "
+        "ours are left out.",
+        legend="among the rows of one encoder" if any(cell.rank for row in rows for cell in row.cells) else "",
         columns=["Method", *(f"×{scale:g}" for _, scale in table.columns)],
         groups=[("", 1), *((family, sum(f == family for f, _ in table.columns)) for family in families)],
         rows=rows,
@@ -107,11 +117,34 @@ def results_table(results: Sequence[Result]) -> Table:
         texts = [result["name"], result["family"], f"×{scale_label(result['scale'])}" if result["scale"] else "files'"]
         texts += [lr_label(result["degradation"])]
         texts += [result["protocol"]["name"], str(result["protocol"].get("channel", "")), result["fingerprint"]]
+        texts.insert(1, (result.get("weights") or {}).get("param_key", "none"))
         numbers = [str(len(result["images"])), shaves[0] if len(shaves) == 1 else f"{shaves[0]}, ..."]
+        numbers += [_parameters(result), _multiply_adds(result), _seconds(result)]
         numbers += [decimals(name, result) for name in metrics]
         rows.append(Row([Cell(text) for text in [*texts, *numbers]]))
-    columns = ["Run", "Set", "Scale", "LR", "Protocol", "Channel", "Result", "Images", "Shave", *metrics]
-    return Table(caption="", columns=columns, rows=rows, text_columns=7)
+    columns = ["Run", "Weights", "Set", "Scale", "LR", "Protocol", "Channel", "Result", "Images", "Shave"]
+    columns += ["Parameters", "Multiply-adds", "s / image", *metrics]
+    notes = [
+        "Weights: params_ema are the averaged ones. Multiply-adds: of the plain equations for an output of 1280x720 "
+        "pixels, products and convolutions alone; what is run here needs fewer. s / image: on the device named below, "
+        "without reading and scoring."
+    ]
+    return Table(caption="", columns=columns, rows=rows, text_columns=8, notes=notes)
+
+
+def _parameters(result: Result) -> str:
+    count = result.get("parameters")
+    return "-" if count is None else f"{count / 1e6:.2f} M" if count >= 1e5 else str(count)
+
+
+def _multiply_adds(result: Result) -> str:
+    count = result.get("multiply_adds")
+    return "-" if count is None else f"{count / 1e12:.2f} T" if count >= 1e12 else f"{count / 1e9:.2f} G"
+
+
+def _seconds(result: Result) -> str:
+    seconds = seconds_per_image(result)
+    return "-" if seconds is None else f"{seconds:.3g}"
 
 
 def extremes_table(systems: Sequence[System], *, count: int = 3) -> Table:
@@ -147,6 +180,25 @@ def extremes_table(systems: Sequence[System], *, count: int = 3) -> Table:
         notes=notes,
         text_columns=4,
     )
+
+
+def extreme_pictures(systems: Sequence[System]) -> list[Picture]:
+    """Crops of the worst and the best image of every set, where 'clit test' has kept them."""
+    pictures = []
+    for system in systems:
+        for (family, scale), result in sorted(system.results.items()):
+            key = str(psnr_key(result))
+            ordered = sorted(result["images"], key=lambda image: (image["metrics"][key], image["image"]))
+            extremes = [("worst", ordered[0]), ("best", ordered[-1])][: len(ordered)]
+            for word, image in extremes:
+                crop: Path | None = result["crops"].get(image["image"])
+                if crop is not None:
+                    caption = (
+                        f"{system.name}, {family} ×{scale:g}, {word}: {image['image']}, {image['metrics'][key]:.2f} dB"
+                    )
+                    name = f"{word}_{system.name}_{family}_x{scale:g}_{result['fingerprint']}"
+                    pictures.append(Picture(name, crop.read_bytes(), caption))
+    return pictures
 
 
 def provenance_table(results: Sequence[Result]) -> Table:
