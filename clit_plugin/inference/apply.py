@@ -40,7 +40,8 @@ def upscale_with_progress(
     device = next(net.parameters()).device
     check_memory(size, device, name=name)
     pixels = size[0] * size[1]
-    remedy = "a smaller --tile, a smaller --max-queries, or --device cpu"
+    # Tiles and queries bound what comes and goes; features and output, which stay, grow with the image.
+    remedy = "a smaller scale or a part of the image" + ("" if device.type == "cpu" else ", or --device cpu")
     lq = rgb[None].to(device)
     with memory_errors(f"{name} to {by(size)}", device, remedy):
         seconds = estimate_seconds(net, lq, size, max_queries=max_queries)
