@@ -100,6 +100,11 @@ def check_optimisation(train: dict[str, Any], problems: Problems) -> None:
         train["pixel_opt"] = _check_loss(train["pixel_opt"])
     if not 0 <= train["ema_decay"] < 1:
         problems.add(f"train.ema_decay: expected 0 to below 1, got {train['ema_decay']}")
+    if train["grad_clip"] is not None and train["grad_clip"] <= 0:
+        problems.add(f"train.grad_clip: expected more than 0, or nothing for no limit; got {train['grad_clip']}")
+    for name, least in (("max_skipped", 0), ("accumulate", 1)):
+        if train[name] < least:
+            problems.add(f"train.{name}: expected at least {least}, got {train[name]}")
 
 
 def _check_loss(options: Any) -> dict[str, Any]:

@@ -54,8 +54,15 @@ class TrainOptions:
     pixel_opt: Mapping[str, Any] = key("the loss: {type: L1Loss, ...}, any of BasicSR's on sampled colours")
     ema_decay: float = key("decay of the averaged weights; 0 for none", 0.0)
     warmup_iter: int = key("steps of linear warm-up; -1 for none", -1)
-    amp: bool = key(
-        "bfloat16 autocast in training; coordinates, softmax, weights and validation stay in float32", False
+    max_skipped: int = key(
+        "how many steps in a row may be skipped because their loss or gradients are not finite; then the run stops", 10
+    )
+    grad_clip: float | None = key("largest norm of a step's gradients; larger ones are scaled to it", None)
+    accumulate: int = key("compute a step's batch in so many parts, one after the other, with the same result", 1)
+    amp: bool | Literal["bfloat16", "float16"] = key(
+        "autocast in training: true or bfloat16, or float16 with a scaled loss; coordinates, softmax, weights and "
+        "validation stay in float32",
+        False,
     )
     channels_last: bool = key("the encoder's weights and features in channels-last order, for GPUs", False)
     fused: Literal["auto", "tf32", "off"] = key(

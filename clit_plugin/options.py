@@ -243,6 +243,11 @@ def _check_training(options: dict[str, Any], network: Mapping[str, Any] | None, 
     if train:
         options["train"] = train
         check_optimisation(train, problems)
+    batch = options["datasets"].get("train", {}).get("batch_size_per_gpu")
+    if train and batch and train["accumulate"] > 1 and batch % train["accumulate"]:
+        problems.add(
+            f"train.accumulate: {train['accumulate']} parts of datasets.train.batch_size_per_gpu, {batch}, would differ"
+        )
     alternatives = options["datasets"].get("train", {}).get("scale_ranges")
     if not alternatives:
         return

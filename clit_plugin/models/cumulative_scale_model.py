@@ -1,9 +1,11 @@
 """Training with sampled queries, stage after stage, in BasicSR's trainer."""
 
+import math
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from clit_plugin.data.dataset_options import SET_BY_BASICSR
 from clit_plugin.errors import UserError
 from clit_plugin.extreme_crops import ExtremeCrops
 from clit_plugin.fast.fused_choice import set_fused
@@ -23,7 +26,9 @@ from clit_plugin.interruption import stop_requested
 from clit_plugin.metrics.scoring import score_image
 from clit_plugin.models.captured_step import CapturedStep
 from clit_plugin.models.checkpoint_pairs import drop_old
+from clit_plugin.models.guarded_step import Batch, GuardedStep
 from clit_plugin.models.loss_curves import LossCurves, Pace, total_scale
+from clit_plugin.models.resume import differences, plain, resume_optimizer, resume_scheduler
 from clit_plugin.models.warm_start import check_finite, choose_param_key, load_stage, read_checkpoint, read_weights
 from clit_plugin.ops.self_ensemble import upscale_ensemble
 from clit_plugin.option_sections import with_defaults
@@ -31,6 +36,8 @@ from clit_plugin.processes import from_all_ranks, from_first_rank
 from clit_plugin.run_log import append, centre_crops, curves_file
 from clit_plugin.stored_results import StoredResults, mean
 from clit_plugin.whole_file import save_whole
+
+_AUTOCAST = {False: None, True: torch.bfloat16, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @MODEL_REGISTRY.register()
@@ -52,6 +59,8 @@ class CumulativeScaleModel(SRModel):
         self.pace = Pace()
         self.validated: dict[str, int] = {}
         self.step_scores: dict[str, tuple[int, float]] = {}  # by set: when, and the metric of keep_best
+        if opt["is_train"]:
+            self.run_options = _kept_options(opt)  # before BasicSR takes types out of them
         super().__init__(opt)
         get_root_logger().info(f"Device: {self.device}")
 
@@ -88,11 +97,22 @@ class CumulativeScaleModel(SRModel):
         self.curves = LossCurves(num_branches=branches, device=self.device)
         set_fused(self.opt["train"]["fused"])
         self.captured_step: CapturedStep | None = None
-        if self.opt["train"]["cuda_graphs"]:
-            if self.device.type == "cuda" and not self.opt["dist"]:
+        train = self.opt["train"]
+        self.accumulate, self.autocast = train["accumulate"], _AUTOCAST[train["amp"]]
+        scaler = torch.amp.GradScaler(self.device.type) if self.autocast is torch.float16 else None
+        self.guarded_step = GuardedStep(
+            self.optimizer_g,
+            device=self.device,
+            max_skipped=train["max_skipped"],
+            grad_clip=train["grad_clip"],
+            scaler=scaler,
+        )
+        if train["cuda_graphs"]:
+            if self.device.type == "cuda" and not self.opt["dist"] and self.accumulate == 1 and scaler is None:
                 self.captured_step = CapturedStep(self.net_g, self._output_and_loss)
             else:
-                get_root_logger().info("train.cuda_graphs: ignored, needs one process on a GPU")
+                needs = "one process on a GPU, without train.accumulate and float16"
+                get_root_logger().info(f"train.cuda_graphs: ignored, needs {needs}")
         if self.ema_decay > 0 and self.fresh:
             # BasicSR initialises the averaged network on its own; a new branch is to start as the trained one does.
             trained = self.get_bare_model(self.net_g).state_dict()
@@ -119,7 +139,7 @@ class CumulativeScaleModel(SRModel):
         }
         for key in keys:
             check_finite(content[key], f"{os.path.relpath(path)}: not written")
-        save_whole({**content, "network_g": _plain(self.opt["network_g"]), "iter": self.current_iter, **more}, path)
+        save_whole({**content, "network_g": plain(self.opt["network_g"]), "iter": self.current_iter, **more}, path)
 
     @master_only
     def save_training_state(self, epoch: int, current_iter: int) -> None:
@@ -131,6 +151,8 @@ class CumulativeScaleModel(SRModel):
             "iter": current_iter,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+            "scaler": self.guarded_step.state_dict(),
+            "options": self.run_options,
             "best_metric_results": getattr(self, "best_metric_results", {}),
         }
         states = Path(self.opt["path"]["training_states"])
@@ -139,13 +161,40 @@ class CumulativeScaleModel(SRModel):
             drop_old(states, Path(self.opt["path"]["models"]), keep=keep)
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
-        super().resume_training(resume_state)
+        """Go on from a state, with the options of now; what is other than it was is logged.
+
+        Raises:
+            UserError: Something has changed that cannot change on the way.
+        """
         self.epoch, self.current_iter = resume_state["epoch"], resume_state["iter"]
+        total = self.opt["train"]["total_iter"]
+        if total < self.current_iter:
+            raise UserError(f"train.total_iter: {total}, but the state to resume from is of step {self.current_iter}")
+        old = resume_state.get("options", self.run_options)  # states of before do not tell
+        changed = [
+            change
+            for change in differences(old, self.run_options)
+            if not change.startswith(("train.optim_g.", "train.scheduler."))
+        ]
+        for optimizer, saved in zip(self.optimizers, resume_state["optimizers"], strict=True):
+            changed += resume_optimizer(optimizer, saved)
+        warm_up = old["train"]["warmup_iter"] != self.opt["train"]["warmup_iter"]
+        for scheduler, saved in zip(self.schedulers, resume_state["schedulers"], strict=True):
+            changed += resume_scheduler(scheduler, saved, anew=warm_up)
+        if changed:
+            get_root_logger().warning(f"Resuming with options that have changed: {'; '.join(changed)}")
+        self.guarded_step.load_state_dict(resume_state.get("scaler", {}))
         best = resume_state.get("best_metric_results", {})
         # Sets and metrics that were added since start without a best value.
         self.best_metric_results = {name: of for name, of in best.items() if of.keys() == self.all_metrics.keys()}
 
     # ------------------------------------------------------------------ training
+
+    def get_optimizer(self, optim_type: str, params: Any, lr: float, **options: Any) -> torch.optim.Optimizer:
+        """BasicSR's; on a GPU in its fused form, which can skip a step without asking the host."""
+        if self.device.type == "cuda" and not options.get("foreach") and not options.get("differentiable"):
+            options.setdefault("fused", True)
+        return super().get_optimizer(optim_type, params, lr, **options)
 
     def feed_data(self, data: dict[str, Any]) -> None:
         if "coord" in data:
@@ -155,6 +204,7 @@ class CumulativeScaleModel(SRModel):
             self.coord, self.cell = data["coord"].to(self.device), data["cell"].to(self.device)
             self.stage_sizes = data["stage_sizes"][0].tolist()  # one list of scales a batch
             self.epoch = int(data["epoch"][0])
+            self.files = data["gt_path"]
         else:
             self.image_name = data["name"][0]
             self.scale = data["scale"][0].tolist()
@@ -168,17 +218,17 @@ class CumulativeScaleModel(SRModel):
             self.output, loss = self.captured_step(inputs, self.stage_sizes)
         else:
             self.optimizer_g.zero_grad()
-            self.output, loss = self._output_and_loss(inputs, self.stage_sizes)
-            loss.backward()
-        self.optimizer_g.step()
-        self.curves.add(loss, scale=total_scale(self.lq, self.cell), branches=len(self.stage_sizes) + 1)
+            self.output, loss = self._forward_and_backward(inputs)
+        scale = total_scale(self.lq, self.cell)
+        self.guarded_step(loss, current_iter, Batch(self.files, scale))
+        self.curves.add(loss, scale=scale, branches=len(self.stage_sizes) + 1)
         if self.ema_decay > 0:
             self.model_ema(decay=self.ema_decay)
         self._stop_if_requested()
 
     def get_current_log(self) -> OrderedDict[str, float]:
         """What BasicSR's logger prints; ``time`` takes the place of its own, which times launches only on a GPU."""
-        log = OrderedDict(self.curves.read())
+        log = OrderedDict(self.curves.read() | self.guarded_step.read())
         log["time"] = self.pace.read()
         log["images_per_second"] = len(self.lq) * self.opt["world_size"] / log["time"]
         return log
@@ -187,12 +237,27 @@ class CumulativeScaleModel(SRModel):
         with self.pace.paused():
             super().save(epoch, current_iter)
 
+    def _forward_and_backward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Output and loss of a batch, computed in equal parts one after the other; the gradients are the batch's."""
+        outputs, losses = [], []
+        share = 1 if getattr(self.cri_pix, "reduction", "mean") == "sum" else 1 / self.accumulate
+        for number, part in enumerate(zip(*(x.chunk(self.accumulate) for x in inputs), strict=True), start=1):
+            wait = self.opt["dist"] and number < self.accumulate  # processes exchange gradients once a step
+            with self.net_g.no_sync() if wait else nullcontext():
+                output, loss = self._output_and_loss(part, self.stage_sizes)
+                loss = loss if self.accumulate == 1 else loss * share
+                scaler = self.guarded_step.scaler
+                (loss if scaler is None else scaler.scale(loss)).backward()
+            outputs.append(output.detach())
+            losses.append(loss.detach())
+        return torch.cat(outputs), torch.stack(losses).sum()
+
     def _output_and_loss(self, inputs: Sequence[Tensor], stage_sizes: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Of a step's (lq, coord, cell, gt)."""
         lq, coord, cell, gt = inputs
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.opt["train"]["amp"]):
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             output = self.net_g(lq, coord, cell, stage_sizes)
-        return output, self.cri_pix(output, gt)
+        return output, self.cri_pix(output.float(), gt)
 
     def model_ema(self, decay: float = 0.999) -> None:
         """BasicSR's average of the weights, in a few launches instead of two for every tensor."""
@@ -234,7 +299,8 @@ class CumulativeScaleModel(SRModel):
         value, sign = mean(scores), -1 if self.all_metrics[metric].get("better") == "lower" else 1
         path = Path(self.opt["path"]["models"]) / "net_g_best.pth"
         best = read_checkpoint(path).get("best", {}) if path.is_file() else {}
-        if best.get("metric") == metric and not sign * value > sign * best["value"]:
+        worse = best.get("metric") == metric and not sign * value > sign * best["value"]
+        if worse or not math.isfinite(value):
             return
         nets = [net for net in (self.net_g, getattr(self, "net_g_ema", None)) if net is not None]
         self._save_weights(
@@ -334,8 +400,8 @@ def step_seed(seed: int, current_iter: int, rank: int) -> int:
     return int(np.random.SeedSequence((seed, current_iter, rank)).generate_state(1)[0])
 
 
-def _plain(options: Any) -> Any:
-    """Options as plain dicts and lists, which a checkpoint may hold."""
-    if isinstance(options, dict):
-        return {key: _plain(value) for key, value in options.items()}
-    return [_plain(value) for value in options] if isinstance(options, (list, tuple)) else options
+def _kept_options(opt: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that say what a training computes; a state holds them."""
+    train_set = {key: value for key, value in opt["datasets"]["train"].items() if key not in SET_BY_BASICSR}
+    kept = {key: opt[key] for key in ("manual_seed", "network_g", "train")}
+    return dict(plain({**kept, "datasets": {"train": train_set}}))

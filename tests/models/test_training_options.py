@@ -1,4 +1,4 @@
-"""train.amp and train.channels_last, by the weights that a training leaves."""
+"""train.amp, accumulate, grad_clip and channels_last, by the weights that a training leaves."""
 
 import pytest
 import torch
@@ -17,8 +17,8 @@ def trained(images, tmp_path, monkeypatch):
     """Weights after a few steps."""
     monkeypatch.chdir(tmp_path)
 
-    def descend(name, lr=0.05, **options):
-        opt = stage_options(images, 1, name=name, total_iter=STEPS)
+    def descend(name, lr=0.05, batch=2, **options):
+        opt = stage_options(images, 1, name=name, total_iter=STEPS, batch=batch)
         # With so large an eps, Adam descends along the mean gradient: small differences stay small.
         opt["train"] |= {"optim_g": {"type": "Adam", "lr": lr, "eps": 1.0}, **options}
         assert train("-opt", write_yaml(tmp_path / f"{name}.yml", opt)) == 0
@@ -32,9 +32,10 @@ def updates(end, start):
     return torch.cat([(end[name] - start[name]).flatten() for name in start])
 
 
-def test_autocast_steps_are_nearly_those_of_float32_and_weights_stay_in_float32(trained):
+@pytest.mark.parametrize("amp", [True, "bfloat16", "float16"])
+def test_autocast_steps_are_nearly_those_of_float32_and_weights_stay_in_float32(trained, amp):
     start = trained("start", lr=0.0)
-    plain, autocast = trained("plain"), trained("autocast", amp=True)
+    plain, autocast = trained("plain"), trained("autocast", amp=amp)
     assert all(weight.dtype == torch.float32 for weight in autocast.values())
     plain, autocast = updates(plain, start), updates(autocast, start)
     assert not torch.equal(plain, autocast)
@@ -47,3 +48,24 @@ def test_channels_last_changes_the_order_of_the_encoders_weights_and_no_value(tr
     assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
     for name, value in plain.items():
         torch.testing.assert_close(reordered[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_autocast_true_is_bfloat16(trained):
+    first, second = trained("first", amp=True), trained("second", amp="bfloat16")
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+@pytest.mark.parametrize("pixel_opt", [{"type": "L1Loss"}, {"type": "MSELoss", "reduction": "sum"}])
+def test_a_batch_in_parts_is_trained_on_as_a_whole(trained, pixel_opt):
+    start = trained("start", lr=0.0, batch=4)
+    whole = trained("whole", batch=4, pixel_opt=pixel_opt)
+    parts = trained("parts", batch=4, pixel_opt=pixel_opt, accumulate=4)
+    whole, parts = updates(whole, start), updates(parts, start)
+    assert whole.abs().max() > 1e-4
+    torch.testing.assert_close(parts, whole, rtol=1e-3, atol=1e-3 * whole.abs().max().item())
+
+
+def test_clipped_gradients_move_the_weights_less(trained):
+    start = trained("start", lr=0.0)
+    plain, clipped = trained("plain"), trained("clipped", grad_clip=1e-3)
+    assert updates(clipped, start).norm() < 0.5 * updates(plain, start).norm()

@@ -1,0 +1,122 @@
+"""Steps that are skipped, clipped and scaled, against PyTorch's own; on the CPU, and on a GPU where there is one."""
+
+import copy
+
+import pytest
+import torch
+
+from clit_plugin.errors import UserError
+from clit_plugin.models.guarded_step import Batch, GuardedStep
+
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")),
+]
+FINE, NAN, INF = 1.0, float("nan"), float("inf")
+
+
+@pytest.fixture(params=DEVICES)
+def device(request):
+    return torch.device(request.param)
+
+
+def weight_and_adam(device):
+    weight = torch.nn.Parameter(torch.linspace(-1, 1, 5, device=device))
+    return weight, torch.optim.Adam([weight], 0.1, fused=True if device.type == "cuda" else None)
+
+
+def batch(device, files=("a.png",)):
+    return Batch(list(files), torch.tensor(3.4, device=device))
+
+
+def take(guarded, weight, gradient, step, loss=1.0):
+    """A step of a gradient; the loss is what it is said to be."""
+    weight.grad = torch.full_like(weight, gradient) * torch.arange(1, 6, device=weight.device)
+    guarded(torch.tensor(loss, device=weight.device), step, batch(weight.device))
+
+
+@pytest.mark.parametrize(("gradient", "loss"), [(NAN, 1.0), (INF, 1.0), (FINE, NAN), (FINE, INF)])
+def test_a_step_that_is_not_finite_leaves_weights_and_optimiser_as_they_were(device, gradient, loss):
+    weight, adam = weight_and_adam(device)
+    guarded = GuardedStep(adam, device=device)
+    take(guarded, weight, FINE, 1)
+    before, state = weight.detach().clone(), copy.deepcopy(adam.state_dict()["state"])
+    take(guarded, weight, gradient, 2, loss)
+    assert torch.equal(weight, before)
+    for name, value in adam.state_dict()["state"][0].items():
+        assert torch.equal(value, state[0][name]), name
+    take(guarded, weight, FINE, 3)
+    assert not torch.equal(weight, before)
+    assert guarded.read() == {"skipped": 1.0}
+    assert guarded.read() == {}
+
+
+def test_steps_that_are_finite_are_those_of_the_optimiser_alone(device):
+    (weight, adam), (alone, other) = weight_and_adam(device), weight_and_adam(device)
+    guarded = GuardedStep(adam, device=device)
+    for step in range(1, 4):
+        take(guarded, weight, step * 0.3, step)
+        alone.grad = torch.full_like(alone, step * 0.3) * torch.arange(1, 6, device=device)
+        other.step()
+    assert torch.equal(weight, alone)
+
+
+@pytest.mark.parametrize("limit", [0.5, 1000.0])
+def test_the_norm_is_clipped_as_by_torch_and_logged_as_it_was(device, limit):
+    weight, _ = weight_and_adam(device)
+    idle = torch.nn.Parameter(torch.zeros(2, device=device))
+    plain = torch.optim.SGD([weight, idle], 1.0)
+    guarded = GuardedStep(plain, device=device, grad_clip=limit)
+    start = weight.detach().clone()
+    take(guarded, weight, 2.0, 1)
+    expected = torch.full_like(start, 2.0) * torch.arange(1, 6, device=device)
+    norm = expected.norm()
+    expected *= min(1.0, limit / (norm.item() + 1e-6))
+    torch.testing.assert_close(start - weight.detach(), expected)
+    assert guarded.read()["grad_norm"] == pytest.approx(norm.item())
+
+
+def test_the_run_stops_behind_as_many_skipped_steps_in_a_row_as_are_allowed(device):
+    weight, adam = weight_and_adam(device)
+    guarded = GuardedStep(adam, device=device, max_skipped=2)
+    for step, gradient in enumerate([NAN, NAN, FINE, NAN, NAN], start=1):
+        take(guarded, weight, gradient, step)
+    weight.grad = torch.full_like(weight, NAN)
+    files = [f"{name}.png" for name in "abcdef"]
+    with pytest.raises(
+        UserError, match=r"step 6: 3 steps in a row .* at x3.4 of a.png, b.png, c.png, d.png and 2 more"
+    ):
+        guarded(torch.tensor(1.0, device=device), 6, batch(device, files))
+        for step in range(7, 100):  # on a GPU it is noticed a little later
+            torch.cuda.synchronize() if device.type == "cuda" else None
+            weight.grad = torch.full_like(weight, FINE)
+            guarded(torch.tensor(1.0, device=device), step, batch(device))
+
+
+def test_with_a_scaled_loss_a_step_counts_only_once_the_scale_cannot_be_lowered(device):
+    weight, adam = weight_and_adam(device)
+    scaler = torch.amp.GradScaler(device.type, init_scale=4.0)
+    guarded = GuardedStep(adam, device=device, max_skipped=0, scaler=scaler)
+    for step, scale in enumerate([2.0, 1.0], start=1):
+        scaler.scale(torch.ones((), device=device))
+        take(guarded, weight, INF, step)
+        assert guarded.read() == {"skipped": 1.0, "loss_scale": scale}
+    with pytest.raises(UserError, match="step 3: 1 steps in a row"):
+        take(guarded, weight, INF, 3)
+        torch.cuda.synchronize() if device.type == "cuda" else None
+        take(guarded, weight, FINE, 4)
+
+
+def test_scaled_gradients_are_those_of_the_loss_itself(device):
+    (weight, adam), (alone, other) = weight_and_adam(device), weight_and_adam(device)
+    scaler = torch.amp.GradScaler(device.type, init_scale=1024.0)
+    guarded = GuardedStep(adam, device=device, grad_clip=0.1, scaler=scaler)
+    scaler.scale((weight**2).sum()).backward()
+    guarded((weight**2).sum().detach(), 1, batch(device))
+    (alone**2).sum().backward()
+    torch.nn.utils.clip_grad_norm_([alone], 0.1)
+    other.step()
+    torch.testing.assert_close(weight, alone)
+    again = GuardedStep(adam, device=device, scaler=torch.amp.GradScaler(device.type))
+    again.load_state_dict(guarded.state_dict())
+    assert again.scaler.get_scale() == 1024.0
