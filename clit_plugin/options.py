@@ -21,6 +21,7 @@ from clit_plugin.metrics.scoring import least_side
 from clit_plugin.models.checkpoint_pairs import read_state, weights_of
 from clit_plugin.models.warm_start import choose_param_key, load_stage, read_checkpoint, read_weights
 from clit_plugin.option_sections import SECTIONS, RunOptions
+from clit_plugin.path_names import check_path_name
 from clit_plugin.schema import check_mapping, choose, parse
 from clit_plugin.yaml_files import read_options
 
@@ -126,7 +127,11 @@ def check_files(options: Mapping[str, Any], *, with_weights: bool = True) -> Non
         UserError: Missing or unfit data or weights; all of them.
     """
     problems = Problems()
-    _check_data(options, least_side(options["val"]["metrics"]), problems)
+    ending = None
+    if options["val"]["save_img"]:  # as BasicSR puts it behind the names of images
+        is_train = "train" in options["datasets"]
+        ending = str(options["train"]["total_iter"]) if is_train else options["val"]["suffix"] or options["name"]
+    _check_data(options, least_side(options["val"]["metrics"]), problems, result_ending=ending)
     state = options["path"].get("resume_state")
     with problems:
         if state:
@@ -153,22 +158,28 @@ def _check_state(state: str, name: str) -> None:
         raise UserError(f"path.resume_state: {state} is of step {step}, whose weights are not there: {weights}")
 
 
-def _check_data(options: Mapping[str, Any], least: int, problems: Problems) -> None:
-    """Look at the images of every set, of which ``least`` pixels must be left to score."""
+def _check_data(
+    options: Mapping[str, Any], least: int, problems: Problems, *, result_ending: str | None = None
+) -> None:
+    """Look at the images of every set: ``least`` pixels must be left to score, results that are written need names."""
     for name, dataset in options["datasets"].items():
         try:
             images = ArbitraryScalePairedDataset({**dataset, "phase": name.split("_")[0], "cache": False})
             images.check_scorable(least)
+            if result_ending is not None:
+                images.check_result_names(result_ending)
         except UserError as error:
             for text in error.problems:
                 problems.add(f"datasets.{name}: {text.removeprefix('datasets.')}")
 
 
 def _check_run(options: Mapping[str, Any], good: Mapping[str, Any], problems: Problems) -> None:
-    name = options.get("name")
-    folder = Path(name) if isinstance(name, str) else Path("x")
-    if not folder.parts or folder.is_absolute() or ".." in folder.parts:
-        problems.add(f"name: expected the name of a folder below experiments/ or results/, got {name!r}")
+    if isinstance(options.get("name", ""), str) and "name" in options:  # else it is told with the top level
+        with problems:
+            check_path_name(options["name"], "name", "the name of a folder below experiments/ or results/")
+    if good["val"] and good["val"]["suffix"]:
+        with problems:
+            check_path_name(good["val"]["suffix"], "val.suffix", "an ending of file names")
     with problems:
         _check_seed(options.get("manual_seed", 0), "manual_seed")
     if good["path"] and not good["path"]["strict_load_g"]:

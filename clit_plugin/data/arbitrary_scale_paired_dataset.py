@@ -24,6 +24,7 @@ from clit_plugin.data.scale_schedule import clip_scales, schedule
 from clit_plugin.errors import UserError
 from clit_plugin.interruption import leave_signals_to_trainer
 from clit_plugin.metrics.protocol import Protocol
+from clit_plugin.path_names import check_written_names
 from clit_plugin.sizes import scale_label
 
 
@@ -219,6 +220,17 @@ class ArbitraryScalePairedDataset(Dataset):
                     f"{self.protocol.name}: {shave} pixels are cut from each border, and {least} must be left"
                 )
 
+    def check_result_names(self, ending: str) -> None:
+        """Refuse validation images whose results, ``IMAGE_ENDING.png``, could not all be written.
+
+        Raises:
+            UserError: As ``check_written_names``.
+        """
+        if isinstance(self.options, ValSetOptions):
+            stems = ((self._given_name(name, self.options).removesuffix(".png"), name) for name in self.names)
+            named = ((stem, self.gt.describe(name)) for stem, name in stems)
+            check_written_names(named, f"_{ending}.png", "val.save_img")
+
     def _given_name(self, name: str, options: ValSetOptions) -> str:
         """The LR file's name, or the one it would have, as DIV2K's 0801x2.png; BasicSR names results after it."""
         if self.lq is not None:
@@ -227,7 +239,7 @@ class ArbitraryScalePairedDataset(Dataset):
 
     def _lq_name(self, name: str) -> str:
         path = PurePosixPath(name)
-        return str(path.with_name(self.options.filename_tmpl.format(path.name)))
+        return str(path.with_name(self.options.filename_tmpl.replace("{}", path.name)))
 
     def _scale_limit(self, name: str, lq_size: int) -> float:
         """The largest total scale for which an image is large enough."""

@@ -8,6 +8,7 @@ from clit_plugin.data.degradations import check_degradation
 from clit_plugin.data.realistic_options import parse_realistic
 from clit_plugin.data.scale_schedule import ScaleRanges, check_scale_ranges
 from clit_plugin.errors import Problems, UserError
+from clit_plugin.path_names import check_path_name
 from clit_plugin.schema import key, parse
 
 DEFAULT_SCALE_RANGES = [[[1, 4]]]
@@ -33,6 +34,8 @@ class _SetOptions:
 
     def check(self, where: str, problems: Problems) -> None:
         """Add what contradicts itself or is out of range."""
+        with problems:
+            check_path_name(self.name, f"{where}.name", "the name of a folder for the set's results")
         if self.dataroot_lq is None:
             if self.degradation is None:
                 problems.add(f"{where}.degradation: missing; say how LR is made from HR, pil or matlab")
@@ -43,6 +46,9 @@ class _SetOptions:
             problems.add(f"{where}.degradation: LR is read from dataroot_lq, not made; remove one of the two")
         if self.filename_tmpl.count("{}") != 1:
             problems.add(f"{where}.filename_tmpl: expected one '{{}}' in the name, got {self.filename_tmpl!r}")
+        else:
+            with problems:
+                check_path_name(self.filename_tmpl, f"{where}.filename_tmpl", "the name of a file")
         if self.io_backend is not None and dict(self.io_backend) not in ({"type": "disk"}, {"type": "lmdb"}):
             problems.add(f"{where}.io_backend: expected {{type: disk}} or {{type: lmdb}}, got {dict(self.io_backend)}")
 

@@ -28,7 +28,7 @@ def read_meta_info(lmdb_folder: Path) -> dict[str, tuple[int, int]]:
             if not line:
                 continue
             match = _LINE.fullmatch(line)
-            if match is None or not line.isascii():
+            if match is None or not (line.isascii() and line.isprintable()):
                 raise UserError(
                     f"{meta_info}, line {number}: expected 'key.png (height,width,3) level' in ASCII, got {line!r}"
                 )
