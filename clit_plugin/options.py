@@ -166,6 +166,8 @@ def _check_data(
         try:
             images = ArbitraryScalePairedDataset({**dataset, "phase": name.split("_")[0], "cache": False})
             images.check_scorable(least)
+            if dataset["cache"]:
+                images.check_cache()
             if result_ending is not None:
                 images.check_result_names(result_ending)
         except UserError as error:

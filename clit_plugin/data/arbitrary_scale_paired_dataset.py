@@ -200,6 +200,12 @@ class ArbitraryScalePairedDataset(Dataset):
             scales = options.scales or (height / h, width / w)
         return (h, w), (min(height, round(h * scales[0])), min(width, round(w * scales[1]))), scales
 
+    def check_cache(self) -> None:
+        """Raise UserError where the images are more than the memory that is left, as ``ImageSource.check_cache``."""
+        self.gt.check_cache(self.names)
+        if self.lq is not None:
+            self.lq.check_cache(self.lq_names)
+
     def check_scorable(self, least: int) -> None:
         """Refuse a validation image of which the protocol's border leaves too little, by name.
 

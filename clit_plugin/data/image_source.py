@@ -1,7 +1,8 @@
 """Images of a folder or an LMDB, by key, through BasicSR's file client."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from PIL import Image, UnidentifiedImageError
 
 from clit_plugin.console import bar
 from clit_plugin.data.image_io import decode_rgb
+from clit_plugin.data.lmdb_check import check_data_file, check_listed
 from clit_plugin.data.lmdb_reader import read_meta_info
 from clit_plugin.data.lmdb_sources import find_sources
 from clit_plugin.data.lmdb_writer import lmdb_key
 from clit_plugin.errors import UserError
+from clit_plugin.memory_left import memory_left
+from clit_plugin.sizes import by
 
 
 class ImageSource:
@@ -32,7 +36,8 @@ class ImageSource:
         sizes: (H, W) of every image by key, in the keys' order. A key is the path below the root without suffix.
 
     Raises:
-        UserError: Nothing there, no images, two files of one key, or not an LMDB.
+        UserError: Nothing there, no images, two files of one key, not an LMDB, one that is cut off, or one that does
+            not hold what its list says.
     """
 
     def __init__(self, root: str, io_backend: Mapping[str, Any] | None = None, *, strict: bool = False) -> None:
@@ -46,9 +51,15 @@ class ImageSource:
             )
         self._cache: torch.Tensor | None = None
         self._places: dict[str, int] = {}
+        self._inode = 0
         if self.backend == "lmdb":
             self._files: dict[str, str] = {}
             self.sizes = read_meta_info(self.root)
+            check_data_file(self.root)
+            self._inode = (self.root / "data.mdb").stat().st_ino
+            with self._reading_errors(str(self.root)):
+                env = self._client().client._client["default"]
+            check_listed(self.root, env, self.sizes)
         else:
             self._files = {lmdb_key(file): str(self.root / file) for file in find_sources(self.root)}
             self.sizes = {name: _header_size(Path(file), strict=strict) for name, file in self._files.items()}
@@ -74,16 +85,44 @@ class ImageSource:
 
     def content(self, name: str) -> bytes | None:
         """The bytes that are stored under a key, not decoded; None where an LMDB has none. Errors as ``read``."""
+        with self._reading_errors(self.describe(name)):
+            return self._client().get(self._files.get(name, name))
+
+    def _client(self) -> FileClient:
+        return _file_client(self.backend, os.path.realpath(self.root), self._inode)
+
+    @staticmethod
+    @contextmanager
+    def _reading_errors(name: str) -> Iterator[None]:
         try:
-            client = _file_client(self.backend, os.path.realpath(self.root))
-            return client.get(self._files.get(name, name))
+            yield
         except (OSError, lmdb.Error) as error:
             reason = getattr(error, "strerror", None) or error
-            raise UserError(f"{self.describe(name)}: cannot be read ({reason})") from error
+            raise UserError(f"{name}: cannot be read ({reason})") from error
+
+    def check_cache(self, names: Iterable[str]) -> None:
+        """Refuse to hold images in memory that has no room for them.
+
+        Raises:
+            UserError: It has not, by the sizes that files and lists tell.
+        """
+        sizes = {name: self.sizes[name] for name in names}
+        needed, left = sum(height * width * 3 for height, width in sizes.values()), memory_left()
+        if left is not None and needed > left:
+            largest = max(sizes, key=lambda name: sizes[name][0] * sizes[name][1])
+            raise UserError(
+                f"cache: the images of {self.root} take {needed / 1e9:.1f} GB, and {left / 1e9:.1f} GB of memory are "
+                f"left (the largest, {largest!r}, is {by(sizes[largest])}); leave cache out"
+            )
 
     def fill_cache(self, names: Iterable[str], *, progress: bool = True) -> None:
-        """Decode images into one block of memory; forked workers share it, spawned ones map it."""
+        """Decode images into one block of memory; forked workers share it, spawned ones map it.
+
+        Raises:
+            UserError: As ``check_cache`` and ``read``.
+        """
         names = list(names)
+        self.check_cache(names)
         ends = np.cumsum([self.sizes[name][0] * self.sizes[name][1] * 3 for name in names]).tolist()
         cache = torch.empty(ends[-1], dtype=torch.uint8)
         places = dict(zip(names, [0, *ends], strict=False))
@@ -94,8 +133,8 @@ class ImageSource:
 
 
 @lru_cache(maxsize=64)
-def _file_client(backend: str, root: str) -> FileClient:
-    """One client a real path, as a process must not open an LMDB twice."""
+def _file_client(backend: str, root: str, inode: int) -> FileClient:
+    """One client a real path, as a process must not open an LMDB twice; one that was made anew is another."""
     if backend == "disk":
         return FileClient("disk")
     return FileClient("lmdb", db_paths=[root], client_keys=["default"])

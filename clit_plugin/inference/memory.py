@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
 from clit_plugin.errors import UserError
+from clit_plugin.memory_left import memory_left
 from clit_plugin.sizes import by
 
 _BYTES_PER_PIXEL = 36  # of an output: three colours in float32, as residual, as image and on their way to a file
@@ -17,7 +17,7 @@ def check_memory(size: tuple[int, int], device: torch.device, *, name: str) -> N
 
     A CPU would otherwise promise the memory, and the system kill the process later.
     """
-    needed, free = _BYTES_PER_PIXEL * size[0] * size[1], _free(device)
+    needed, free = _BYTES_PER_PIXEL * size[0] * size[1], memory_left(device)
     if free is not None and needed > free:
         raise UserError(
             f"{name}: an output of {by(size)} pixels takes about {needed / 1e9:.1f} GB, and {device} has "
@@ -34,14 +34,3 @@ def memory_errors(name: str, device: torch.device, remedy: str) -> Iterator[None
         if isinstance(error, torch.OutOfMemoryError) or "alloc" in str(error):
             raise UserError(f"{name}: not enough memory on {device}; give {remedy}") from error
         raise
-
-
-def _free(device: torch.device) -> int | None:
-    """Bytes that are left, or None where the system does not tell."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError, IndexError):
-        return None

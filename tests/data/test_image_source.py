@@ -273,26 +273,6 @@ def test_a_file_of_another_size_than_it_was_listed_with_is_named(folder):
         source.read("0001")
 
 
-def test_a_list_that_gives_another_size_than_the_lmdb_holds_is_named(lmdb_folder):
-    meta_info = lmdb_folder / "meta_info.txt"
-    meta_info.write_text(meta_info.read_text().replace("(6,9,3)", "(6,8,3)"))
-    with pytest.raises(UserError, match=r"hr\.lmdb:0001: is \(6, 9\), but was \(6, 8\)"):
-        ImageSource(str(lmdb_folder)).read("0001")
-
-
-def test_an_image_that_is_listed_but_not_in_the_lmdb_is_named(lmdb_folder):
-    with (lmdb_folder / "meta_info.txt").open("a") as meta_info:
-        meta_info.write("0099.png (6,9,3) 1\n")
-    with pytest.raises(UserError, match=r"hr\.lmdb:0099: not a readable image"):
-        ImageSource(str(lmdb_folder)).read("0099")
-
-
-def test_a_damaged_lmdb_is_named(lmdb_folder):
-    (lmdb_folder / "data.mdb").write_bytes(b"damaged" * 2000)
-    with pytest.raises(UserError, match=r"hr\.lmdb:0001: cannot be read \(.*MDB_INVALID"):
-        ImageSource(str(lmdb_folder)).read("0001")
-
-
 def test_an_error_in_a_worker_names_the_image(folder):
     source = ImageSource(str(folder))
     (folder / "0001.png").unlink()
