@@ -1,6 +1,8 @@
 """The image files that go into an LMDB, and what becomes of each."""
 
 import os
+import stat
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +25,7 @@ def find_sources(folder: Path, *, keep_extension: bool = False) -> dict[str, lis
         Relative path, '/' between its parts -> [size in bytes, time of change in ns], sorted by path.
 
     Raises:
-        UserError: No such folder, no images in it, or two that would get the same key.
+        UserError: No such folder, no images in it, one that is no regular file, or two that would get the same key.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of images")
@@ -99,14 +101,33 @@ def crop_starts(length: int, *, size: int, step: int) -> list[int]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    def fail(error: OSError) -> None:
-        raise error
+    """The image files below a folder, links followed, every folder once and under its own name where it has one.
 
-    for parent, folders, files in os.walk(folder, onerror=fail, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES):
-                yield Path(parent, name)
+    So links that lead back, or up, end.
+    """
+    seen = {_identity(parent) for parent in folder.resolve().parents}
+    folders, links = [folder], deque[Path]()
+    while folders or links:
+        current = folders.pop() if folders else links.popleft()
+        identity = _identity(current)
+        if identity in seen:
+            continue
+        seen.add(identity)
+        with os.scandir(current) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    (links if entry.is_symlink() else folders).append(Path(entry.path))
+                elif entry.name.lower().endswith(IMAGE_SUFFIXES):
+                    if not stat.S_ISREG(entry.stat().st_mode):  # which might be waited for without end
+                        raise UserError(f"{entry.path}: is a pipe or a device, not a file; remove it")
+                    yield Path(entry.path)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 @contextmanager

@@ -175,9 +175,9 @@ class LmdbWriter:
         for line in self._journal.read_text(encoding="ascii").splitlines() if self._journal.exists() else ():
             try:
                 source, stamp, images = json.loads(line)
-            except ValueError:  # torn by a crash
+                records[source] = (stamp, [StoredImage(*image) for image in images])
+            except (ValueError, TypeError, RecursionError):  # torn by a crash, or of another hand
                 continue
-            records[source] = (stamp, [StoredImage(*image) for image in images])
         return records
 
     def _journal_lines(self, done: Mapping[str, list[StoredImage]]) -> str:

@@ -27,6 +27,11 @@ from clit_plugin.errors import UserError
 
 _FORMAT = 1
 _SIGNATURE = "prepare.json"
+_FILES = {
+    file + ending
+    for file in ("data.mdb", "lock.mdb", "meta_info.txt", _SIGNATURE, JOURNAL)
+    for ending in ("", ".new")  # of write_whole
+}
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -124,7 +129,18 @@ def _is_done(output: Path, signature: dict[str, Any], *, overwrite: bool) -> boo
         )
     if not (output / "data.mdb").is_file():
         raise UserError(f"{output}: is no LMDB (it holds no data.mdb), so it is not replaced; remove it yourself")
+    _check_own(output)
     return False
+
+
+def _check_own(folder: Path) -> None:
+    """Raise UserError where a folder that is to be deleted holds more than an LMDB's files."""
+    if foreign := sorted(path.name for path in folder.iterdir() if path.name not in _FILES):
+        more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+        raise UserError(
+            f"{folder}: is not replaced, as it holds {foreign[0]}{more}, which is not the LMDB's; move that away, or "
+            "give another output"
+        )
 
 
 def _open_partial(partial: Path, signature: dict[str, Any]) -> None:
@@ -134,9 +150,11 @@ def _open_partial(partial: Path, signature: dict[str, Any]) -> None:
             raise UserError(f"{partial}: was not made by 'clit prepare', which needs that name; move it away")
         earlier = _read_signature(partial)
         stamps = earlier.get("sources", {})
+        stamps = stamps if isinstance(stamps, dict) else {}
         unchanged = [source for source, stamp in stamps.items() if signature["sources"].get(source) == stamp]
         # Of files that changed, the writer deletes the images; but a large part of them would leave a file of holes.
         if earlier.get("settings") != signature["settings"] or len(unchanged) < len(stamps) / 2:
+            _check_own(partial)
             say(f"{partial}: made of other images or with other settings, thrown away")
             shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
@@ -146,7 +164,7 @@ def _open_partial(partial: Path, signature: dict[str, Any]) -> None:
 def _read_signature(folder: Path) -> dict[str, Any]:
     try:
         signature = json.loads((folder / _SIGNATURE).read_text(encoding="ascii"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return signature if isinstance(signature, dict) else {}
 

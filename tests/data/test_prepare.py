@@ -14,7 +14,7 @@ from clit_plugin import prepare
 from clit_plugin.data import lmdb_sources, prepare_lmdb
 from clit_plugin.data.image_io import decode_rgb
 from clit_plugin.data.lmdb_reader import read_meta_info
-from clit_plugin.data.lmdb_sources import crop_starts
+from clit_plugin.data.lmdb_sources import crop_starts, find_sources
 from clit_plugin.errors import UserError
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -439,6 +439,56 @@ def test_overwrite_spares_a_folder_that_is_no_lmdb(paths, capsys):
     assert run(folder, output, "--overwrite") == 2
     assert "is no LMDB (it holds no data.mdb), so it is not replaced" in capsys.readouterr().err
     assert (output / "precious.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("where", ["the LMDB", "its work folder"])
+def test_overwrite_spares_what_is_not_the_lmdbs(paths, capsys, where):
+    folder, output = paths
+    write_images(folder, 4)
+    run(folder, output)
+    if where == "its work folder":
+        os.replace(output, output.with_name("out.lmdb.partial"))
+        output = output.with_name("out.lmdb.partial")
+    (output / "notes").mkdir()
+    (output / "notes" / "mine.txt").write_text("mine")
+    for number in range(3):
+        (folder / f"{number:04d}.png").unlink()
+    capsys.readouterr()
+    assert run(folder, paths[1], "--overwrite") == 2
+    error = capsys.readouterr().err
+    assert f"{output}: is not replaced, as it holds notes, which is not the LMDB's" in error
+    assert (output / "notes" / "mine.txt").read_text() == "mine" and (output / "data.mdb").is_file()
+
+
+# Folders with links
+
+
+def test_links_that_lead_back_or_up_end(tmp_path):
+    folder = tmp_path / "up" / "images"
+    write_image(folder / "a.png")
+    write_image(folder / "deep" / "b.png")
+    write_image(tmp_path / "up" / "above.png")
+    for link, target in {"loop": "..", "deep/self": ".", "deep/top": "../..", "again": "deep"}.items():
+        (folder / link).symlink_to(target)
+    assert list(find_sources(folder)) == ["a.png", "deep/b.png"]
+
+
+def test_a_link_to_a_folder_elsewhere_is_followed_and_links_among_such_folders_end(tmp_path):
+    write_image(tmp_path / "images" / "a.png")
+    for one, other in (("x", "y"), ("y", "x")):
+        write_image(tmp_path / one / f"{one}.png")
+        (tmp_path / one / "other").symlink_to(tmp_path / other)
+    (tmp_path / "images" / "link").symlink_to(tmp_path / "x")
+    assert list(find_sources(tmp_path / "images")) == ["a.png", "link/other/y.png", "link/x.png"]
+
+
+def test_a_pipe_named_like_an_image_is_refused_and_not_waited_for(paths, capsys):
+    folder, output = paths
+    write_image(folder / "a.png")
+    os.mkfifo(folder / "b.png")
+    assert run(folder, output) == 2
+    assert f"{folder / 'b.png'}: is a pipe or a device, not a file; remove it" in capsys.readouterr().err
+    assert not list(folder.parent.glob("out*"))
 
 
 # The command
