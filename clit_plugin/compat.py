@@ -59,6 +59,7 @@ def install() -> None:
     _log_the_curves(basicsr_train)
     _tell_small_images(basicsr_train)
     _end_workers_at_exit()
+    _archive_what_is_of_use(basicsr_train)
     basicsr_entry.install(basicsr_train, importlib.import_module("basicsr.test"))
 
 
@@ -266,3 +267,36 @@ def _tell_small_images(basicsr_train: types.ModuleType) -> None:
 def _end_workers_at_exit() -> None:
     """A trainer that fails waits at its exit for workers that ignore signals (see ``leave_signals_to_trainer``)."""
     multiprocessing.util.Finalize(None, end_workers, exitpriority=100)
+
+
+def _archive_what_is_of_use(basicsr_train: types.ModuleType) -> None:
+    """BasicSR moves a run's folder aside whenever it is started anew, also one of a run that has saved nothing yet."""
+    from basicsr.utils.dist_util import master_only
+
+    make, rename = basicsr_train.make_exp_dirs, basicsr_train.mkdir_and_rename
+    begun_again: set[str] = set()
+
+    @master_only
+    def make_exp_dirs(opt: dict[str, Any]) -> None:
+        folders = [Path(opt["path"][key]) for key in ("models", "training_states")]
+        curves = str(Path(opt["root_path"]) / "tb_logger" / opt["name"])
+        begun_again.discard(curves)
+        if any(any(folder.iterdir()) for folder in folders if folder.is_dir()):
+            make(opt)
+            return
+        if Path(opt["path"]["experiments_root"]).exists():
+            begun_again.add(curves)
+        for folder in (*folders, Path(opt["path"]["visualization"])):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def mkdir_and_rename(path: str) -> None:  # of the run's curves for tensorboard
+        folder = Path(path)
+        if str(folder) not in begun_again:
+            rename(path)
+            return
+        for events in folder.glob("events.out.tfevents.*"):  # of steps that are trained again
+            events.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    setattr(basicsr_train, "make_exp_dirs", make_exp_dirs)  # noqa: B010
+    setattr(basicsr_train, "mkdir_and_rename", mkdir_and_rename)  # noqa: B010

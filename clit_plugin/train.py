@@ -20,6 +20,7 @@ from clit_plugin.pipeline import add_option_arguments, run_pipeline, settle_devi
 
 if TYPE_CHECKING:  # it imports torch
     from clit_plugin.options import Run
+from clit_plugin.run_lock import lock_runs
 
 DESCRIPTION = """\
 Train by option files, stage after stage. A stage starts from the weights of the one before it. Results go to
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             # Weights of a stage that is still to run come from the chain itself.
             check_files(stages[i], with_weights=i == 0 or i - 1 not in todo)
     problems.raise_found()
-    with end_together():
+    with end_together(), lock_runs(root / "experiments", (names[i] for i in todo)):
         for i, stage in enumerate(stages):
             told = f"Stage {i + 1} of {len(stages)}, {stage['name']}"
             if i in todo:

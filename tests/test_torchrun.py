@@ -60,6 +60,16 @@ def test_the_idle_branch_of_an_alternating_stage_moves_in_its_turn_only(both, ru
     assert not any(torch.equal(third[key], fourth[key]) for key in branch)
 
 
+def test_two_processes_with_a_batch_in_parts_train_to_the_weights_of_one(both):
+    folder = both["two"]
+    parts = ["name=parts", "train.accumulate=2", "datasets.train.num_worker_per_gpu=0"]
+    result = torchrun(folder, "-opt", "s1.yml", "--set", *parts)
+    assert result.returncode == 0, result.stderr[-3000:]
+    one, two = weights(both["one"], "s1"), weights(folder, "parts")
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=0, atol=2e-6, msg=key)
+
+
 def test_bad_options_end_every_process_with_one_line(tmp_path):
     write_yaml(tmp_path / "bad.yml", {**stage_options(tmp_path, 1, name="bad"), "nmae": "x"})
     result = torchrun(tmp_path, "-opt", "bad.yml")

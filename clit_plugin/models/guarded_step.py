@@ -25,8 +25,8 @@ class Batch:
 class GuardedStep:
     """Takes an optimiser's step, clipped, or skips it with all that the optimiser remembers.
 
-    With a fused optimiser the decision stays on the GPU, by the flag that PyTorch's own loss scaling uses, and no step
-    waits; the count of skipped steps is read as it arrives. Other optimisers wait for the norm.
+    With a fused optimiser the decision stays on the device, by the flag that PyTorch's own loss scaling uses, and no
+    step waits for a GPU; the count of skipped steps is read as it arrives. Other optimisers wait for the norm.
 
     Args:
         optimizer: Its gradients are clipped and applied.
@@ -48,10 +48,12 @@ class GuardedStep:
     ) -> None:
         self.optimizer, self.scaler = optimizer, scaler
         self.max_skipped, self.grad_clip = max_skipped, grad_clip
-        self.on_device = device.type == "cuda" and all(group.get("fused") for group in optimizer.param_groups)
+        self.on_device = all(group.get("fused") for group in optimizer.param_groups)
         self.one = torch.ones((), device=device)
         self.counts = torch.zeros(3, dtype=torch.long, device=device)  # skipped in a row; longest row; last step of it
-        self.arrived = torch.zeros(3, dtype=torch.long, pin_memory=True) if self.on_device else self.counts
+        self.arrived = self.counts
+        if self.on_device and device.type == "cuda":
+            self.arrived = torch.zeros(3, dtype=torch.long, pin_memory=True)
         self.sums = torch.zeros(3, device=device)  # since the last reading: norms, steps taken, steps skipped
         self.batches: deque[tuple[int, Batch]] = deque(maxlen=_REMEMBERED)
 
@@ -126,7 +128,7 @@ class GuardedStep:
         self.sums += torch.stack([torch.where(bad, 0, norm), (~bad).float(), bad.float()])
 
     def _stop_at_too_many(self) -> None:
-        if self.on_device:
+        if self.arrived is not self.counts:
             self.arrived.copy_(self.counts, non_blocking=True)  # what is read below may be of a step before
         _, longest, _ = self.arrived.tolist()
         if longest <= self.max_skipped:

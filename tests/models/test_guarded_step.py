@@ -10,6 +10,7 @@ from clit_plugin.models.guarded_step import Batch, GuardedStep
 
 DEVICES = [
     "cpu",
+    "cpu, fused",  # the decision is the optimiser's own, as on a GPU
     pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")),
 ]
 FINE, NAN, INF = 1.0, float("nan"), float("inf")
@@ -17,12 +18,19 @@ FINE, NAN, INF = 1.0, float("nan"), float("inf")
 
 @pytest.fixture(params=DEVICES)
 def device(request):
-    return torch.device(request.param)
+    return torch.device(request.param.split(",")[0])
 
 
-def weight_and_adam(device):
-    weight = torch.nn.Parameter(torch.linspace(-1, 1, 5, device=device))
-    return weight, torch.optim.Adam([weight], 0.1, fused=True if device.type == "cuda" else None)
+@pytest.fixture
+def weight_and_adam(request, device):
+    """Makes a weight and its optimiser."""
+    fused = True if request.node.callspec.params["device"] != "cpu" else None
+
+    def make():
+        weight = torch.nn.Parameter(torch.linspace(-1, 1, 5, device=device))
+        return weight, torch.optim.Adam([weight], 0.1, fused=fused)
+
+    return make
 
 
 def batch(device, files=("a.png",)):
@@ -36,8 +44,8 @@ def take(guarded, weight, gradient, step, loss=1.0):
 
 
 @pytest.mark.parametrize(("gradient", "loss"), [(NAN, 1.0), (INF, 1.0), (FINE, NAN), (FINE, INF)])
-def test_a_step_that_is_not_finite_leaves_weights_and_optimiser_as_they_were(device, gradient, loss):
-    weight, adam = weight_and_adam(device)
+def test_a_step_that_is_not_finite_leaves_weights_and_optimiser_as_they_were(device, weight_and_adam, gradient, loss):
+    weight, adam = weight_and_adam()
     guarded = GuardedStep(adam, device=device)
     take(guarded, weight, FINE, 1)
     before, state = weight.detach().clone(), copy.deepcopy(adam.state_dict()["state"])
@@ -51,8 +59,8 @@ def test_a_step_that_is_not_finite_leaves_weights_and_optimiser_as_they_were(dev
     assert guarded.read() == {}
 
 
-def test_steps_that_are_finite_are_those_of_the_optimiser_alone(device):
-    (weight, adam), (alone, other) = weight_and_adam(device), weight_and_adam(device)
+def test_steps_that_are_finite_are_those_of_the_optimiser_alone(device, weight_and_adam):
+    (weight, adam), (alone, other) = weight_and_adam(), weight_and_adam()
     guarded = GuardedStep(adam, device=device)
     for step in range(1, 4):
         take(guarded, weight, step * 0.3, step)
@@ -62,8 +70,8 @@ def test_steps_that_are_finite_are_those_of_the_optimiser_alone(device):
 
 
 @pytest.mark.parametrize("limit", [0.5, 1000.0])
-def test_the_norm_is_clipped_as_by_torch_and_logged_as_it_was(device, limit):
-    weight, _ = weight_and_adam(device)
+def test_the_norm_is_clipped_as_by_torch_and_logged_as_it_was(device, weight_and_adam, limit):
+    weight, _ = weight_and_adam()
     idle = torch.nn.Parameter(torch.zeros(2, device=device))
     plain = torch.optim.SGD([weight, idle], 1.0)
     guarded = GuardedStep(plain, device=device, grad_clip=limit)
@@ -76,8 +84,8 @@ def test_the_norm_is_clipped_as_by_torch_and_logged_as_it_was(device, limit):
     assert guarded.read()["grad_norm"] == pytest.approx(norm.item())
 
 
-def test_the_run_stops_behind_as_many_skipped_steps_in_a_row_as_are_allowed(device):
-    weight, adam = weight_and_adam(device)
+def test_the_run_stops_behind_as_many_skipped_steps_in_a_row_as_are_allowed(device, weight_and_adam):
+    weight, adam = weight_and_adam()
     guarded = GuardedStep(adam, device=device, max_skipped=2)
     for step, gradient in enumerate([NAN, NAN, FINE, NAN, NAN], start=1):
         take(guarded, weight, gradient, step)
@@ -93,8 +101,8 @@ def test_the_run_stops_behind_as_many_skipped_steps_in_a_row_as_are_allowed(devi
             guarded(torch.tensor(1.0, device=device), step, batch(device))
 
 
-def test_with_a_scaled_loss_a_step_counts_only_once_the_scale_cannot_be_lowered(device):
-    weight, adam = weight_and_adam(device)
+def test_with_a_scaled_loss_a_step_counts_only_once_the_scale_cannot_be_lowered(device, weight_and_adam):
+    weight, adam = weight_and_adam()
     scaler = torch.amp.GradScaler(device.type, init_scale=4.0)
     guarded = GuardedStep(adam, device=device, max_skipped=0, scaler=scaler)
     for step, scale in enumerate([2.0, 1.0], start=1):
@@ -107,8 +115,8 @@ def test_with_a_scaled_loss_a_step_counts_only_once_the_scale_cannot_be_lowered(
         take(guarded, weight, FINE, 4)
 
 
-def test_scaled_gradients_are_those_of_the_loss_itself(device):
-    (weight, adam), (alone, other) = weight_and_adam(device), weight_and_adam(device)
+def test_scaled_gradients_are_those_of_the_loss_itself(device, weight_and_adam):
+    (weight, adam), (alone, other) = weight_and_adam(), weight_and_adam()
     scaler = torch.amp.GradScaler(device.type, init_scale=1024.0)
     guarded = GuardedStep(adam, device=device, grad_clip=0.1, scaler=scaler)
     scaler.scale((weight**2).sum()).backward()
