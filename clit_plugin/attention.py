@@ -52,14 +52,16 @@ def run(args: argparse.Namespace) -> int:
 
     from clit_plugin.archs.clit_arch import CLIT
     from clit_plugin.inference.attention_figure import draw_attention
-    from clit_plugin.inference.images import check_new_png, read_picture, write_bytes
+    from clit_plugin.inference.images import check_new_png, read_picture
     from clit_plugin.inference.memory import memory_errors
     from clit_plugin.inference.tiled_encoder import TiledEncoder
     from clit_plugin.inference.weights import choose_device, load_network
     from clit_plugin.ops.stages import all_stage_sizes, greedy_stage_sizes
+    from clit_plugin.output_files import write_bytes
 
     begun = time.monotonic()
-    output = check_new_png(args.output, overwrite=args.overwrite)
+    inputs = [("image", args.image), ("weights file", args.weights), ("option file", args.opt)]
+    output = check_new_png(args.output, inputs, overwrite=args.overwrite)
     if not 1 <= args.scale < 10000:
         raise UserError(f"--scale: expected at least 1, got {args.scale:g}")
     lq = read_picture(Path(args.image)).rgb

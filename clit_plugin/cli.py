@@ -1,7 +1,10 @@
 """The command ``clit``."""
 
 import argparse
+import errno
 import importlib
+import logging
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -45,6 +48,7 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
     """Run one command; every error that a user can mend is one line, or one for each thing wrong."""
     from clit_plugin.console import add_quiet_argument, set_quiet
     from clit_plugin.errors import IncompleteError, UserError
+    from clit_plugin.output_files import reason
 
     try:
         module: ModuleType = module_of(name)
@@ -58,7 +62,10 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
         args = parser.parse_args(arguments)
         set_quiet(args.quiet)
         importlib.import_module("clit_plugin.plugin")  # torch and BasicSR: seconds, which a help does not take
-        return int(module.run(args))
+        logging.raiseExceptions = False  # a log on a full disk would be a traceback a line
+        status = int(module.run(args))
+        sys.stdout.flush()
+        return status
     except UserError as error:
         for problem in error.problems:
             sys.stderr.write(f"clit {name}: error: {_one_line(problem)}\n")
@@ -66,6 +73,16 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         sys.stderr.write(f"clit {name}: error: {_one_line(str(error))}\n")
         return 2
+    except BrokenPipeError:  # a reader such as head has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        named = f"{error.filename}: " * (error.filename is not None)
+        sys.stderr.write(f"clit {name}: error: {_one_line(f'{named}{reason(error)}')}\n")
+        return 2 if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) else 1
+    except MemoryError:
+        sys.stderr.write(f"clit {name}: error: not enough memory; give smaller images or sizes\n")
+        return 1
     except KeyboardInterrupt:
         hints = {
             "train": "; what is saved stays: run again with --auto_resume",

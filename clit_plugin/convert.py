@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     import yaml
 
     from clit_plugin.checkpoints import convert_official
+    from clit_plugin.output_files import check_replaces_none, check_writable
     from clit_plugin.whole_file import save_whole
 
     begun = time.monotonic()
@@ -44,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{output}: is there already; --overwrite replaces it")
     if not output.parent.is_dir():
         raise UserError(f"{output.parent}: no such folder to write to")
+    check_replaces_none([output], [("checkpoint", args.checkpoint)])
+    check_writable(output)
     options, net = convert_official(args.checkpoint)
     save_whole({"params": net.state_dict(), "network_g": options}, output)
     plain = {"network_g": options, "path": {"pretrain_network_g": str(output), "param_key_g": "params"}}

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from clit_plugin.inference.comparison_figure import worst_crop
-from clit_plugin.inference.images import encode_png, to_samples, write_bytes
+from clit_plugin.inference.images import encode_png, to_samples
 from clit_plugin.inference.panels import Panel, compose
+from clit_plugin.output_files import write_bytes
 from clit_plugin.stored_results import crop_file
 
 _ZOOM = 3

@@ -5,6 +5,8 @@ import sys
 import traceback
 from pathlib import Path
 
+from clit_plugin.output_files import reason
+
 
 def one_line(error: BaseException) -> str:
     """Kind and message of an error and where it came from, as ``ValueError: bad (encoder.py:12)``."""
@@ -13,6 +15,8 @@ def one_line(error: BaseException) -> str:
         return f"in a worker of the loader: {lines[-1]}"
     if lines and lines[0].startswith("DataLoader worker"):
         return f"{lines[0].rstrip(' .')}; if the machine is out of memory, choose a smaller num_worker_per_gpu"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {reason(error)}"
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {' '.join(lines) or 'no message'}{place}"

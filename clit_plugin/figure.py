@@ -72,11 +72,12 @@ def run(args: argparse.Namespace) -> int:
     """Draw; raises UserError for anything that a user can mend."""
     from clit_plugin.data.degradations import check_degradation
     from clit_plugin.inference.comparison_figure import Systems, crops_figure, parse_crop, text_figure
-    from clit_plugin.inference.images import check_new_png, encode_png, read_picture, to_samples, write_bytes
+    from clit_plugin.inference.images import check_new_png, encode_png, read_picture, to_samples
     from clit_plugin.metrics import Protocol
+    from clit_plugin.output_files import write_bytes
 
     begun = time.monotonic()
-    output = check_new_png(args.output, overwrite=args.overwrite)
+    output = check_new_png(args.output, [("image", args.image)], overwrite=args.overwrite)
     check_degradation(args.degradation)
     image = to_samples(read_picture(args.image).rgb)
     systems = Systems(networks=_load(args), degradation=args.degradation, image_name=Path(args.image).name)

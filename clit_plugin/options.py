@@ -147,6 +147,13 @@ def check_files(options: Mapping[str, Any], *, with_weights: bool = True) -> Non
     problems.raise_found()
 
 
+def checkpoint_bytes(options: Mapping[str, Any]) -> int:
+    """What a training's weights and its state take on the disk, about; more, where the optimiser is not Adam's kin."""
+    parameters = sum(parameter.numel() for parameter in build_network(options["network_g"]).parameters())
+    moments = 2 if "Adam" in options["train"]["optim_g"]["type"] else 0
+    return 4 * parameters * (1 + bool(options["train"]["ema_decay"]) + moments) + 2**16
+
+
 def _check_state(state: str, name: str) -> None:
     """The state and, in the run's folder where BasicSR looks for them, its weights."""
     try:

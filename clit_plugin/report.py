@@ -37,15 +37,16 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: No results, a file that is none, or a folder that cannot be written.
     """
-    from clit_plugin.inference.images import write_bytes
+    from clit_plugin.output_files import check_writable, write_bytes
     from clit_plugin.reporting.document import Figure, Picture
     from clit_plugin.reporting.pages import as_html, as_markdown, figure_file
     from clit_plugin.stored_results import read_results, write_whole
 
     begun = time.monotonic()
+    output = Path(args.output)
+    check_writable(output / "report.html")
     document = make_report(read_results(args.results), args.title)
     figures = [block for block in document.blocks if isinstance(block, Figure)]
-    output = Path(args.output)
     files = {figure_file(figure): figure.svg for figure in figures}
     for picture in (block for block in document.blocks if isinstance(block, Picture)):
         write_bytes(output / figure_file(picture), picture.png)

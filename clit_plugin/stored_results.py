@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from clit_plugin.errors import UserError
+from clit_plugin.output_files import cannot_write
 from clit_plugin.sizes import by
 
 _PROVENANCE = (
@@ -212,7 +213,7 @@ def _writing(file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{file}: cannot be written ({error.strerror})") from error
+        raise cannot_write(file, error) from error
 
 
 def _json(value: Any, indent: int | None = None) -> str:

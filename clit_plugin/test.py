@@ -9,6 +9,7 @@ from typing import Any
 
 from clit_plugin.console import is_quiet, say
 from clit_plugin.errors import IncompleteError, UserError
+from clit_plugin.failures import one_line
 from clit_plugin.inference.arguments import add_param_key_argument
 from clit_plugin.pipeline import add_option_arguments, run_pipeline, settle_device
 from clit_plugin.stored_results import StoredResults
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from clit_plugin.evaluation import describe_evaluation
     from clit_plugin.options import check_files
+    from clit_plugin.output_files import check_writable
     from clit_plugin.reporting.score_table import score_table
     from clit_plugin.test_sets import missing_roots
 
@@ -82,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(_told(missing))
         options["datasets"] = {key: one for key, one in options["datasets"].items() if one["name"] not in missing}
         check_files(options)
+        check_writable(_root(options) / "results.csv")
         options["evaluation"] = describe_evaluation(options)
     for i, options in enumerate(runs):
         if len(runs) > 1:
@@ -148,8 +151,9 @@ def _test(options: dict[str, Any], file_name: str, *, again: bool) -> None:
         compat.reset_logger()
         try:
             run_pipeline(basicsr.test.test_pipeline, options, file_name, [], Path.cwd())
-        except UserError as error:
-            raise IncompleteError(f"{error}; what is done stays, the same command goes on from it") from error
+        except (UserError, OSError) as error:
+            told = str(error) if isinstance(error, UserError) else f"{options['name']}: {one_line(error)}"
+            raise IncompleteError(f"{told}; what is done stays, the same command goes on from it") from error
 
 
 def _root(options: dict[str, Any]) -> Path:

@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: Bad options, data or weights; nothing is written then.
     """
-    from clit_plugin.options import check_files, load_run
+    from clit_plugin.options import check_files, checkpoint_bytes, load_run
+    from clit_plugin.output_files import check_writable
     from clit_plugin.peers import end_together
 
     root = Path.cwd()
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
         with problems:
             # Weights of a stage that is still to run come from the chain itself.
             check_files(stages[i], with_weights=i == 0 or i - 1 not in todo)
+            check_writable(_latest(root, stages[i]), needed=checkpoint_bytes(stages[i]))
     problems.raise_found()
     with end_together(), lock_runs(root / "experiments", (names[i] for i in todo)):
         for i, stage in enumerate(stages):

@@ -12,10 +12,13 @@ from clit_plugin.errors import IncompleteError, UserError
 from clit_plugin.inference.arguments import add_network_arguments, add_option_file_argument
 from clit_plugin.inference.target_size import Target, add_target_arguments, parse_target
 from clit_plugin.inference.tiles import ALIGNMENT, TILE
+from clit_plugin.output_files import check_replaces_none, check_writable
 from clit_plugin.sizes import by
 
 if TYPE_CHECKING:
     from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
+
+_PIXELS_A_BYTE = 10  # of a file: only images of hardly any content take less
 
 DESCRIPTION = """\
 Upscale images by any real factor, or to any size.
@@ -112,8 +115,10 @@ def _jobs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
             raise UserError(f"{source} and {other} would both be written to {output}; rename one, or give another -o")
         if output.is_dir():
             raise UserError(f"{output}: is a folder")
-        if output.exists() and output.samefile(source):
-            raise UserError(f"{output}: would replace the image itself; give another -o")
+    inputs: list[tuple[str, str | Path | None]] = [("image", source) for source, _ in jobs]
+    check_replaces_none(owners, [*inputs, ("weights file", args.weights), ("option file", args.opt)])
+    for output in {output.parent: output for output in owners}.values():  # of each folder one
+        check_writable(output)
     there = [output for _, output in jobs if output.exists()]
     if args.skip_existing:
         return [(source, output) for source, output in jobs if output not in there]
@@ -149,6 +154,7 @@ def _upscale_file(
     picture = read_picture(source)
     size = target.of(picture.size, source)
     check_output_kind(output, picture, source, size)
+    check_writable(output, needed=size[0] * size[1] // _PIXELS_A_BYTE)
     label = f"{source.name} {by(picture.size)} to {by(size)}"
     rgb = upscale_with_progress(net, picture.rgb, size, label=label, name=str(source), max_queries=max_queries)
     write_picture(output, picture.resized(rgb))

@@ -1,5 +1,6 @@
 """Checkpoints that are written whole or not at all."""
 
+import io
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 
 from clit_plugin.errors import UserError
+from clit_plugin.output_files import cannot_write
 
 
 def save_whole(content: Any, path: Path) -> None:
@@ -18,12 +20,43 @@ def save_whole(content: Any, path: Path) -> None:
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        with suppress(OSError):
-            partial.unlink()
+        try:
+            with partial.open("wb", buffering=0) as raw:
+                file = _Remembering(raw)
+                try:
+                    torch.save(content, file)
+                    file.flush()
+                except RuntimeError as error:
+                    if file.error is None:
+                        raise
+                    raise file.error from error
+                os.fsync(raw.fileno())
+            os.replace(partial, path)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink()
+            raise
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    except RuntimeError as error:
         raise UserError(f"{path}: cannot be written ({str(error).strip().splitlines()[0]})") from error
+
+
+class _Remembering(io.BufferedWriter):
+    """Keeps the system's error of a failed write, of which torch tells something else."""
+
+    error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            self.error = self.error or error
+            raise

@@ -1,7 +1,7 @@
 """Photographs of any common kind as float RGB, and back: grey, alpha, 16 bits, EXIF orientation, colour profile."""
 
 import io
-import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clit_plugin.data.image_io import IMAGE_SUFFIXES
 from clit_plugin.errors import UserError
+from clit_plugin.output_files import check_replaces_none, check_writable, reason, write_bytes
 from clit_plugin.sizes import by
 
 _LOSSY = (".jpg", ".jpeg")
@@ -65,7 +66,7 @@ def read_picture(path: str | Path) -> Picture:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        raise UserError(f"{path}: cannot be read ({reason(error)})") from error
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
     except cv2.error:  # a header that promises more pixels than OpenCV allows
@@ -95,13 +96,24 @@ def check_output_format(path: Path) -> None:
         raise UserError(f"{path}: unknown image format; the name should end in one of {', '.join(IMAGE_SUFFIXES)}")
 
 
-def check_new_png(name: str, *, overwrite: bool) -> Path:
-    """Where a figure goes. Raises UserError for another suffix, and for a file that is there unless ``overwrite``."""
+def check_new_png(name: str, inputs: Iterable[tuple[str, str | None]], *, overwrite: bool) -> Path:
+    """Where a figure goes.
+
+    Args:
+        name: As it was given.
+        inputs: What is read for it and from which file, as ``check_replaces_none`` takes it.
+        overwrite: Whether a file that is there may be replaced.
+
+    Raises:
+        UserError: Another suffix, a file that is there, one of the inputs, or one that cannot be written.
+    """
     path = Path(name).expanduser()
     if path.suffix.lower() != ".png":
         raise UserError(f"{path}: figures are PNG files; let the name end in .png")
     if path.is_dir() or (path.exists() and not overwrite):
         raise UserError(f"{path}: is there already; --overwrite replaces a file")
+    check_replaces_none([path], inputs)
+    check_writable(path)
     return path
 
 
@@ -138,17 +150,6 @@ def write_picture(path: Path, picture: Picture) -> None:
     except (OSError, ValueError, cv2.error) as error:
         raise UserError(f"{path}: cannot be written as {suffix} ({' '.join(str(error).split())})") from error
     write_bytes(path, content)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, with the folders it needs. Raises UserError where that fails."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def to_samples(image: Tensor, bits: int = 8) -> np.ndarray:
