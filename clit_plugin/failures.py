@@ -1,7 +1,7 @@
 """What a run says of an error that nobody foresaw: one line, and the traceback in its log."""
 
 import logging
-import sys
+import os
 import traceback
 from pathlib import Path
 
@@ -22,12 +22,19 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(lines) or 'no message'}{place}"
 
 
-def log_traceback(error: BaseException) -> str | None:
-    """Write an error's traceback into BasicSR's log file; the file, or None where there is none."""
+def log_traceback(error: BaseException, folder: Path) -> Path | None:
+    """Write an error's traceback into BasicSR's log file, or into one in the run's folder where rank 0 alone has a log.
+
+    Returns:
+        The file, or None where there is neither.
+    """
+    told = (type(error), error, error.__traceback__)
     for handler in logging.getLogger("basicsr").handlers:
         if isinstance(handler, logging.FileHandler):
-            told = logging.LogRecord("basicsr", logging.ERROR, __file__, 0, "The run failed", None, sys.exc_info())
-            told.exc_info = (type(error), error, error.__traceback__)
-            handler.handle(told)
-            return handler.baseFilename
-    return None
+            handler.handle(logging.LogRecord("basicsr", logging.ERROR, __file__, 0, "The run failed", None, told))
+            return Path(handler.baseFilename)
+    if not folder.is_dir():
+        return None
+    file = folder / f"failed_rank{os.environ.get('RANK', '0')}.log"
+    file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return file

@@ -97,7 +97,7 @@ def _train(run: "Run", root: Path, *, auto_resume: bool) -> None:
     stage, flags = run.options, ["--auto_resume"] * auto_resume
     begun = time.monotonic()
     compat.reset_logger()
-    with _failing_in_one_line(stage["name"]), stop_on_signal():
+    with _failing_in_one_line(root / "experiments" / stage["name"]), stop_on_signal():
         run_pipeline(basicsr.train.train_pipeline, stage, run.path, flags, root, run.asked)
     if stop_requested():  # while the stage was being validated for the last time
         raise KeyboardInterrupt
@@ -110,7 +110,7 @@ def _train(run: "Run", root: Path, *, auto_resume: bool) -> None:
 
 
 @contextmanager
-def _failing_in_one_line(name: str) -> Iterator[None]:
+def _failing_in_one_line(folder: Path) -> Iterator[None]:
     """Make every error of a stage one line, behind which the command ends instead of waiting for workers."""
     saved = "what is saved stays, --auto_resume goes on from it"
     try:
@@ -118,9 +118,9 @@ def _failing_in_one_line(name: str) -> Iterator[None]:
     except UserError as error:
         raise IncompleteError(f"{str(error).rstrip()}; {saved}") from error
     except Exception as error:
-        log = log_traceback(error)
+        log = log_traceback(error, folder)
         traced = f"{os.path.relpath(log)} has the traceback; " if log else ""
-        raise IncompleteError(f"{name}: {one_line(error)}; {traced}{saved}") from error
+        raise IncompleteError(f"{folder.name}: {one_line(error)}; {traced}{saved}") from error
     finally:
         end_workers()
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -72,6 +73,8 @@ def test_a_rank_that_fails_ends_the_other(tmp_path, rank, workers):
     assert status != 0
     (line,) = errors_in(told)
     assert "no more of this" in line
+    logs = tmp_path.glob("experiments/failing/*.log")  # rank 0's, which any run has, and that of a failure elsewhere
+    assert any('raise ArithmeticError("no more of this")' in log.read_text() for log in logs)
 
 
 def test_ctrl_c_under_torchrun_saves_the_running_step_and_ends_soon(tmp_path):
@@ -105,3 +108,31 @@ def children_of(pid):
 def environment_of(pid):
     with open(f"/proc/{pid}/environ") as file:
         return dict(entry.split("=", 1) for entry in file.read().split("\0") if "=" in entry)
+
+
+_OTHER_TRAINER = """
+import clit_plugin
+from clit_plugin.interruption import leave_signals_to_trainer
+from torch.utils.data import DataLoader, Dataset
+
+class Numbers(Dataset):
+    def __len__(self):
+        return 1000
+
+    def __getitem__(self, index):
+        leave_signals_to_trainer()
+        return index
+
+batches = iter(DataLoader(Numbers(), num_workers=2))
+next(batches), next(batches)
+raise ArithmeticError("no more of this")
+"""
+
+
+def test_a_program_of_ones_own_that_fails_does_not_wait_for_workers(tmp_path):
+    (tmp_path / "trainer.py").write_text(_OTHER_TRAINER)
+    result = subprocess.run(
+        [sys.executable, "trainer.py"], cwd=tmp_path, capture_output=True, text=True, timeout=_PATIENCE
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == "ArithmeticError: no more of this"
