@@ -24,7 +24,7 @@ from clit_plugin import console
 from clit_plugin.interruption import end_workers
 
 # Ranks wait in a collective for the one whose validation images take longest, and while rank 0 writes: the default of
-# 10 minutes (NCCL) would end the job.
+# 10 minutes (NCCL) would end the job. A rank that hangs is noticed much earlier (clit_plugin.peers).
 _COLLECTIVE_TIMEOUT = datetime.timedelta(hours=6)
 
 

@@ -102,6 +102,8 @@ def check_optimisation(train: dict[str, Any], problems: Problems) -> None:
         problems.add(f"train.ema_decay: expected 0 to below 1, got {train['ema_decay']}")
     if train["grad_clip"] is not None and train["grad_clip"] <= 0:
         problems.add(f"train.grad_clip: expected more than 0, or nothing for no limit; got {train['grad_clip']}")
+    if train["timeout"] <= 0:
+        problems.add(f"train.timeout: expected more than 0 minutes, got {train['timeout']:g}")
     for name, least in (("max_skipped", 0), ("accumulate", 1)):
         if train[name] < least:
             problems.add(f"train.{name}: expected at least {least}, got {train[name]}")

@@ -64,6 +64,11 @@ class TrainOptions:
         "validation stay in float32",
         False,
     )
+    timeout: float = key(
+        "minutes after which a run under torchrun ends if none of its processes makes progress; more than the longest "
+        "step, image or checkpoint takes",
+        30.0,
+    )
     channels_last: bool = key("the encoder's weights and features in channels-last order, for GPUs", False)
     fused: Literal["auto", "tf32", "off"] = key(
         "fused Triton kernels of local attention on a GPU: auto, where they run and agree with torch; tf32, likewise, "

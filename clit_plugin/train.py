@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
             check_files(stages[i], with_weights=i == 0 or i - 1 not in todo)
             check_writable(_latest(root, stages[i]), needed=checkpoint_bytes(stages[i]))
     problems.raise_found()
-    with end_together(), lock_runs(root / "experiments", (names[i] for i in todo)):
+    timeout = max(stage["train"]["timeout"] for stage in stages)
+    with end_together(timeout=timeout), lock_runs(root / "experiments", (names[i] for i in todo)):
         for i, stage in enumerate(stages):
             told = f"Stage {i + 1} of {len(stages)}, {stage['name']}"
             if i in todo:

@@ -14,7 +14,10 @@ from clit_plugin.archs.encoders import ENCODER_REGISTRY
 
 @ENCODER_REGISTRY.register()
 class Failing(nn.Conv2d):
-    """Fails at its fourth training step on the rank FAIL_RANK, in the way FAIL_HOW; STEP_TIME slows every step."""
+    """Fails at its fourth training step on the rank FAIL_RANK, in the way FAIL_HOW; STEP_TIME slows every step.
+
+    With FAIL_ONCE set, not where torchrun has started it again.
+    """
 
     def __init__(self) -> None:
         super().__init__(3, 8, 3, padding=1)
@@ -25,13 +28,18 @@ class Failing(nn.Conv2d):
         if self.training:
             time.sleep(float(os.environ.get("STEP_TIME", "0")))
         if self.training and self.steps == 4 and os.environ.get("RANK", "0") == os.environ.get("FAIL_RANK", "0"):
-            how = os.environ.get("FAIL_HOW")
+            again = os.environ.get("FAIL_ONCE") and os.environ.get("TORCHELASTIC_RESTART_COUNT") != "0"
+            how = None if again else os.environ.get("FAIL_HOW")
             if how == "raise":
                 raise ArithmeticError("no more of this")
             if how == "worker":
                 import multiprocessing
                 os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
                 time.sleep(60)
+            if how == "hang":
+                time.sleep(600)
+            if how == "freeze":
+                os.kill(os.getpid(), signal.SIGSTOP)
             if how == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(x)
@@ -49,10 +57,12 @@ def failing_options(folder: Path, *, workers: int = 1, total_iter: int = 10000, 
     return Path(write_yaml(folder / "failing.yml", options))
 
 
-def start_training(folder: Path, *arguments: str, processes: int = 1, **environment: str) -> subprocess.Popen:
+def start_training(
+    folder: Path, *arguments: str, processes: int = 1, restarts: int = 0, **environment: str
+) -> subprocess.Popen:
     """``python -m clit_plugin.train -opt failing.yml`` in ``folder``, under torchrun if there are several processes."""
     launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--rdzv_backend=c10d"]
-    launcher += ["--rdzv_endpoint=localhost:0"]
+    launcher += ["--rdzv_endpoint=localhost:0", f"--max-restarts={restarts}"]
     command = [sys.executable, *(launcher if processes > 1 else []), "-m", "clit_plugin.train", "-opt", "failing.yml"]
     return subprocess.Popen(
         [*command, *arguments],

@@ -171,6 +171,7 @@ def test_fewer_steps_than_are_done_are_refused(option_file, tmp_path, capsys):
     [
         ("train.grad_clip=0", "train.grad_clip: expected more than 0"),
         ("train.max_skipped=-1", "train.max_skipped: expected at least 0"),
+        ("train.timeout=0", "train.timeout: expected more than 0 minutes, got 0"),
         ("train.accumulate=0", "train.accumulate: expected at least 1"),
         ("train.accumulate=3", "train.accumulate: 3 parts of datasets.train.batch_size_per_gpu, 2, would differ"),
         ("train.amp=float8", "train.amp: expected true or false or bfloat16 or float16, got 'float8'"),

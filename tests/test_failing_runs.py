@@ -100,6 +100,20 @@ def test_a_signal_to_a_rank_that_does_not_save_stops_the_run(tmp_path):
     assert "interrupted; what is saved stays" in told
 
 
+def test_a_rank_that_hangs_ends_the_attempt_and_torchrun_goes_on_from_the_newest_state(tmp_path):
+    failing_options(tmp_path, workers=0, total_iter=6)
+    # Without the last one, gloo is told of the ports of the first attempt, and often fails to connect.
+    how = {"FAIL_HOW": "hang", "FAIL_RANK": "1", "FAIL_ONCE": "yes", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    process = start_training(tmp_path, "--auto_resume", "--set", "train.timeout=0.2", processes=2, restarts=4, **how)
+    status, told = end_of(process)
+    assert status == 0, told[-3000:]
+    (line,) = [line for line in errors_in(told) if "train.timeout" in line]
+    assert "no process has made progress for 0.2 minutes" in line
+    logs = sorted(tmp_path.glob("experiments/failing/train_failing_*.log"))
+    assert "Resuming training from epoch: 0, iter: 2" in logs[-1].read_text()
+    assert (tmp_path / "experiments/failing/models/net_g_latest.pth").is_file()
+
+
 def children_of(pid):
     with open(f"/proc/{pid}/task/{pid}/children") as file:
         return [int(child) for child in file.read().split()]

@@ -18,6 +18,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from clit_plugin import progress
 from clit_plugin.data.dataset_options import SET_BY_BASICSR
 from clit_plugin.errors import UserError
 from clit_plugin.extreme_crops import ExtremeCrops
@@ -205,8 +206,10 @@ class CumulativeScaleModel(SRModel):
             self.stage_sizes = data["stage_sizes"][0].tolist()  # one list of scales a batch
             self.epoch = int(data["epoch"][0])
             self.files = data["gt_path"]
+            progress.made(f"step {self.current_iter + 1}")
         else:
             self.image_name = data["name"][0]
+            progress.made(f"the validation of {self.image_name}")
             self.scale = data["scale"][0].tolist()
 
     def optimize_parameters(self, current_iter: int) -> None:
@@ -224,6 +227,7 @@ class CumulativeScaleModel(SRModel):
         self.curves.add(loss, scale=scale, branches=len(self.stage_sizes) + 1)
         if self.ema_decay > 0:
             self.model_ema(decay=self.ema_decay)
+        progress.made(f"the end of step {current_iter}")
         self._stop_if_requested()
 
     def get_current_log(self) -> OrderedDict[str, float]:
@@ -236,6 +240,7 @@ class CumulativeScaleModel(SRModel):
     def save(self, epoch: int, current_iter: int) -> None:
         with self.pace.paused():
             super().save(epoch, current_iter)
+        progress.made(f"the checkpoint of step {self.current_iter}")
 
     def _forward_and_backward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Output and loss of a batch, computed in equal parts one after the other; the gradients are the batch's."""
