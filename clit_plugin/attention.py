@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     inputs = [("image", args.image), ("weights file", args.weights), ("option file", args.opt)]
     output = check_new_png(args.output, inputs, overwrite=args.overwrite)
     if not 1 <= args.scale < 10000:
-        raise UserError(f"--scale: expected at least 1, got {args.scale:g}")
+        raise UserError(f"--scale: expected at least 1 and less than 10000, got {args.scale:g}")
     lq = read_picture(Path(args.image)).rgb
     size = (lq.shape[-2], lq.shape[-1])
     out_size = (round(size[0] * args.scale), round(size[1] * args.scale))

@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_factor(name: str, factor: float) -> None:
     if not 1 < factor < 1000:
-        raise UserError(f"{name}: expected more than 1, got {factor:g}")
+        raise UserError(f"{name}: expected more than 1 and less than 1000, got {factor:g}")
 
 
 def _load(args: argparse.Namespace) -> dict[str, "ArbitraryScaleArch"]:

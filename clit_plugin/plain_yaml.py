@@ -5,6 +5,9 @@ from typing import Any
 
 import yaml
 
+_LONGEST, _MOST_VALUES, _MOST_LEVELS = 2**20, 20_000, 50
+_TOO_DEEP = f"nested more than {_MOST_LEVELS} levels deep"
+_UNDER_WAY = (0, 0)
 # YAML 1.2 (10.3.2) needs neither a point nor a sign for an exponent; PyYAML follows 1.1, which needs both.
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 
@@ -13,9 +16,43 @@ def read_yaml(text: str) -> Any:
     """What a text holds.
 
     Raises:
-        yaml.YAMLError: Not YAML, a tag that is not plain, a key given twice, or half of a surrogate pair.
+        yaml.YAMLError: Not YAML, a tag that is not plain, a key given twice, a value that cannot be read, NUL or half
+            of a surrogate pair; more than 1 MB, 20,000 values, aliases written out, or 50 levels.
     """
-    return yaml.load(text, Loader=_Loader)  # noqa: S506, a SafeLoader
+    if len(text) > _LONGEST:
+        raise yaml.YAMLError(f"more than {_LONGEST} characters, which no options take")
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _extent(node, {})
+        return loader.construct_document(node)
+    except RecursionError:
+        raise yaml.YAMLError(_TOO_DEEP) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # as of the date 2001-02-31
+        raise yaml.YAMLError(f"a value that cannot be read ({error})") from error
+    finally:
+        loader.dispose()
+
+
+def _extent(node: yaml.Node, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """Number of values, with every alias written out, and levels; a few lines of aliases can stand for millions."""
+    if id(node) not in known:
+        known[id(node)] = _UNDER_WAY
+        children: list[yaml.Node] = node.value if isinstance(node, yaml.SequenceNode) else []
+        if isinstance(node, yaml.MappingNode):
+            children = [child for pair in node.value for child in pair]
+        extents = [_extent(child, known) for child in children]
+        count, levels = 1 + sum(count for count, _ in extents), 1 + max((levels for _, levels in extents), default=0)
+        if count > _MOST_VALUES:
+            raise yaml.YAMLError(f"more than {_MOST_VALUES} values, with aliases written out; which no options take")
+        if levels > _MOST_LEVELS:
+            raise yaml.YAMLError(_TOO_DEEP)
+        known[id(node)] = count, levels
+    if known[id(node)] == _UNDER_WAY:
+        raise yaml.YAMLError("an alias inside of what it stands for")
+    return known[id(node)]
 
 
 def write_yaml(value: Any) -> str:
@@ -34,9 +71,10 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_scalar(self, node: Any) -> Any:
-        """A lone surrogate could be written to no file and name none."""
-        if re.search("[\ud800-\udfff]", node.value if isinstance(node.value, str) else ""):
-            raise yaml.constructor.ConstructorError(None, None, "half of a surrogate pair", node.start_mark)
+        """A lone surrogate could be written to no file and name none, nor can NUL."""
+        if found := re.search("[\0\ud800-\udfff]", node.value if isinstance(node.value, str) else ""):
+            told = "NUL in a text" if found[0] == "\0" else "half of a surrogate pair"
+            raise yaml.constructor.ConstructorError(None, None, told, node.start_mark)
         return super().construct_scalar(node)
 
 

@@ -64,7 +64,7 @@ class StoredResults:
                 try:
                     image = json.loads(line)
                     done[image["image"]] = image
-                except (ValueError, TypeError, KeyError):  # the line that was being written
+                except (ValueError, TypeError, KeyError, RecursionError):  # the line that was being written
                     continue
         return done
 
@@ -167,7 +167,7 @@ def read_result(file: Path) -> dict[str, Any]:
         _check_parts(result)
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{file}: not a result of 'clit test', or damaged ({type(error).__name__}: {error})") from error
     return result
 

@@ -148,9 +148,12 @@ def _upscale_file(
     net: "ArbitraryScaleArch", source: Path, output: Path, target: Target, max_queries: int | None
 ) -> None:
     from clit_plugin.inference.apply import upscale_with_progress
-    from clit_plugin.inference.images import check_output_kind, read_picture, write_picture
+    from clit_plugin.inference.images import check_output_kind, picture_size, read_picture, write_picture
+    from clit_plugin.inference.memory import check_memory
 
     begun = time.monotonic()
+    if (given := picture_size(source)) is not None:  # what memory has no room for is refused before it is decoded
+        check_memory(target.of(given, source), next(net.parameters()).device, name=str(source))
     picture = read_picture(source)
     size = target.of(picture.size, source)
     check_output_kind(output, picture, source, size)

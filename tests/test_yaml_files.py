@@ -305,6 +305,39 @@ def test_half_of_a_surrogate_pair_is_refused(refused):
     assert refused('a: "\\ud800"\n').startswith("run.yml: not plain YAML: half of a surrogate pair")
 
 
+def bomb(levels: int) -> str:
+    """Ten aliases a level, so that a file of a few lines stands for 10^levels values."""
+    lines = ["a0: &a0 x"] + [f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]" for i in range(levels)]
+    return "\n".join(lines) + "\n"
+
+
+UNREADABLE = {
+    "ten million aliases": (bomb(7), "more than 20000 values, with aliases written out"),
+    "a million aliases in mappings": (bomb(6).replace("[", "{b: [").replace("]", "]}"), "more than 20000 values"),
+    "too many values": (f"a: [{'1,' * 20001}]\n", "more than 20000 values"),
+    "lists of lists": (f"a: {'[' * 60}{']' * 60}\n", "nested more than 50 levels deep"),
+    "lists without end": (f"a: {'[' * 100_000}\n", "nested more than 50 levels deep"),
+    "mappings without end": ("a: " + "{a: " * 5000 + "\n", "nested more than 50 levels deep"),
+    "itself": ("a: &a [*a]\n", "an alias inside of what it stands for"),
+    "a day that is none": ("a: 2001-02-31\n", "a value that cannot be read (day is out of range for month)"),
+    "a number of 5000 digits": (f"a: {'9' * 5000}\n", "a value that cannot be read (Exceeds the limit"),
+    "a number that is none": ("a: !!int ''\n", "a value that cannot be read ("),
+    "NUL": ('a: "x\\0y"\n', "NUL in a text"),
+    "a megabyte": ("a: b\n" * 210_000, "more than 1048576 characters"),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_what_no_options_hold_is_refused_at_once_and_in_one_line(refused, kind):
+    text, told = UNREADABLE[kind]
+    message = refused(text)
+    assert message.startswith("run.yml: not plain YAML: ") and told in message
+
+
+def test_aliases_are_read_as_what_they_stand_for(read):
+    assert read("a: &x [1, 2]\nb: [*x, *x]\n") == {"a": [1, 2], "b": [[1, 2], [1, 2]]}
+
+
 @pytest.mark.parametrize("name", ["text", "filename", "pretty_text"])
 def test_names_that_mmengine_reserves_are_names_as_others(read, name):
     assert read(f"{name}: 1\n") == {name: 1}

@@ -7,6 +7,8 @@ from clit_plugin.errors import UserError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
+BYTES_A_PIXEL = 6  # of decode_rgb, for 8-bit RGB: as OpenCV has it and as RGB
+
 
 def decode_rgb(content: bytes | None, name: str, *, convert: bool = False, grey: bool = False) -> np.ndarray:
     """Decode an image file's bytes.

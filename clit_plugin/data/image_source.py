@@ -11,10 +11,10 @@ import lmdb
 import numpy as np
 import torch
 from basicsr.utils.file_client import FileClient
-from PIL import Image, UnidentifiedImageError
 
-from clit_plugin.console import bar
-from clit_plugin.data.image_io import decode_rgb
+from clit_plugin.console import bar, warn
+from clit_plugin.data.image_header import Header, check_decodable, read_header
+from clit_plugin.data.image_io import BYTES_A_PIXEL, decode_rgb
 from clit_plugin.data.lmdb_check import check_data_file, check_listed
 from clit_plugin.data.lmdb_reader import read_meta_info
 from clit_plugin.data.lmdb_sources import find_sources
@@ -62,7 +62,10 @@ class ImageSource:
             check_listed(self.root, env, self.sizes)
         else:
             self._files = {lmdb_key(file): str(self.root / file) for file in find_sources(self.root)}
-            self.sizes = {name: _header_size(Path(file), strict=strict) for name, file in self._files.items()}
+            headers = {name: _header(Path(file), strict=strict) for name, file in self._files.items()}
+            self.sizes = {name: header.size for name, header in headers.items()}
+            if several := [name for name, header in headers.items() if header.frames > 1]:
+                _tell_frames(self.root, self._files[several[0]], len(several))
 
     def describe(self, name: str) -> str:
         """How an error names an image."""
@@ -145,18 +148,22 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_file_client.cache_clear)
 
 
-def _header_size(path: Path, *, strict: bool) -> tuple[int, int]:
-    """(H, W), from the file's header alone; images that are not taken are refused here, before a run starts."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            mode = f"{image.mode}{' with transparency' * ('transparency' in image.info)}"
-            mode += " of 16 bits" * any(";16" in str(tile) for tile in image.tile)
-    except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"{path}: not a readable image; replace or remove it") from error
+def _header(path: Path, *, strict: bool) -> Header:
+    """The file's header alone; images that are not taken are refused here, before a run starts."""
+    header = read_header(path)
+    if header is None:
+        raise UserError(f"{path}: not a readable image; replace or remove it")
+    check_decodable(header, str(path), bytes_a_pixel=BYTES_A_PIXEL)
+    mode = f"{header.mode}{' with transparency' * header.transparency}{' of 16 bits' * header.bits_16}"
     if mode not in (("RGB", "P") if strict else ("RGB", "P", "L", "1")):
         raise UserError(
             f"{path}: expected an 8-bit RGB image, got {mode}; "
             "convert it, or prepare the folder with 'clit prepare --convert'"
         )
-    return height, width
+    return header
+
+
+@lru_cache  # for a folder is listed more than once
+def _tell_frames(root: Path, first: str, count: int) -> None:
+    more = f" and {count - 1} more" if count > 1 else ""
+    warn(f"{root}: {first}{more} hold several images each, animations or pages; the first of each is taken")

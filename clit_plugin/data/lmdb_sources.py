@@ -1,5 +1,6 @@
 """The image files that go into an LMDB, and what becomes of each."""
 
+import io
 import os
 import stat
 from collections import deque
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import cv2
 
-from clit_plugin.data.image_io import IMAGE_SUFFIXES, decode_rgb
+from clit_plugin.console import warn
+from clit_plugin.data.image_header import check_decodable, read_header
+from clit_plugin.data.image_io import BYTES_A_PIXEL, IMAGE_SUFFIXES, decode_rgb
 from clit_plugin.data.lmdb_writer import COMPRESS_LEVEL, EncodedImage, lmdb_key
 from clit_plugin.errors import UserError
 
@@ -60,6 +63,11 @@ def encode_source(
     path = folder / source
     with _reading_errors():
         content = path.read_bytes()
+    header = read_header(io.BytesIO(content))
+    if header is not None:
+        check_decodable(header, str(path), bytes_a_pixel=BYTES_A_PIXEL)
+        if header.frames > 1:
+            warn(f"{path}: holds {header.frames} images, an animation or pages; the first is taken")
     bgr = cv2.cvtColor(decode_rgb(content, str(path), convert=convert), cv2.COLOR_RGB2BGR)
     height, width = bgr.shape[:2]
     if sub_image is None or step is None:

@@ -1,6 +1,7 @@
 """Photographs of any common kind as float RGB, and back: grey, alpha, 16 bits, EXIF orientation, colour profile."""
 
 import io
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,9 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from clit_plugin.console import warn
+from clit_plugin.data.image_header import Header, check_decodable, read_header
 from clit_plugin.data.image_io import IMAGE_SUFFIXES
 from clit_plugin.errors import UserError
 from clit_plugin.output_files import check_replaces_none, check_writable, reason, write_bytes
@@ -22,7 +25,7 @@ _NO_ALPHA = (".jpg", ".jpeg", ".bmp")
 _16_BITS = (".png", ".tif", ".tiff")
 _WITH_PROFILE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 _LUMA = (0.299, 0.587, 0.114)
-Image.MAX_IMAGE_PIXELS = None  # only headers are read by Pillow here
+_BYTES_A_PIXEL = 36  # of an image that is read: as it is decoded, and as floats, twice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +64,17 @@ def read_picture(path: str | Path) -> Picture:
     """Read an image, turned upright as its EXIF orientation says.
 
     Raises:
-        UserError: Not there, no image, or of a kind that is not handled (floats, 32 bits, more than four channels).
+        UserError: Not there, no image, or of a kind that is not handled (floats, 32 bits, more than four channels,
+            CMYK, LAB), or more than the memory that is left.
     """
     try:
-        content = Path(path).read_bytes()
+        content = _regular(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({reason(error)})") from error
+    header = read_header(io.BytesIO(content)) or Header(size=(0, 0), mode="")  # a format that OpenCV alone reads
+    check_decodable(header, str(path), bytes_a_pixel=_BYTES_A_PIXEL)
+    if header.frames > 1:
+        warn(f"{path}: holds {header.frames} images, an animation or pages; the first is taken")
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
     except cv2.error:  # a header that promises more pixels than OpenCV allows
@@ -80,14 +88,38 @@ def read_picture(path: str | Path) -> Picture:
     channels = image.shape[2]
     if channels > 4:
         raise UserError(f"{path}: has {channels} channels; 1 to 4 are handled (grey, RGB, either with alpha)")
-    profile, orientation, mode = _header(content)
-    image = _upright(image, orientation)
+    image = _upright(image, header.orientation)
     bits = 8 * image.itemsize
     floats = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32) / (2**bits - 1))
-    grey = channels <= 2 or mode == "LA"  # which OpenCV reads as four channels
+    grey = channels <= 2 or header.mode == "LA"  # which OpenCV reads as four channels
     colours = floats[:1].repeat(3, 1, 1) if grey else floats[:3].flip(0)
     alpha = floats[-1:] if channels in (2, 4) else None
-    return Picture(rgb=colours.contiguous(), alpha=alpha, grey=grey, bits=bits, profile=profile)
+    if channels == 1 and header.clear_grey is not None:
+        alpha = torch.from_numpy((image.transpose(2, 0, 1) != header.clear_grey).astype(np.float32))
+    return Picture(rgb=colours.contiguous(), alpha=alpha, grey=grey, bits=bits, profile=header.profile)
+
+
+def picture_size(path: str | Path) -> tuple[int, int] | None:
+    """(H, W) of an image that is still to be read, upright; None where only reading it tells.
+
+    Raises:
+        UserError: No file, or one that ``read_picture`` would refuse by its header.
+    """
+    try:
+        header = read_header(_regular(path))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({reason(error)})") from error
+    if header is None:
+        return None
+    check_decodable(header, str(path), bytes_a_pixel=_BYTES_A_PIXEL)
+    return header.upright_size
+
+
+def _regular(path: str | Path) -> Path:
+    """The path of a file; raises UserError for a pipe or a device, which might be waited for without end."""
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise UserError(f"{path}: no such image; it is a folder, a pipe or a device")
+    return Path(path)
 
 
 def check_output_format(path: Path) -> None:
@@ -178,18 +210,6 @@ def _encode_by_pillow(samples: np.ndarray, suffix: str, profile: bytes | None) -
         options["icc_profile"] = profile  # type: ignore[assignment]
     Image.fromarray(samples).save(buffer, format=Image.registered_extensions()[suffix], **options)
     return buffer.getvalue()
-
-
-def _header(content: bytes) -> tuple[bytes | None, int, str]:
-    """Colour profile, EXIF orientation (1 where there is none) and Pillow's name of the mode."""
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "L", "LA", "P") else None
-            # OpenCV's TIFF decoder turns the image itself.
-            orientation = 1 if image.format == "TIFF" else int(image.getexif().get(0x0112, 1))
-            return profile or None, orientation, image.mode
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, TypeError):  # formats that OpenCV alone reads
-        return None, 1, ""
 
 
 def _upright(image: np.ndarray, orientation: int) -> np.ndarray:

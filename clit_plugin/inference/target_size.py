@@ -57,7 +57,7 @@ def parse_target(args: argparse.Namespace) -> "Target":
         return Target(kind="scale", values=_factors(option, (value, value)))
     if kind == "percent":
         if not 100 <= value < 100 * _LARGEST:  # nor is nan
-            raise UserError(f"--percent: expected at least 100, got {value:g}")
+            raise UserError(f"--percent: expected at least 100 and less than {100 * _LARGEST}, got {value:g}")
         return Target(kind="scale", values=(value / 100, value / 100))
     if value < 1:
         raise UserError(f"{option}: expected at least 1 pixel, got {value}")
@@ -116,7 +116,7 @@ class Target:
 def _factors(option: str, scales: tuple[float, float]) -> tuple[float, float]:
     if not all(1 <= scale < _LARGEST for scale in scales):  # nor is nan
         told = " and ".join(f"{scale:g}" for scale in dict.fromkeys(scales[::-1]))
-        raise UserError(f"{option}: expected at least 1, got {told}")
+        raise UserError(f"{option}: expected at least 1 and less than {_LARGEST}, got {told}")
     return scales
 
 

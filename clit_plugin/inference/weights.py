@@ -25,7 +25,9 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=name).device
+        number = torch.ones(1, device=name)
+        number.item()  # which "meta" has none of
+        return number.device
     except (RuntimeError, AssertionError, ValueError) as error:
         raise UserError(f"--device {name}: not usable here; cpu always is, or leave it out") from error
 

@@ -1,0 +1,119 @@
+"""What an image file's header says, read by Pillow before OpenCV decodes the file."""
+
+import struct
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from PIL import Image
+
+from clit_plugin.errors import UserError
+from clit_plugin.memory_left import memory_left
+from clit_plugin.sizes import by
+
+# Pillow's limit would refuse honest images. It decodes nothing here, and check_decodable compares with the memory.
+Image.MAX_IMAGE_PIXELS = None
+_MOST_PIXELS, _LONGEST_SIDE = 2**30, 2**20  # of OpenCV
+_FOREIGN_COLOURS = ("CMYK", "LAB", "HSV", "YCbCr")
+
+
+class Header(NamedTuple):
+    """What is to be known before decoding.
+
+    Attributes:
+        size: (H, W) as stored.
+        mode: Pillow's name of the kind: RGB, L, P, CMYK, ...
+        bits_16: Whether samples have 16 bits.
+        transparency: Whether there is a transparent colour, beside an alpha channel's.
+        clear_grey: The sample, as 8 or 16 bits, that a grey image declares transparent, or None.
+        frames: Of an animation, or pages; 1 otherwise.
+        orientation: EXIF's, 1 to 8, that is still to be carried out behind OpenCV.
+        profile: The ICC profile of RGB and grey images, or None.
+    """
+
+    size: tuple[int, int]
+    mode: str
+    bits_16: bool = False
+    transparency: bool = False
+    clear_grey: int | None = None
+    frames: int = 1
+    orientation: int = 1
+    profile: bytes | None = None
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(H, W) once the orientation is carried out."""
+        return self.size[::-1] if self.orientation in (5, 6, 7, 8) else self.size
+
+
+def read_header(file: Path | BinaryIO) -> Header | None:
+    """The header of an image file; None where Pillow does not know the format, or cannot read it."""
+    try:
+        with Image.open(file) as image:
+            info, tiles = image.info, image.tile
+            orientation = _orientation(image)
+            profile = info.get("icc_profile") if image.mode in ("RGB", "RGBA", "L", "LA", "P") else None
+            # A photograph of many cameras holds a preview beside itself (MPO).
+            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            return Header(
+                size=(image.size[1], image.size[0]),
+                mode=image.mode,
+                bits_16=any(";16" in str(tile) for tile in tiles),
+                transparency="transparency" in info,
+                clear_grey=_clear_grey(info.get("transparency"), str(tiles[0].args)) if tiles else None,
+                frames=frames,
+                orientation=orientation,
+                profile=profile or None,
+            )
+    except Exception:  # a damaged file makes Pillow raise almost anything
+        return None
+
+
+def check_decodable(header: Header, name: str, *, bytes_a_pixel: int) -> None:
+    """Refuse colours that are not taken for RGB, and what memory has no room for, before it is decoded.
+
+    Args:
+        header: Of the file.
+        name: What an error calls it.
+        bytes_a_pixel: That decoding takes.
+
+    Raises:
+        UserError: CMYK, LAB and the like; more pixels than OpenCV takes; more than the memory that is left.
+    """
+    height, width = header.size
+    if header.mode in _FOREIGN_COLOURS:
+        raise UserError(f"{name}: holds {header.mode} colours; convert it to RGB by a program that knows its profile")
+    if height * width > _MOST_PIXELS or max(height, width) > _LONGEST_SIDE:
+        raise UserError(f"{name}: claims {by(header.size)} pixels, more than can be decoded; replace or remove it")
+    needed, left = height * width * bytes_a_pixel, memory_left()
+    if left is not None and needed > left:
+        raise UserError(
+            f"{name}: claims {by(header.size)} pixels, which take about {needed / 1e9:.1f} GB, and {left / 1e9:.1f} GB "
+            "of memory are left; cut or remove it"
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    """Of a file whose pixels are not read yet, for which Pillow would decode a PNG."""
+    if image.format == "TIFF":  # OpenCV's decoder turns the image itself
+        return 1
+    if image.format == "PNG" and "exif" not in image.info and (exif := _late_exif(image.fp)):  # type: ignore[attr-defined]
+        image.info["exif"] = exif
+    return int(Image.Image.getexif(image).get(0x0112, 1))
+
+
+def _late_exif(file: BinaryIO) -> bytes:
+    """A PNG's eXIf chunk that stands behind the pixels, or nothing."""
+    file.seek(8)
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"eXIf":
+            return file.read(length)
+        file.seek(length + 4, 1)
+    return b""
+
+
+def _clear_grey(transparency: object, raw_mode: str) -> int | None:
+    """PNG tells it in the file's own bits, of which OpenCV makes 8."""
+    if not isinstance(transparency, int) or not raw_mode.startswith(("L", "1", "I")):
+        return None
+    return transparency * {"L;2": 85, "L;4": 17}.get(raw_mode, 1)
