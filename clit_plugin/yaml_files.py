@@ -14,6 +14,7 @@ from clit_plugin.errors import UserError
 from clit_plugin.plain_yaml import read_yaml
 from clit_plugin.shipped_options import locate
 
+_SHOWN = 100  # characters of what is wrong
 # Where a set's images come from: of one file, as the parts of two would not fit together.
 _SOURCE = ("name", "dataroot_gt", "dataroot_lq", "filename_tmpl", "io_backend")
 
@@ -137,7 +138,8 @@ def _split_override(text: str) -> tuple[str, Any]:
     try:
         return name.strip(), read_yaml(value)
     except yaml.YAMLError as error:
-        raise UserError(f"--set {text}: the value is not plain YAML ({' '.join(str(error).split())})") from error
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        raise UserError(f"--set {shown}: the value is not plain YAML ({' '.join(str(error).split())})") from error
 
 
 def _import_modules(custom_imports: Any, folder: Path) -> dict[str, Any]:

@@ -32,10 +32,16 @@ def read_weights(path: str | Path, param_key: str | None) -> dict[str, Tensor]:
         if not isinstance(weights, Mapping):
             raise UserError(f"{path}: no '{param_key}' in it, only {', '.join(map(str, checkpoint)) or 'nothing'}")
         checkpoint = dict(weights)
-    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in checkpoint.items()):
+    if not all(isinstance(name, str) and _is_plain(value) for name, value in checkpoint.items()):
         raise UserError(f"{path}: expected named tensors under '{param_key}', there is something else as well")
     check_finite(checkpoint, path)
     return {name.removeprefix("module."): value for name, value in checkpoint.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is a tensor that holds its numbers, one beside the other."""
+    plain = isinstance(value, Tensor) and value.layout is torch.strided
+    return plain and not (value.is_meta or value.is_quantized or value.is_complex())
 
 
 def check_finite(weights: Mapping[str, Tensor], path: str | Path) -> None:
