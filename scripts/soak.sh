@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# What a training survives: kills, thousands of batches, failures. Prints a page of results, and writes it to soak.md.
+# usage: scripts/soak.sh [--quick] [--kills N] [--batches N] [--out FILE]
+#   20 SIGKILLs, each resumed, against a run that nobody kills; 10,000 batches with memory and handles; runs that fail.
+#   --quick: one kill, 200 batches, three failures. Exit status: 0 all is well, 1 something is not and is marked.
+set -euo pipefail
+
+case "${1:-}" in
+    -h | --help)
+        sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+esac
+
+root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
+export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}" OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+export PYTHONPATH="$root:$root/tests${PYTHONPATH:+:$PYTHONPATH}"
+exec "${PYTHON:-$root/.venv/bin/python}" "$root/scripts/soak/run.py" "$@"

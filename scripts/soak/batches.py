@@ -1,0 +1,81 @@
+"""Many batches, and what the processes hold meanwhile."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from train_helpers import stage_options, write_images, write_yaml
+
+_WORKERS = 2
+_ROWS = 12
+
+
+def batches(folder: Path, number: int) -> tuple[bool, list[str]]:
+    """Train for so many batches with workers, checkpoints, validations and new epochs on the way.
+
+    Memory and handles are flat if their means over the last quarter are within 5 % and 1 of those over the second.
+    """
+    images = write_images(folder / "hr", 4, (48, 52))
+    options = stage_options(images, 2, name="long", total_iter=number)
+    options["datasets"]["train"] |= {"num_worker_per_gpu": _WORKERS, "dataset_enlarge_ratio": max(number // 20, 10)}
+    options["logger"] |= {"save_checkpoint_freq": max(number // 20, 10), "keep": 2, "print_freq": 5}
+    options["val"]["val_freq"] = max(number // 20, 10)
+    options["train"]["scheduler"]["milestones"] = [number // 2]
+    write_yaml(folder / "long.yml", options)
+    command = [sys.executable, "-m", "clit_plugin.train", "-q", "-opt", "long.yml"]
+    with (folder / "told.txt").open("wb") as told:
+        process = subprocess.Popen(command, cwd=folder, stdout=told, stderr=told)
+        seen: dict[int, tuple[float, int, int]] = {}
+        while process.poll() is None:
+            batch = _batch(folder / "experiments/long/curves.jsonl")
+            held = _held(process.pid)
+            if batch and held and batch < number:  # behind the last one it ends
+                seen[batch] = held
+            time.sleep(0.1 if number < 2000 else 1)
+    quarters = [[held for batch, held in seen.items() if batch * 4 // number == n] for n in (1, 3)]
+    text = (folder / "told.txt").read_text(errors="replace").strip().splitlines()
+    if process.returncode or not all(quarters):
+        return False, [f"NOT WELL: exit status {process.returncode}; {' '.join(text[-1:])}"]
+    (memory, handles, _), (memory_late, handles_late, _) = (
+        [sum(values) / len(quarter) for values in zip(*quarter, strict=True)] for quarter in quarters
+    )
+    flat = memory_late < 1.05 * memory and handles_late < handles + 1
+    chosen = sorted(seen)[:: max(len(seen) // _ROWS, 1)]
+    return flat, [
+        f"{number} batches with {_WORKERS} workers. Trainer's memory, mean over the second and the last quarter: "
+        f"{memory:.1f} and {memory_late:.1f} MB; open files of all processes: {handles:.1f} and {handles_late:.1f}; "
+        f"flat: **{'yes' if flat else 'NO'}**.",
+        "",
+        "| batch | memory of the trainer, MB | open files, trainer and workers | processes |",
+        "|---|---|---|---|",
+        *(f"| {batch} | {seen[batch][0]:.1f} | {seen[batch][1]} | {seen[batch][2]} |" for batch in chosen),
+    ]
+
+
+def _batch(curves: Path) -> int | None:
+    """The newest batch whose numbers are written."""
+    try:
+        with curves.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(file.tell() - 2000, 0))
+            return int(json.loads(file.read().splitlines()[-1])["iter"])
+    except (OSError, ValueError, IndexError, KeyError):
+        return None
+
+
+def _held(pid: int) -> tuple[float, int, int] | None:
+    """MB of the process, open files of it and its workers, and how many processes these are."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+        processes = [pid, *_children(pid)]
+        return memory, sum(len(list(Path(f"/proc/{one}/fd").iterdir())) for one in processes), len(processes)
+    except (OSError, StopIteration):
+        return None
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]

@@ -1,0 +1,57 @@
+"""All of ``scripts/soak.sh``, and the page of its results."""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from batches import batches
+from failures import checkpoint_failures, run_failures
+from kills import kills
+
+
+def main() -> int:
+    """Run the parts, print and write the page; 1 if anything is not well."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="a short one")
+    parser.add_argument("--kills", type=int, help="default 20")
+    parser.add_argument("--batches", type=int, help="default 10,000")
+    parser.add_argument("--out", type=Path, default=Path("soak.md"), help="the page (default: soak.md)")
+    args = parser.parse_args()
+    number_of_kills = args.kills or (1 if args.quick else 20)
+    number_of_batches = args.batches or (200 if args.quick else 10_000)
+    out = args.out.resolve()
+    lines = [
+        "# What a training survives",
+        "",
+        f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, "
+        "tiny networks on the CPU, by",
+        "",
+        f"    scripts/soak.sh{' --quick' * args.quick} --kills {number_of_kills} --batches {number_of_batches}",
+    ]
+    well = True
+    out.write_text("", encoding="utf-8")  # a folder that is not there shows now
+    with tempfile.TemporaryDirectory(prefix="soak_") as folder:
+        root = Path(folder)
+        parts = {
+            "SIGKILL": lambda: kills(root / "kills", number_of_kills),
+            "Batches": lambda: batches(root / "batches", number_of_batches),
+            "Failing runs": lambda: run_failures(root / "runs", quick=args.quick),
+            "Damaged checkpoints and weights": lambda: checkpoint_failures(root / "checkpoints", quick=args.quick),
+        }
+        for title, part in parts.items():
+            sys.stderr.write(f"soak: {title} ...\n")
+            good, told = part()
+            well = well and good
+            lines += ["", f"## {title}", "", *told]
+            out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
