@@ -20,7 +20,11 @@ TINY_NETWORK = {
     "local_grid": 3,
     "decoder_hidden": [8, 8],
 }
-STAGES = {1: [[[1, 4]]], 2: [[[1, 4]], [[1, 4], [1, 4]]]}
+STAGES = {
+    1: [[[1, 4]]],
+    2: [[[1, 4]], [[1, 4], [1, 4]]],
+    3: [[[1, 4]], [[1, 4], [1, 4]], [[1, 4], [1, 4], [1, 2]]],
+}
 
 
 def write_images(folder: Path, count: int, size: tuple[int, int]) -> Path:
