@@ -47,6 +47,9 @@ setup(
         "pyyaml>=6",
         "tqdm>=4.60",
     ],
-    extras_require={"dev": ["pytest>=8", "ruff>=0.6", "mypy>=1.10", "types-PyYAML", "types-tqdm"]},
+    extras_require={
+        "dev": ["pytest>=8", "pytest-xdist>=3", "ruff>=0.6", "mypy>=1.10", "types-PyYAML", "types-tqdm"],
+        "gpu": ["triton>=3; platform_system == 'Linux'"],  # comes with torch's CUDA builds
+    },
     entry_points={"console_scripts": ["clit=clit_plugin.cli:main"]},
 )

@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
 # Threads that soon wait asleep: spinning ones stall each other in the tests that start several processes.
 export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
+# One process for each core, of one thread each.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 bash scripts/setup.sh
 
 status=0
@@ -19,5 +21,5 @@ for check in "ruff check ." "ruff format --check ." "mypy"; do
 done
 
 echo "== pytest $*"
-.venv/bin/python -m pytest "$@" || status=$?
+.venv/bin/python -m pytest -n auto "$@" || status=$?
 exit "$status"
