@@ -740,13 +740,13 @@ def test_a_folder_that_is_no_lmdb_writes_nothing(run_in_empty_folder, tmp_path):
 
 def test_an_image_smaller_than_the_crop_writes_nothing(run_in_empty_folder, tiny_images):
     message = run_in_empty_folder("train", "datasets.train.lq_size=41")
-    assert f"{tiny_images}/0001.png: 40x44 is smaller than the crop of 41x41" in message
+    assert f"{tiny_images}/0001.png: 44x40 is smaller than the crop of 41x41" in message
 
 
 def test_an_image_smaller_than_the_scale_writes_nothing(run_in_empty_folder):
     message = run_in_empty_folder("train", "datasets.val.scale=41")
     assert "datasets.val: " in message
-    assert "40x44 is smaller than" in message
+    assert "44x40 is smaller than" in message
 
 
 def save_as(mode: str, suffix: str = "png"):
@@ -878,7 +878,7 @@ def test_weights_in_the_place_of_a_training_state_write_nothing(run_in_empty_fol
     path = save_weights(tmp_path / "w.pth")
     message = run_in_empty_folder("train", f"path.resume_state={path}")
     assert "path.resume_state: " in message
-    assert "is not a training state" in message
+    assert "not a training state" in message
 
 
 @pytest.fixture
