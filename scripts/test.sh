@@ -21,5 +21,5 @@ for check in "ruff check ." "ruff format --check ." "mypy"; do
 done
 
 echo "== pytest $*"
-.venv/bin/python -m pytest -n auto "$@" || status=$?
+.venv/bin/python -m pytest -n logical "$@" || status=$?
 exit "$status"
