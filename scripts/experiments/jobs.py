@@ -24,7 +24,7 @@ class Job:
         test: Which sets score it.
         stages: Options of each stage; empty for a network without weights.
         network: ``network_g`` of such a network.
-        start: The system whose final weights its first stage starts from.
+        start: Weights from which its first stage starts.
     """
 
     system: str
@@ -34,7 +34,7 @@ class Job:
     test: str
     stages: list[dict[str, Any]] = field(default_factory=list)
     network: dict[str, Any] | None = None
-    start: str | None = None
+    start: Path | None = None
 
     @property
     def name(self) -> str:
@@ -76,6 +76,8 @@ def read_jobs(path: Path = HERE / "jobs.yml") -> list[Job]:
         for stage in options.get("stages", []):
             _check(stage, STAGE_KEYS, f"{system}.stages")
         base = path.parent / options.pop("base")
+        if "start" in options:
+            options["start"] = path.parent / options["start"]
         jobs += [
             (rank, Job(system=system, seed=seed, base=base, **options))
             for rank, seed in enumerate(options.pop("seeds"))

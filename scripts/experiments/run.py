@@ -114,11 +114,7 @@ class Runner:
         for number in range(len(job.stages)):
             options = job.stage_options(number)
             if number == 0 and job.start:
-                last = max(self.output.glob(f"experiments/{job.start}_{job.seed}_stage*"))
-                options["path"] = {
-                    "pretrain_network_g": str(last / "models/net_g_latest.pth"),
-                    "param_key_g": "params_ema",
-                }
+                options["path"] = {"pretrain_network_g": str(job.start)}
             files.append(self._write(f"options/{job.stage_name(number)}.yml", options))
         self._clit(job, "train", "--auto_resume", "-opt", *files, "--set", *self.options)
 
