@@ -179,12 +179,12 @@ def test_a_layer_that_does_not_run_is_refused():
 
 
 def test_a_network_of_windows_without_multiple_is_refused():
-    with pytest.raises(ValueError, match="multiple: SwinIR fails on an image of 1x3; .* got 1"):
+    with pytest.raises(ValueError, match="multiple: SwinIR fails on an image of 3x1; .* got 1"):
         swinir()
 
 
 def test_a_network_that_asserts_its_multiple_is_refused_without_it():
-    with pytest.raises(ValueError, match="multiple: RRDBNet fails on an image of 1x3; .* got 1"):
+    with pytest.raises(ValueError, match="multiple: RRDBNet fails on an image of 3x1; .* got 1"):
         rrdb(arch={**RRDB, "scale": 2})
 
 

@@ -159,7 +159,7 @@ def test_padding_leaves_a_multiple_as_it_is():
     ],
 )
 def test_a_bad_argument_is_named_with_its_value(options, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
+    with pytest.raises(ValueError, match=rf"^encoder\.{message}"):
         build_encoder(options)
 
 
