@@ -32,7 +32,7 @@ setup(
     python_requires=">=3.10,<3.13",
     cmdclass={"build_py": BuildWithOptions},
     packages=find_packages(include=["clit_plugin", "clit_plugin.*"]),
-    package_data={"clit_plugin": ["weights/*"], "clit_plugin.reporting": ["paper_figures.yml"]},
+    package_data={"clit_plugin": ["weights/*"], "clit_plugin.evaluation.report": ["paper_figures.yml"]},
     install_requires=[
         "torch>=2.4",
         "torchvision>=0.19",
@@ -48,8 +48,16 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
-        "dev": ["pytest>=8", "pytest-xdist>=3", "ruff>=0.6", "mypy>=1.10", "types-PyYAML", "types-tqdm"],
+        "dev": [
+            "pytest>=8",
+            "pytest-xdist>=3",
+            "ruff>=0.6",
+            "mypy>=1.10",
+            "import-linter>=2",
+            "types-PyYAML",
+            "types-tqdm",
+        ],
         "gpu": ["triton>=3; platform_system == 'Linux'"],  # comes with torch's CUDA builds
     },
-    entry_points={"console_scripts": ["clit=clit_plugin.cli:main"]},
+    entry_points={"console_scripts": ["clit=clit_plugin.commands.cli:main"]},
 )

@@ -4,10 +4,28 @@ Importing the package makes BasicSR importable on current torchvision, lets it t
 DATASET, MODEL and METRIC registries. The command ``clit`` does so only after it has read its arguments.
 """
 
-from clit_plugin import startup
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from clit_plugin.utils import startup
+
+if TYPE_CHECKING:
+    from clit_plugin.archs.encoders import ENCODER_REGISTRY
+    from clit_plugin.official.convert import load_official
+
+__version__ = "0.1.0"
+__all__ = ["ENCODER_REGISTRY", "load_official"]
+
+_PUBLIC = {"ENCODER_REGISTRY": "clit_plugin.archs.encoders", "load_official": "clit_plugin.official.convert"}
 
 startup.bound_spinning()
 if not startup.is_command():
     from clit_plugin import plugin  # noqa: F401
 
-__version__ = "0.1.0"
+
+def __getattr__(name: str) -> Any:
+    """What is public, imported when it is first asked for: torch and BasicSR take seconds."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import_module("clit_plugin.plugin")
+    return getattr(import_module(_PUBLIC[name]), name)

@@ -2,7 +2,7 @@
 
 import sys
 
-from clit_plugin.cli import main
+from clit_plugin.commands.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

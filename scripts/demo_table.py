@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 import clit_plugin  # noqa: F401, fills the registries
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
-from clit_plugin.data.degradations import resize_bicubic
-from clit_plugin.inference.weights import load_network
+from clit_plugin.inference.load_network import load_network
 from clit_plugin.metrics import Protocol, psnr_float
+from clit_plugin.ops.bicubic import resize_bicubic
 
 SCALES = (2, 3, 4, 6, 12)
 PICTURE_SCALE = 4

@@ -65,7 +65,7 @@ def gradients() -> None:
     """A whole network's gradients, fused against not, each relative to its largest value; stages 1 and 2."""
     import torch
 
-    from clit_plugin.benchmark_cases import Case
+    from clit_plugin.commands.benchmark_cases import Case
     from clit_plugin.fast.fused_choice import set_fused
 
     print("| step | dtype | largest difference | of |\n|---|---|---|---|")
@@ -89,7 +89,7 @@ def gradients() -> None:
 
 def steps() -> None:
     """Forward and backward pass at batch 32, 48 x 48 patches, EDSR-baseline, the paper's sizes."""
-    from clit_plugin.benchmark_cases import Case
+    from clit_plugin.commands.benchmark_cases import Case
 
     print("| stage | dtype | fused | step, ms | peak, GB |\n|---|---|---|---|---|")
     for case in (
@@ -105,7 +105,7 @@ def steps() -> None:
 def small() -> None:
     """A small network at batch 16: the plain path, the fused path, and torch's chunks."""
     from clit_plugin.archs import clit_arch
-    from clit_plugin.benchmark_cases import Case
+    from clit_plugin.commands.benchmark_cases import Case
 
     network = {"encoder": {"type": "EDSRBaseline", "num_feat": 32, "num_block": 4}, "dim": 32, "num_heads": 4}
     network["decoder_hidden"] = [64, 64]
@@ -126,7 +126,7 @@ def kernels() -> None:
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    from clit_plugin.benchmark_cases import Case
+    from clit_plugin.commands.benchmark_cases import Case
 
     for amp in (True, False):
         step = Step(Case("1, x4", 48, (4,), batch=32), amp=amp, network={})
@@ -153,7 +153,7 @@ def tiles() -> None:
 
     from clit_plugin.fast.fused_attention import FusedAttention
     from clit_plugin.fast.fused_tiles import Shapes
-    from clit_plugin.ops.sparse_attention import Chunk
+    from clit_plugin.fast.query_attention import Chunk
 
     shapes, device = Shapes(8, 32, 256, (7, 7)), torch.device("cuda", 0)
     n, width = 73728, 54
@@ -262,7 +262,7 @@ class Step:
     def __init__(self, case: object, *, amp: bool, network: dict) -> None:
         import torch
 
-        from clit_plugin.benchmark_runs import Run
+        from clit_plugin.commands.benchmark_runs import Run
 
         self.run = Run(case, reference=False, device=torch.device("cuda", 0), network=network)
         self.amp = amp

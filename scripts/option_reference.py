@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
+from clit_plugin.config.sections import SECTIONS
 from clit_plugin.data.dataset_options import SET_BY_BASICSR
-from clit_plugin.option_sections import SECTIONS
 
 # Of sections whose keys hold for more than the section of that name.
 HEADINGS = {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up, then runs the linter, the formatter's check, the type checker and the tests.
+# Sets up, then runs the linter, the formatter's check, the type checker, the import contract and the tests.
 # Arguments go to pytest, with paths relative to the repository root: scripts/test.sh -k name
 set -euo pipefail
 
@@ -19,6 +19,12 @@ for check in "ruff check ." "ruff format --check ." "mypy"; do
         echo "test.sh: '$check' failed; the exit status will be 1 whatever pytest says." >&2
     fi
 done
+
+echo "== lint-imports"
+if ! .venv/bin/lint-imports; then
+    status=1
+    echo "test.sh: 'lint-imports' failed; the exit status will be 1 whatever pytest says." >&2
+fi
 
 echo "== pytest $*"
 .venv/bin/python -m pytest -n logical "$@" || status=$?

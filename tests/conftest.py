@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from inference_helpers import write_weights
 
 import clit_plugin  # noqa: F401, makes basicsr importable
 
@@ -21,3 +22,10 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no folder {folder} with golden outputs (set CLIT_SHARED)")
     return folder
+
+
+@pytest.fixture
+def clit(tmp_path):
+    """(a small CLIT, its weights file)"""
+    path = tmp_path / "clit.pth"
+    return write_weights(path), path

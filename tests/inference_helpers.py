@@ -2,7 +2,7 @@
 
 import torch
 
-from clit_plugin.options import build_network
+from clit_plugin.archs.build import build_network
 
 CLIT = {
     "type": "CLIT",

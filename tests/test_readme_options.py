@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clit_plugin.option_sections import SECTIONS
+from clit_plugin.config.sections import SECTIONS
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,9 +7,10 @@ import torch
 import yaml
 from PIL import Image
 
-from clit_plugin.cli import main
-from clit_plugin.data.degradations import resize_bicubic
-from clit_plugin.data.prepare_lmdb import prepare_lmdb
+from clit_plugin.commands.cli import main
+from clit_plugin.data.lmdb_files.prepare import prepare_lmdb
+from clit_plugin.models.cumulative_scale_model import CumulativeScaleModel
+from clit_plugin.ops.bicubic import resize_bicubic
 
 TINY_NETWORK = {
     "type": "CLIT",
@@ -108,3 +109,19 @@ def log_of(folder: Path, name: str) -> str:
     return max(
         (folder / "experiments" / name).glob("train_*.log"), key=lambda path: path.stat().st_mtime_ns
     ).read_text()
+
+
+def stop_at(monkeypatch, name, step, action):
+    """Let ``action`` happen in place of, or before, one training step."""
+    original = CumulativeScaleModel.optimize_parameters
+
+    def optimize_parameters(self, current_iter):
+        if self.opt["name"] == name and current_iter == step:
+            action()
+        original(self, current_iter)
+
+    monkeypatch.setattr(CumulativeScaleModel, "optimize_parameters", optimize_parameters)
+
+
+def crash():
+    raise KeyboardInterrupt

@@ -6,9 +6,9 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from clit_plugin.data.degradations import check_degradation, resize_bicubic
-from clit_plugin.errors import UserError
+from clit_plugin.ops.bicubic import check_degradation, resize_bicubic
 from clit_plugin.ops.stages import check_sizes
+from clit_plugin.utils.errors import UserError
 
 
 @ARCH_REGISTRY.register()

@@ -11,10 +11,13 @@ from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress
 from clit_plugin.archs.encoders.registry import out_channels
 from clit_plugin.archs.lit_branch import Branch
 from clit_plugin.archs.positional_bias import PositionalBias
+from clit_plugin.fast.attention_maps import attention_maps
+from clit_plugin.fast.render import render
+from clit_plugin.fast.sample import sample
+from clit_plugin.fast.workers import worker_count
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.local_attention import resize_bilinear
 from clit_plugin.ops.stages import check_stage_sizes
-from clit_plugin.ops.workers import worker_count
 
 _CHUNK_BYTES = 2**28
 _PLAIN_BYTES = 2**29  # of the largest tensor, up to which an accelerator trains on the plain path
@@ -121,12 +124,12 @@ class CLIT(ArbitraryScaleArch):
         plain = self._plain or self.trains_plainly(feature, coord.shape[1], stage_sizes)
         images: list[Tensor] = []
         for size, branch in self._branches_in_use(stage_sizes):
-            if plain:
+            if plain or self.pos_bias is None:
                 # The released code resizes these features, the paper the encoder's output (eq. 8).
                 resized = feature if size is None else resize_bilinear(feature, size)
                 images.append(branch.reference(resized, coord, cell, self.pos_bias, max_queries))
             else:
-                images.append(branch.sample(feature, size, coord, cell, self.pos_bias))
+                images.append(sample(branch, feature, size, coord, cell, self.pos_bias))
         return self._cascade(images)
 
     def residual_image(
@@ -149,7 +152,7 @@ class CLIT(ArbitraryScaleArch):
         part = None if progress is None else lambda pixels: progress(pixels / len(in_use))
         residuals = [
             self._cascade(
-                [branch.render(feature, stage, size, self.pos_bias, max_queries, part) for stage, branch in in_use]
+                [render(branch, feature, stage, size, self.pos_bias, max_queries, part) for stage, branch in in_use]
             )
             for feature in features.split(1)
         ]
@@ -157,7 +160,7 @@ class CLIT(ArbitraryScaleArch):
 
     @torch.no_grad()
     def attention(self, lq: Tensor, coord: Tensor, stage_sizes: Sequence[Size]) -> list[AttentionMaps]:
-        """Local attention maps of every branch in use (paper Fig. 7), see ``Branch.attention``.
+        """Local attention maps of every branch in use (paper Fig. 7), see ``attention_maps``.
 
         Args:
             lq: (B, 3, H, W), RGB in [0, 1].
@@ -172,7 +175,7 @@ class CLIT(ArbitraryScaleArch):
         feature = self.conv_feat(self.encoder((lq - 0.5) / 0.5))
         maps = []
         for size, branch in self._branches_in_use(check_stage_sizes(stage_sizes, self.num_branches)):
-            weights, index = branch.attention(feature, size, coord, self.pos_bias)
+            weights, index = attention_maps(branch, feature, size, coord, self.pos_bias)
             maps.append(AttentionMaps(weights, index, size or (lq.shape[-2], lq.shape[-1])))
         return maps
 

@@ -11,13 +11,7 @@ from torch import Tensor, nn
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress, coordinate_dtype
 from clit_plugin.archs.encoders.registry import out_channels
 from clit_plugin.ops.coordinates import Size, make_cell, pixel_centres, size_tensor
-from clit_plugin.ops.local_ensemble import (
-    Neighbour,
-    blend,
-    ensemble_areas,
-    ensemble_neighbours,
-    nearest_neighbour,
-)
+from clit_plugin.ops.local_ensemble import Neighbour, blend, ensemble_areas, ensemble_neighbours, nearest_neighbour
 
 _LATENT_BYTES = 2**27  # of the latents that are held at a time, about
 

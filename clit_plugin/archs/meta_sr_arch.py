@@ -8,9 +8,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from clit_plugin.archs.local_implicit_arch import LocalImplicitArch
-from clit_plugin.ops.axis import EDGE
 from clit_plugin.ops.coordinates import Size, nearest_index, pixel_centres, size_tensor
-from clit_plugin.ops.local_ensemble import Neighbour
+from clit_plugin.ops.local_ensemble import EDGE, Neighbour
 
 
 @ARCH_REGISTRY.register()

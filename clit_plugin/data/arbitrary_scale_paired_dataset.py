@@ -21,11 +21,11 @@ from clit_plugin.data.realistic_degradation import Degradation, draw_degradation
 from clit_plugin.data.realistic_options import RealisticOptions
 from clit_plugin.data.scale_reach import ScaleReach
 from clit_plugin.data.scale_schedule import clip_scales, schedule
-from clit_plugin.errors import UserError
-from clit_plugin.interruption import leave_signals_to_trainer
 from clit_plugin.metrics.protocol import Protocol
-from clit_plugin.path_names import check_written_names
-from clit_plugin.sizes import scale_label
+from clit_plugin.ops.sizes import scale_label
+from clit_plugin.utils.errors import UserError
+from clit_plugin.utils.path_names import check_written_names
+from clit_plugin.utils.signals import leave_signals_to_trainer
 
 
 @DATASET_REGISTRY.register()

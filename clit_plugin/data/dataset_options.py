@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from clit_plugin.data.degradations import check_degradation
 from clit_plugin.data.realistic_options import parse_realistic
 from clit_plugin.data.scale_schedule import ScaleRanges, check_scale_ranges
-from clit_plugin.errors import Problems, UserError
-from clit_plugin.path_names import check_path_name
-from clit_plugin.schema import key, parse
+from clit_plugin.ops.bicubic import check_degradation
+from clit_plugin.utils.errors import Problems, UserError
+from clit_plugin.utils.path_names import check_path_name
+from clit_plugin.utils.schema import key, parse
 
 DEFAULT_SCALE_RANGES = [[[1, 4]]]
 # Keys that no option file gives.

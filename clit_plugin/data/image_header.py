@@ -6,9 +6,9 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image
 
-from clit_plugin.errors import UserError
-from clit_plugin.memory_left import memory_left
-from clit_plugin.sizes import by
+from clit_plugin.ops.sizes import by
+from clit_plugin.utils.errors import UserError
+from clit_plugin.utils.memory_left import memory_left
 
 # Pillow's limit would refuse honest images. It decodes nothing here, and check_decodable compares with the memory.
 Image.MAX_IMAGE_PIXELS = None

@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from basicsr.utils.file_client import FileClient
 
-from clit_plugin.console import bar, warn
 from clit_plugin.data.image_header import Header, check_decodable, read_header
 from clit_plugin.data.image_io import BYTES_A_PIXEL, decode_rgb
-from clit_plugin.data.lmdb_check import check_data_file, check_listed
-from clit_plugin.data.lmdb_reader import read_meta_info
-from clit_plugin.data.lmdb_sources import find_sources
-from clit_plugin.data.lmdb_writer import lmdb_key
-from clit_plugin.errors import UserError
-from clit_plugin.memory_left import memory_left
-from clit_plugin.sizes import by
+from clit_plugin.data.lmdb_files.check import check_data_file, check_listed
+from clit_plugin.data.lmdb_files.reader import read_meta_info
+from clit_plugin.data.lmdb_files.sources import find_sources
+from clit_plugin.data.lmdb_files.writer import lmdb_key
+from clit_plugin.ops.sizes import by
+from clit_plugin.utils.console import bar, warn
+from clit_plugin.utils.errors import UserError
+from clit_plugin.utils.memory_left import memory_left
 
 
 class ImageSource:

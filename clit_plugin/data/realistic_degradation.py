@@ -15,8 +15,8 @@ import numpy as np
 from basicsr.data.degradations import add_gaussian_noise, add_poisson_noise, random_mixed_kernels
 from PIL import Image
 
-from clit_plugin.data.degradations import resize_bicubic
 from clit_plugin.data.realistic_options import RealisticOptions
+from clit_plugin.ops.bicubic import resize_bicubic
 
 # A kernel reaches this many standard deviations, as it does in OpenCV.
 _REACH = 3

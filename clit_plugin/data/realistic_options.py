@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from clit_plugin.errors import UserError
-from clit_plugin.schema import key, parse
+from clit_plugin.utils.errors import UserError
+from clit_plugin.utils.schema import key, parse
 
 Kernel = Literal["iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso"]
 Resize = Literal["area", "bilinear", "bicubic", "lanczos"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from clit_plugin.errors import UserError
+from clit_plugin.utils.errors import UserError
 
 _LEAST = 1.2
 _NAMED = 5

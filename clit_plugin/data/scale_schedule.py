@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from clit_plugin.errors import UserError
+from clit_plugin.utils.errors import UserError
 
 ScaleRanges = Sequence[Sequence[tuple[float, float]]]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clit_plugin.fast.fused_tiles import Shapes, choose_tiles
-from clit_plugin.ops.sparse_attention import Chunk
+from clit_plugin.fast.query_attention import Chunk
 
 _SCRATCH = 2**30  # bytes of a chunk's logits and their like
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from clit_plugin.fast.fused_tiles import Shapes
-from clit_plugin.ops.sparse_attention import Arithmetic, Chunk, TorchArithmetic
+from clit_plugin.fast.query_attention import Arithmetic, Chunk, TorchArithmetic
 
 _TOLERANCE = {torch.float32: 2e-5, torch.float16: 5e-3, torch.bfloat16: 3e-2}
 _TF32_TOLERANCE = 5e-3

@@ -3,11 +3,11 @@
 from torch import Tensor
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
-from clit_plugin.console import AnyBar, bar, say
-from clit_plugin.errors import UserError
 from clit_plugin.inference.estimate import estimate_seconds, told
 from clit_plugin.inference.memory import check_memory, memory_errors
-from clit_plugin.sizes import by
+from clit_plugin.ops.sizes import by
+from clit_plugin.utils.console import AnyBar, bar, say
+from clit_plugin.utils.errors import UserError
 
 _WORTH_TELLING = 20.0  # seconds
 

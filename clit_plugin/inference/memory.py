@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import torch
 
-from clit_plugin.errors import UserError
-from clit_plugin.memory_left import memory_left
-from clit_plugin.sizes import by
+from clit_plugin.ops.sizes import by
+from clit_plugin.utils.errors import UserError
+from clit_plugin.utils.memory_left import memory_left
 
 _BYTES_PER_PIXEL = 36  # of an output: three colours in float32, as residual, as image and on their way to a file
 

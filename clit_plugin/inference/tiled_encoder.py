@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from clit_plugin.archs.encoders.registry import out_channels
-from clit_plugin.console import bar
 from clit_plugin.inference.tiles import ALIGNMENT, TILE
+from clit_plugin.utils.console import bar
 
 
 class TiledEncoder(nn.Module):

@@ -11,7 +11,7 @@ from basicsr.utils.color_util import rgb2ycbcr_pt
 from basicsr.utils.registry import METRIC_REGISTRY
 from torch import Tensor
 
-from clit_plugin.errors import UserError
+from clit_plugin.utils.errors import UserError
 
 SSIM_WINDOW = 11
 _STRIP = 64

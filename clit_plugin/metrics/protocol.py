@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from clit_plugin.errors import UserError
+from clit_plugin.utils.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)

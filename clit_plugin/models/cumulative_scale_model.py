@@ -18,25 +18,25 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from clit_plugin import progress
+from clit_plugin.archs.weights import check_finite, choose_param_key, load_stage, read_checkpoint, read_weights
+from clit_plugin.basicsr_bridge.checkpoint_pairs import drop_old
+from clit_plugin.basicsr_bridge.run_log import append, centre_crops, curves_file
+from clit_plugin.config.sections import with_defaults
 from clit_plugin.data.dataset_options import SET_BY_BASICSR
-from clit_plugin.errors import UserError
-from clit_plugin.extreme_crops import ExtremeCrops
+from clit_plugin.evaluation.report.extreme_crops import ExtremeCrops
+from clit_plugin.evaluation.results import StoredResults, mean
 from clit_plugin.fast.fused_choice import set_fused
-from clit_plugin.interruption import stop_requested
 from clit_plugin.metrics.scoring import score_image
 from clit_plugin.models.captured_step import CapturedStep
-from clit_plugin.models.checkpoint_pairs import drop_old
 from clit_plugin.models.guarded_step import Batch, GuardedStep
 from clit_plugin.models.loss_curves import LossCurves, Pace, total_scale
 from clit_plugin.models.resume import differences, plain, resume_optimizer, resume_scheduler
-from clit_plugin.models.warm_start import check_finite, choose_param_key, load_stage, read_checkpoint, read_weights
 from clit_plugin.ops.self_ensemble import upscale_ensemble
-from clit_plugin.option_sections import with_defaults
-from clit_plugin.processes import from_all_ranks, from_first_rank
-from clit_plugin.run_log import append, centre_crops, curves_file
-from clit_plugin.stored_results import StoredResults, mean
-from clit_plugin.whole_file import save_whole
+from clit_plugin.utils import progress
+from clit_plugin.utils.atomic_files import save_whole
+from clit_plugin.utils.distributed import from_all_ranks, from_first_rank
+from clit_plugin.utils.errors import UserError
+from clit_plugin.utils.signals import stop_requested
 
 _AUTOCAST = {False: None, True: torch.bfloat16, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from clit_plugin.errors import UserError
+from clit_plugin.utils.errors import UserError
 
 _REMEMBERED = 256  # steps; on a GPU, what is wrong is noticed some steps later
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from clit_plugin.errors import UserError
+from clit_plugin.utils.errors import UserError
 
 _SETTINGS = ("milestones", "gamma", "restarts", "restart_weights", "periods", "eta_min", "base_lrs")
 _NONE = object()

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from clit_plugin.ops.axis import EDGE
 from clit_plugin.ops.coordinates import Size, nearest_index, relative_coordinates, size_tensor
 
 SHIFTS = ((-1, -1), (-1, 1), (1, -1), (1, 1))  # in half pixels of the map
+EDGE = 1e-6  # LIIF's shift and clamp of the local ensemble, in units of half an image
 _TINY = 1e-9
 
 

@@ -179,7 +179,7 @@ class Runner:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with log.open("ab") as output:
             process = subprocess.Popen(
-                ["nice", "-n", "19", sys.executable, "-m", f"clit_plugin.{command}", *args],
+                ["nice", "-n", "19", sys.executable, "-m", "clit_plugin", command, *args],
                 cwd=self.output, env=environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C reaches it once, through stop()
             )  # fmt: skip

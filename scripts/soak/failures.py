@@ -15,7 +15,7 @@ import torch
 from failing_helpers import failing_options, start_training
 from train_helpers import stage_options, train, weights, write_images, write_yaml
 
-from clit_plugin.cli import main
+from clit_plugin.commands.cli import main
 
 _PATIENCE = 300  # seconds; a run that hangs takes for ever
 

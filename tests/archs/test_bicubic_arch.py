@@ -6,7 +6,7 @@ import torch
 from basicsr.archs import build_network
 
 from clit_plugin.archs import Bicubic
-from clit_plugin.data.degradations import resize_bicubic
+from clit_plugin.ops.bicubic import resize_bicubic
 
 
 @pytest.mark.parametrize("kernel", ["pil", "matlab"])

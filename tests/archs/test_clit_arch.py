@@ -12,8 +12,8 @@ from torch import nn
 
 from clit_plugin.archs import lit_branch
 from clit_plugin.archs.clit_arch import CLIT
-from clit_plugin.errors import UserError
 from clit_plugin.ops.coordinates import make_coord
+from clit_plugin.utils.errors import UserError
 
 ENCODER = {"type": "EDSRBaseline", "num_feat": 5, "num_block": 1}
 SMALL = {"encoder": ENCODER, "dim": 6, "num_heads": 2, "local_grid": 3, "decoder_hidden": [7, 5]}

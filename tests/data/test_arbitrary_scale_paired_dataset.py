@@ -12,10 +12,10 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
+from clit_plugin.data.lmdb_files.prepare import prepare_lmdb
 from clit_plugin.data.numbered_sampler import NumberedIndex, NumberedSampler
-from clit_plugin.data.prepare_lmdb import prepare_lmdb
-from clit_plugin.errors import UserError
 from clit_plugin.metrics import Protocol, psnr_float
+from clit_plugin.utils.errors import UserError
 
 TENSORS = ("lq", "gt", "coord", "cell", "stage_sizes")
 TWO_BRANCHES = [[[1, 2]], [[1, 2], [1, 2]]]

@@ -12,8 +12,8 @@ from train_helpers import stage_options, train, write_images, write_yaml
 
 from clit_plugin.data import image_source
 from clit_plugin.data.image_source import ImageSource
-from clit_plugin.data.prepare_lmdb import prepare_lmdb
-from clit_plugin.errors import UserError
+from clit_plugin.data.lmdb_files.prepare import prepare_lmdb
+from clit_plugin.utils.errors import UserError
 
 IMAGES = {"0001.png": (6, 9), "b/0002.png": (8, 5), "b/c d.bmp": (7, 7)}
 KEYS = ["0001", "b/0002", "b/c d"]

@@ -8,10 +8,10 @@ import pytest
 import scipy.ndimage
 from PIL import Image
 
-from clit_plugin.data.degradations import resize_bicubic
 from clit_plugin.data.realistic_degradation import Degradation, draw_degradation, make_lr
 from clit_plugin.data.realistic_options import RealisticOptions, parse_realistic
-from clit_plugin.errors import UserError
+from clit_plugin.ops.bicubic import resize_bicubic
+from clit_plugin.utils.errors import UserError
 
 ALL_STEPS = Degradation(sigma=(0.6, 1.1), kernel="aniso", gaussian=6.0, poisson=0.3, gray=(True, False), quality=80)
 

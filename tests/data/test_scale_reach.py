@@ -8,7 +8,7 @@ from train_helpers import log_of, stage_options, train, write_images, write_yaml
 
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
 from clit_plugin.data.scale_reach import ScaleReach
-from clit_plugin.errors import UserError
+from clit_plugin.utils.errors import UserError
 
 
 def reach_of(*sides, lq_size=10, most=4.0):

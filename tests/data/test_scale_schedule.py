@@ -3,7 +3,7 @@ import math
 import pytest
 
 from clit_plugin.data.scale_schedule import check_scale_ranges, clip_scales, schedule
-from clit_plugin.errors import UserError
+from clit_plugin.utils.errors import UserError
 
 STAGE_2 = [[(1.0, 4.0)], [(1.0, 4.0), (1.0, 4.0)]]
 STAGE_3 = [*STAGE_2, [(1.0, 4.0), (1.0, 4.0), (1.0, 2.0)]]

@@ -12,7 +12,7 @@ from clit_plugin.archs.clit_arch import CLIT
 from clit_plugin.fast.fused_attention import FusedAttention
 from clit_plugin.fast.fused_check import Batch, compute, largest_differences, make_batch
 from clit_plugin.fast.fused_tiles import Shapes
-from clit_plugin.ops.sparse_attention import Chunk, TorchArithmetic
+from clit_plugin.fast.query_attention import Chunk, TorchArithmetic
 
 CPU = torch.device("cpu")
 SHAPES = {
@@ -71,7 +71,7 @@ def test_a_network_s_colours_and_gradients_are_those_of_torch(monkeypatch):
     inputs = (torch.rand(2, 3, 4, 5), coord, torch.full((2, 2), 0.1), [(7, 9)])
     results = []
     for fused in (None, fused_for(Shapes(3, 4, 16, (3, 1)), torch.float32)):
-        monkeypatch.setattr("clit_plugin.archs.lit_branch.fused_arithmetic", lambda *_, fused=fused: fused)
+        monkeypatch.setattr("clit_plugin.fast.sample.fused_arithmetic", lambda *_, fused=fused: fused)
         net.zero_grad()
         output = net(*inputs)
         output.square().mean().backward()

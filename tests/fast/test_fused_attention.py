@@ -116,7 +116,7 @@ class _Wrong:
     """Torch's operations, with one result that is wrong."""
 
     def __init__(self, shapes, spoil):
-        from clit_plugin.ops.sparse_attention import TorchArithmetic
+        from clit_plugin.fast.query_attention import TorchArithmetic
 
         weight = torch.zeros(shapes.features, shapes.pixels * shapes.channels)
         self.right = TorchArithmetic(grid=shapes.grid, num_heads=shapes.heads, weight=weight)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from clit_plugin.errors import UserError
 from clit_plugin.inference.memory import check_memory, memory_errors
+from clit_plugin.utils.errors import UserError
 
 CPU = torch.device("cpu")
 

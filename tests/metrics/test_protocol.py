@@ -1,7 +1,7 @@
 import pytest
 
-from clit_plugin.errors import UserError
 from clit_plugin.metrics import Protocol
+from clit_plugin.utils.errors import UserError
 
 
 @pytest.mark.parametrize(

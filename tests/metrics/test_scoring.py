@@ -6,9 +6,9 @@ import pytest
 import torch
 from basicsr.metrics.psnr_ssim import calculate_ssim_pt
 
-from clit_plugin.errors import UserError
 from clit_plugin.metrics import Protocol, ssim_float
 from clit_plugin.metrics.scoring import least_side, score_image
+from clit_plugin.utils.errors import UserError
 
 PSNR = {"psnr": {"type": "psnr_float"}}
 ALL = {

@@ -4,8 +4,8 @@ import pytest
 import torch
 from basicsr.models.lr_scheduler import CosineAnnealingRestartLR, MultiStepRestartLR
 
-from clit_plugin.errors import UserError
 from clit_plugin.models.resume import differences, resume_optimizer, resume_scheduler
+from clit_plugin.utils.errors import UserError
 
 MULTI = (MultiStepRestartLR, {"milestones": [3, 5], "gamma": 0.5})
 TWICE = (MultiStepRestartLR, {"milestones": [2, 2, 6], "gamma": 0.1, "restarts": [0, 4], "restart_weights": [1, 0.5]})

@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from clit_plugin.errors import UserError
 from clit_plugin.models.guarded_step import Batch, GuardedStep
+from clit_plugin.utils.errors import UserError
 
 DEVICES = [
     "cpu",

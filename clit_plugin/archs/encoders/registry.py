@@ -7,7 +7,7 @@ from typing import Any
 from basicsr.utils.registry import Registry
 from torch import nn
 
-from clit_plugin.errors import UserError
+from clit_plugin.utils.errors import UserError
 
 ENCODER_REGISTRY = Registry("encoder")
 

@@ -1,0 +1,147 @@
+"""Which weights a stage may take over from the one before (paper 3.3): all, plus a new branch."""
+
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clit_plugin.utils.errors import UserError
+
+_BRANCH = re.compile(r"branches\.(\d+)\.")
+
+
+def read_weights(path: str | Path, param_key: str | None) -> dict[str, Tensor]:
+    """Weights of a checkpoint in BasicSR's layout, on the CPU.
+
+    Args:
+        path: The file.
+        param_key: ``params`` or ``params_ema``; without EMA weights, ``params`` stands in. None: the file is the
+            state dict itself.
+
+    Raises:
+        UserError: Not there, not a checkpoint, without such weights, with something else among them, or with numbers
+            that are not finite.
+    """
+    checkpoint = read_checkpoint(path)
+    if param_key is not None:
+        weights = checkpoint.get(param_key, checkpoint.get("params"))
+        if not isinstance(weights, Mapping):
+            raise UserError(f"{path}: no '{param_key}' in it, only {', '.join(map(str, checkpoint)) or 'nothing'}")
+        checkpoint = dict(weights)
+    if not all(isinstance(name, str) and _is_plain(value) for name, value in checkpoint.items()):
+        raise UserError(f"{path}: expected named tensors under '{param_key}', there is something else as well")
+    check_finite(checkpoint, path)
+    return {name.removeprefix("module."): value for name, value in checkpoint.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is a tensor that holds its numbers, one beside the other."""
+    plain = isinstance(value, Tensor) and value.layout is torch.strided
+    return plain and not (value.is_meta or value.is_quantized or value.is_complex())
+
+
+def check_finite(weights: Mapping[str, Tensor], path: str | Path) -> None:
+    """Refuse weights with NaN or infinity among them, which is what a training that diverged leaves.
+
+    Raises:
+        UserError: How many tensors have such values, and the first one's name.
+    """
+    bad = [name for name, value in weights.items() if not value.isfinite().all()]
+    if bad:
+        count = f"{len(bad)} of {len(weights)} tensors ({bad[0]}{', ...' * (len(bad) > 1)})"
+        raise UserError(f"{path}: weights that are not finite, in {count}; a training has diverged")
+
+
+def choose_param_key(checkpoint: Mapping[str, Any], param_key: str, path: str | Path) -> str:
+    """Which weights of a checkpoint a test or an application takes, where training has nothing to go on with.
+
+    Args:
+        checkpoint: From ``read_checkpoint``.
+        param_key: The key that is asked for, or ``auto``: the averaged weights (``params_ema``) where there are some,
+            else ``params``.
+        path: Where the checkpoint came from, for errors.
+
+    Raises:
+        UserError: It holds no such weights.
+    """
+    if param_key == "auto":
+        param_key = "params_ema" if "params_ema" in checkpoint else "params"
+    if param_key not in checkpoint:
+        raise UserError(f"{path}: no '{param_key}' in it, only {', '.join(map(str, checkpoint)) or 'nothing'}")
+    return param_key
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint file holds, loaded without running code from it.
+
+    Raises:
+        UserError: Not there, or not a checkpoint.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise UserError(f"{path}: no such weights file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a pickle protocol that torch does not write itself
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever the damaged bytes lead to, and advises to load unsafely
+        raise UserError(
+            f"{path}: not a checkpoint that can be read safely; it is damaged, of another kind, or holds more than "
+            "tensors and plain values"
+        ) from error
+    if not isinstance(checkpoint, Mapping):
+        raise UserError(f"{path}: expected a mapping as BasicSR writes it, got {type(checkpoint).__name__}")
+    return dict(checkpoint)
+
+
+def load_stage(
+    net: nn.Module, weights: Mapping[str, Tensor], path: str | Path, *, allow_new_branches: bool
+) -> list[str]:
+    """Load weights strictly, but for whole new branches.
+
+    Args:
+        net: The network to fill.
+        weights: A state dict.
+        path: Where it came from, for errors.
+        allow_new_branches: Whether one branch behind the last one in ``weights`` may keep its initial values.
+
+    Returns:
+        Name prefixes of the new branch, ``branches.1.``, or nothing.
+
+    Raises:
+        UserError: Any other missing key, a key that the network does not have, or another shape; the first few are
+            named.
+    """
+    own = net.state_dict()
+    known = 1 + max((int(m[1]) for name in weights if (m := _BRANCH.match(name))), default=-1)
+    fresh = {name for name in own if (m := _BRANCH.match(name)) and int(m[1]) >= known} if allow_new_branches else set()
+    problems = [
+        ("missing", sorted(own.keys() - weights.keys() - fresh)),
+        ("not in the network", sorted(weights.keys() - own.keys())),
+        (
+            "of another shape",
+            [
+                f"{name} {tuple(weights[name].shape)} for {tuple(own[name].shape)}"
+                for name in own
+                if name in weights and weights[name].shape != own[name].shape
+            ],
+        ),
+    ]
+    told = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for what, names in problems
+        if names
+    ]
+    if told:
+        raise UserError(f"{path}: does not fit network_g: {'; '.join(told)}")
+    branches = sorted({f"branches.{_BRANCH.match(name)[1]}." for name in fresh})  # type: ignore[index]
+    if len(branches) > 1:
+        raise UserError(
+            f"{path}: has {known} branch(es), network_g {known + len(branches)}; a stage adds one, train the one before"
+        )
+    net.load_state_dict({**own, **weights})
+    return branches

@@ -1,0 +1,1 @@
+"""The only place that patches and drives BasicSR."""

@@ -1,0 +1,1 @@
+"""What a command line says: arguments, messages, exit status."""

@@ -1,0 +1,124 @@
+"""``clit benchmark``: speed and memory of the fast paths against the plain reference path."""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from clit_plugin.commands.benchmark_cases import CASES
+from clit_plugin.utils.errors import UserError
+
+DESCRIPTION = """\
+Time CLIT's fast paths against its plain reference path, which computes the same numbers: whole images ("dense") and
+training steps, with EDSR-baseline at the paper's sizes, in float32. Both paths run in this process, in turn; the table
+has medians (and the spread, min - max). Peak memory is what a run adds, each measured in a process of its own.
+
+"share of the floor" compares a dense run with the time that the factorised evaluation's multiply-adds would take at the
+rate of a large matrix product on this machine, measured between the runs. "agreement" is the largest difference of the
+images, or of the gradients relative to each one's largest value.
+
+examples:
+  the whole table, about 20 minutes on two CPU cores:
+    clit benchmark --json benchmark.json
+  two cases:
+    clit benchmark --case x4 stage1 --repeats 5
+
+exit status: 0 done, 2 bad input, 130 interrupted (what was measured is printed and written)
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    names = [case.name for case in CASES]
+    parser.add_argument("--case", nargs="+", choices=names, default=names, metavar="CASE", help=", ".join(names))
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each path (default: 3)")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default: cuda where there is one)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.add_argument("--network", type=json.loads, default={}, help=argparse.SUPPRESS)  # small ones for tests
+    parser.add_argument("--memory-of", choices=["fast", "reference"], help=argparse.SUPPRESS)  # the child process
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command on parsed arguments.
+
+    Raises:
+        UserError: No such device, or fewer than one repeat.
+    """
+    import torch
+
+    from clit_plugin.commands.benchmark_measure import measure, peak_memory
+
+    if args.repeats < 1:
+        raise UserError(f"--repeats: expected at least 1, got {args.repeats}")
+    if args.device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"--device: expected auto, cpu or cuda, got {args.device}")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch finds no GPU; use --device cpu")
+    if args.json and not args.json.absolute().parent.is_dir():
+        raise UserError(f"--json {args.json}: its folder does not exist")
+    cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
+    device = torch.device("cuda" if cuda else "cpu")
+    cases = [case for case in CASES if case.name in args.case]
+    if args.memory_of:
+        sys.stdout.write(json.dumps(peak_memory(cases[0], args.memory_of == "reference", device, args.network)))
+        return 0
+    rows: list[dict[str, Any]] = []
+    status = 0
+    try:
+        for case in cases:
+            sys.stderr.write(f"{case.name}: ")
+            rows.append(measure(case, args.repeats, device, args.network))
+            sys.stderr.write(" done\n")
+    except KeyboardInterrupt:
+        sys.stderr.write("\nclit benchmark: interrupted\n")
+        status = 130
+    report = {
+        "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "cases": rows,
+    }
+    sys.stdout.write(markdown(report))
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=2) + "\n")
+    return status
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The table."""
+    lines = [
+        f"{report['device']}; torch {report['torch']}; float32",
+        "",
+        "| case | fast | reference | ratio | share of the floor | peak memory | agreement |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in report["cases"]:
+        fast, reference = (_spread(row["times"][path]) for path in ("fast", "reference"))
+        share = f"{row['share_of_floor']:.0%}" if "share_of_floor" in row else "-"
+        memory = " / ".join(f"{row['memory'][path] / 2**20:.0f}" for path in ("fast", "reference"))
+        part = row["memory"]["fast"] / max(1, row["memory"]["reference"])
+        lines.append(
+            f"| {row['case']} | {fast} | {reference} | {row['ratio']:.1f} | {share} | {memory} MiB = {part:.2f} "
+            f"| {row['agreement']:.0e} |"
+        )
+    rates = [row["matrix_rate"] for row in report["cases"]]
+    if rates:
+        lines += ["", f"Large matrix product: {statistics.median(rates) / 1e9:.0f} GFLOP/s."]
+    return "\n".join(lines) + "\n"
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.3g} s ({min(values):.3g} - {max(values):.3g})"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``python -m clit_plugin benchmark``."""
+    from clit_plugin.commands.cli import run_command
+
+    return run_command("benchmark", arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

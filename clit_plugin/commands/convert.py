@@ -1,0 +1,66 @@
+"""``clit convert``: checkpoints of the original repositories as weights of this plugin."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from clit_plugin.utils.console import say, written
+from clit_plugin.utils.errors import UserError
+
+DESCRIPTION = """\
+Convert a checkpoint of the original CLIT, LIIF, LTE or Meta-SR code into a weights file of this plugin.
+
+What it writes is BasicSR's layout, {'params': weights}, with the network's options beside them under 'network_g', and
+it prints these options as YAML for an option file. Nothing in the checkpoint is executed: a file that holds more than
+tensors and plain values is refused.
+
+example:
+  clit convert edsr-baseline-liif.pth -o liif.pth
+
+exit status: 0 done, 2 bad input"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="file of the original code")
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="weights file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert; raises UserError for anything that a user can mend."""
+    import yaml
+
+    from clit_plugin.official.convert import convert_official
+    from clit_plugin.utils.atomic_files import save_whole
+    from clit_plugin.utils.output_files import check_replaces_none, check_writable
+
+    begun = time.monotonic()
+    output = Path(args.output)
+    if output.is_dir():
+        raise UserError(f"{output}: is a folder; give the name of the file")
+    if output.exists() and not args.overwrite:
+        raise UserError(f"{output}: is there already; --overwrite replaces it")
+    if not output.parent.is_dir():
+        raise UserError(f"{output.parent}: no such folder to write to")
+    check_replaces_none([output], [("checkpoint", args.checkpoint)])
+    check_writable(output)
+    options, net = convert_official(args.checkpoint)
+    save_whole({"params": net.state_dict(), "network_g": options}, output)
+    plain = {"network_g": options, "path": {"pretrain_network_g": str(output), "param_key_g": "params"}}
+    sys.stdout.write(yaml.safe_dump(plain, sort_keys=False))
+    say(written(output, time.monotonic() - begun))
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``python -m clit_plugin convert``."""
+    from clit_plugin.commands.cli import run_command
+
+    return run_command("convert", arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""``clit figure``: the paper's Fig. 5 and Fig. 6 with systems of one's own."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clit_plugin.commands.shared_arguments import add_network_arguments, add_quiet_argument
+from clit_plugin.utils.console import say, written
+from clit_plugin.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
+    from clit_plugin.ops.crops import Crop
+
+DESCRIPTION = """\
+Draw pictures that compare systems, as PNG.
+
+crops: the HR image is reduced by --scale and upscaled by bicubic interpolation and every --system; a row a crop, with
+the PSNR of the whole image, by the protocol, and that of the crop alone (the paper's Fig. 5).
+text: the image is reduced by --reduce and shown upscaled at every one of --scales, pixel by pixel (Fig. 6).
+
+--crop X,Y,WxH is in pixels of IMAGE, from 0,0 at the upper left. Without it, crops takes the square where bicubic
+interpolation fails most, and text the whole image.
+
+examples:
+  clit figure crops photo.png -o crops.png --scale 4 --system LIIF=liif.pth --system CLIT=clit.pth
+  clit figure crops photo.png -o crops.png --scale 3.4 --system CLIT=clit.pth --crop 40,64,48x48 --crop 0,0,64x48
+  clit figure text page.png -o text.png --system CLIT=clit.pth --reduce 2.2 --scales 1.6 2.5 3.4 4.3
+
+exit status: 0 done, 2 bad input"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the two figures and their arguments."""
+    figures = parser.add_subparsers(dest="figure", metavar="FIGURE", required=True)
+    crops = figures.add_parser("crops", help="crops of HR, bicubic and every system, with their PSNR (Fig. 5)")
+    crops.add_argument("--scale", metavar="S", type=float, required=True, help="factor, more than 1")
+    crops.add_argument("--crop", metavar="X,Y,WxH", action="append", default=[], help="repeat it for more rows")
+    crops.add_argument(
+        "--protocol", default="benchmark", help="benchmark (Y, shave scale) or div2k; default: %(default)s"
+    )
+    text = figures.add_parser("text", help="one reduced image at several scales (Fig. 6)")
+    text.add_argument(
+        "--reduce", metavar="S", type=float, default=2.2, help="how much it is reduced; default: %(default)s"
+    )
+    text.add_argument(
+        "--scales", metavar="S", type=float, nargs="+", default=[1.6, 2.5, 3.4, 4.3], help="default: %(default)s"
+    )
+    text.add_argument("--crop", metavar="X,Y,WxH", help="the part that is shown")
+    for each in (crops, text):
+        each.add_argument("image", metavar="IMAGE", help="the HR image")
+        each.add_argument("-o", "--output", metavar="OUT", required=True, help="the PNG to write")
+        each.add_argument(
+            "--system", metavar="NAME=FILE", action="append", default=[], help="a name and trained weights; repeatable"
+        )
+        each.add_argument("--degradation", default="pil", help="bicubic kernel, pil or matlab; default: %(default)s")
+        each.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+        each.add_argument(
+            "--system-opt",
+            metavar="NAME=YAML",
+            action="append",
+            default=[],
+            help="option file with network_g of a system whose weights file does not hold it",
+        )
+        add_network_arguments(each)
+        add_quiet_argument(each, default=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw; raises UserError for anything that a user can mend."""
+    from clit_plugin.commands.figure import parse_crop
+    from clit_plugin.data.image_io import encode_png, to_samples
+    from clit_plugin.figures.comparison_figure import Systems, crops_figure, text_figure
+    from clit_plugin.inference.pictures import check_new_png, read_picture
+    from clit_plugin.metrics import Protocol
+    from clit_plugin.ops.bicubic import check_degradation
+    from clit_plugin.utils.output_files import write_bytes
+
+    begun = time.monotonic()
+    output = check_new_png(args.output, [("image", args.image)], overwrite=args.overwrite)
+    check_degradation(args.degradation)
+    image = to_samples(read_picture(args.image).rgb)
+    systems = Systems(networks=_load(args), degradation=args.degradation, image_name=Path(args.image).name)
+    if args.figure == "crops":
+        _check_factor("--scale", args.scale)
+        crops = [parse_crop(text) for text in args.crop]
+        figure = crops_figure(image, systems, args.scale, crops, Protocol.named(args.protocol))
+    else:
+        for name, factor in [("--reduce", args.reduce), *(("--scales", scale) for scale in args.scales)]:
+            _check_factor(name, factor)
+        crop = parse_crop(args.crop) if args.crop else None
+        figure = text_figure(image, systems, args.reduce, args.scales, crop)
+    write_bytes(output, encode_png(figure))
+    say(written(output, time.monotonic() - begun, f"{figure.shape[1]}x{figure.shape[0]}"))
+    return 0
+
+
+def _check_factor(name: str, factor: float) -> None:
+    if not 1 < factor < 1000:
+        raise UserError(f"{name}: expected more than 1 and less than 1000, got {factor:g}")
+
+
+def _load(args: argparse.Namespace) -> dict[str, "ArbitraryScaleArch"]:
+    from clit_plugin.inference.load_network import choose_device, load_network
+
+    device = choose_device(args.device)
+    files = _named(args.system, "--system", "CLIT=net_g_latest.pth")
+    options = _named(args.system_opt, "--system-opt", "CLIT=options.yml")
+    for name in options.keys() - files.keys():
+        raise UserError(f"--system-opt {name}={options[name]}: there is no --system {name}")
+    return {
+        name: load_network(path, options.get(name), param_key=args.param_key, device=device)
+        for name, path in files.items()
+    }
+
+
+def _named(texts: Sequence[str], flag: str, example: str) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not (name and value):
+            raise UserError(f"{flag} {text}: expected NAME=FILE, as {example}")
+        if name in named or name in ("HR", "bicubic"):
+            raise UserError(f"{flag} {text}: there is a panel {name} already; give another name")
+        named[name] = value
+    return named
+
+
+def parse_crop(text: str) -> "Crop":
+    """Read ``X,Y,WxH``. Raises UserError for anything else."""
+    from clit_plugin.ops.crops import Crop
+
+    try:
+        x, y, size = text.lower().split(",")
+        width, height = size.split("x")
+        crop = Crop(int(x), int(y), int(width), int(height))
+    except ValueError:
+        raise UserError(f"--crop {text}: expected X,Y,WxH in pixels, as 40,64,48x32") from None
+    if min(crop.x, crop.y) < 0 or min(crop.width, crop.height) < 1:
+        raise UserError(f"--crop {text}: expected X and Y from 0, W and H from 1")
+    return crop
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``python -m clit_plugin figure``."""
+    from clit_plugin.commands.cli import run_command
+
+    return run_command("figure", arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

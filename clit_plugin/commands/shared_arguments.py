@@ -1,0 +1,64 @@
+"""The arguments that commands share."""
+
+import argparse
+
+from clit_plugin.utils.startup import under_torchrun
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what every command that applies a network has: which weights of a file, and the device."""
+    add_param_key_argument(parser)
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; by default a GPU where there is one")
+
+
+def add_param_key_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--param-key``."""
+    parser.add_argument(
+        "--param-key",
+        choices=("params", "params_ema"),
+        help="which weights of the file; by default the averaged ones (params_ema) where there are some",
+    )
+
+
+def add_option_file_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare ``-opt``."""
+    parser.add_argument(
+        "-opt",
+        metavar="YAML",
+        help="option file: its custom_imports are imported, and its network_g serves weights that hold none themselves",
+    )
+
+
+def add_option_arguments(parser: argparse.ArgumentParser, *, many: bool, required: bool = True) -> None:
+    """Declare what training and testing share.
+
+    Args:
+        parser: The command's parser.
+        many: Whether several option files may be given.
+        required: Whether there must be one.
+    """
+    parser.add_argument(
+        "-opt", "--opt", required=required, nargs="+" if many else None, metavar="YML", help="option file"
+    )
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="replace options, as in train.total_iter=1000"
+    )
+    # Older launchers pass it (BasicSR #626); torchrun sets LOCAL_RANK in the environment.
+    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
+    # As BasicSR's scripts pass it; torchrun is told from the environment.
+    parser.add_argument("--launcher", type=_launcher, help=argparse.SUPPRESS)
+
+
+def _launcher(name: str) -> str:
+    if name not in ("none", "pytorch"):
+        raise argparse.ArgumentTypeError(f"expected none or pytorch, got {name!r}")
+    if name == "pytorch" and not under_torchrun():
+        raise argparse.ArgumentTypeError("start with torchrun --nproc_per_node=N -m clit_plugin.train ...")
+    return name
+
+
+def add_quiet_argument(parser: argparse.ArgumentParser, *, default: object = False) -> None:
+    """Declare ``--quiet``; commands of a command take ``argparse.SUPPRESS`` as default, which keeps the outer one."""
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", default=default, help="say nothing but warnings and errors"
+    )

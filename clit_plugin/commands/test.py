@@ -1,0 +1,197 @@
+"""Testing trained weights, of one file or several, on several sets, by BasicSR's own pipeline."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from clit_plugin.basicsr_bridge.pipeline import run_pipeline, settle_device
+from clit_plugin.commands.shared_arguments import add_option_arguments, add_param_key_argument
+from clit_plugin.evaluation.results import StoredResults
+from clit_plugin.utils.console import is_quiet, say
+from clit_plugin.utils.errors import IncompleteError, UserError
+from clit_plugin.utils.failures import one_line
+
+DESCRIPTION = """\
+Score trained weights: those of --weights, whose files hold their networks, or those of an option file. Results go to
+results/NAME below the working directory: metrics/*.json, results.csv and images.csv, a log; a table of all is printed,
+and 'clit report' makes pages of them. What is stored there is not computed again, and an interrupted test goes on
+where it stopped.
+
+Of a file that holds averaged weights (params_ema) these are scored, unless --param-key says otherwise.
+A set of --folder that no option file has is reduced by Pillow's bicubic kernel and scored by the protocol div2k if its
+name begins with DIV2K, else by benchmark, unless --degradation and --protocol say otherwise.
+
+examples:
+  clit test --weights net_g_latest.pth --folder Set5=datasets/Set5/HR --scales 2 3 4
+  clit test --weights LIT=lit.pth CLIT=clit.pth --folder mine=photos --scales 3.4 --degradation matlab
+  clit test --weights net_g_latest.pth -opt options/test/edsr.yml --sets DIV2K
+  clit test -opt options/test/edsr.yml
+  clit test -opt options/test/edsr.yml --sets Set5 --scales 1.5 3.7
+  torchrun --nproc_per_node=4 -m clit_plugin test -opt options/test/edsr.yml
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--weights", nargs="+", default=[], metavar="[NAME=]FILE", help="weights to score, a folder of results for each"
+    )
+    add_option_arguments(parser, many=False, required=False)
+    add_param_key_argument(parser)
+    parser.add_argument("--sets", nargs="+", default=[], metavar="NAME", help="only these, as Set5 or DIV2K_x2")
+    parser.add_argument(
+        "--scales",
+        nargs="+",
+        default=[],
+        metavar="S",
+        help="at these scales instead, as 2 3.7, or 2x3.5 for width and height",
+    )
+    parser.add_argument(
+        "--folder", nargs="+", default=[], metavar="NAME=FOLDER", help="only these sets, with HR images from there"
+    )
+    parser.add_argument(
+        "--degradation",
+        choices=("pil", "matlab", "realistic"),
+        help="make LR from HR by this bicubic kernel, or as the option file's {type: realistic} does by default",
+    )
+    parser.add_argument("--protocol", choices=("div2k", "benchmark"), help="score by this protocol")
+    parser.add_argument("--again", action="store_true", help="compute what is stored, too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check all options, then test what is not stored yet, and print a table.
+
+    Raises:
+        UserError: Bad options, data or weights; nothing is written then.
+        IncompleteError: Sets whose images are not there were passed over.
+    """
+    from clit_plugin.config.input_checks import check_files
+    from clit_plugin.evaluation.dataset_selection import missing_roots
+    from clit_plugin.evaluation.provenance import describe_evaluation
+    from clit_plugin.evaluation.report.score_table import score_table
+    from clit_plugin.utils.output_files import check_writable
+
+    runs = _options(args)
+    missing: dict[str, str] = {}
+    for options in runs:
+        for note in settle_device(options, args.opt or options["name"]):
+            say(note)
+        missing = missing_roots(options["datasets"])
+        if missing and (args.sets or args.folder or len(missing) == len(options["datasets"])):
+            raise UserError(_told(missing))
+        options["datasets"] = {key: one for key, one in options["datasets"].items() if one["name"] not in missing}
+        check_files(options)
+        check_writable(_root(options) / "results.csv")
+        options["evaluation"] = describe_evaluation(options)
+    for i, options in enumerate(runs):
+        if len(runs) > 1:
+            say(f"{i + 1} of {len(runs)}: {options['name']}")
+        _test(options, Path(args.opt).name if args.opt else f"{options['name']}.yml", again=args.again)
+    if os.environ.get("RANK", "0") == "0" and not is_quiet():
+        sys.stdout.write(score_table([_results(options) for options in runs]) + "\n")
+    say("Results: " + ", ".join(f"{os.path.relpath(_root(options))}/results.csv" for options in runs))
+    if missing:
+        raise IncompleteError(f"passed over {_told(missing)}")
+    return 0
+
+
+def _options(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Checked options of every run, with the sets that were asked for."""
+    from clit_plugin.commands.test_arguments import check_overrides, name_weights, parse_folders, parse_scale
+    from clit_plugin.config.option_checks import check_options, load_run
+    from clit_plugin.config.weights_runs import weights_options
+    from clit_plugin.config.yaml_files import read_options, with_overrides
+    from clit_plugin.data.realistic_options import RealisticOptions
+    from clit_plugin.evaluation.dataset_selection import choose_sets
+
+    chosen: dict[str, Any] = {
+        "names": args.sets,
+        "scales": [parse_scale(scale) for scale in args.scales],
+        "folders": parse_folders(args.folder),
+        "degradation": vars(RealisticOptions(type="realistic"))
+        if args.degradation == "realistic"
+        else args.degradation,
+        "protocol": args.protocol,
+    }
+    if not args.weights:
+        if args.opt is None:
+            raise UserError("--weights: missing; give weights files, or an option file with -opt")
+        overrides = [f"path.param_key_g={args.param_key}"] if args.param_key else []
+        read = load_run(args.opt, is_train=False, overrides=[*args.set, *overrides])
+        for note in read.notes:
+            say(note)
+        runs = [read.options]
+    else:
+        check_overrides(args.set)
+        given = read_options(args.opt, args.set) if args.opt else with_overrides({}, args.set)
+        runs = []
+        for name, file in name_weights(args.weights).items():
+            options = weights_options(name, file, given, args.opt, args.param_key)
+            if not options.get("datasets"):
+                if not args.folder:
+                    raise UserError("--folder: missing; say what to score, as --folder Set5=DIR --scales 2 3 4")
+                options["datasets"] = choose_sets({}, **chosen)
+            runs.append(check_options(options, is_train=False))
+    for options in runs:
+        options["datasets"] = choose_sets(options["datasets"], **chosen)
+    return runs
+
+
+def _test(options: dict[str, Any], file_name: str, *, again: bool) -> None:
+    """Score the sets of one run that are not stored yet."""
+    import basicsr.test
+
+    from clit_plugin.basicsr_bridge import patches
+
+    if not again:
+        _drop_stored(options, StoredResults(_root(options)))
+    if options["datasets"]:
+        patches.reset_logger()
+        try:
+            run_pipeline(basicsr.test.test_pipeline, options, file_name, [], Path.cwd())
+        except (UserError, OSError) as error:
+            told = str(error) if isinstance(error, UserError) else f"{options['name']}: {one_line(error)}"
+            raise IncompleteError(f"{told}; what is done stays, the same command goes on from it") from error
+
+
+def _root(options: dict[str, Any]) -> Path:
+    return Path.cwd() / "results" / options["name"]
+
+
+def _results(options: dict[str, Any]) -> list[dict[str, Any]]:
+    """The stored results of a run's sets."""
+    stored = StoredResults(_root(options))
+    found = [stored.find(header) for header in options["evaluation"].values()]
+    return [result for result in found if result is not None]
+
+
+def _drop_stored(options: dict[str, Any], stored: StoredResults) -> None:
+    """Leave only the sets that are not stored, or are without the pictures that are wanted now."""
+    for key, dataset in list(options["datasets"].items()):
+        result = stored.find(options["evaluation"][dataset["name"]])
+        if result and result["options"]["save_img"] >= options["val"]["save_img"]:
+            means = ", ".join(f"{metric} {value:.4f}" for metric, value in result["metrics"].items())
+            say(f"{dataset['name']}: stored before, passed over ({means})")
+            del options["datasets"][key]
+
+
+def _told(missing: dict[str, str]) -> str:
+    sets: dict[str, list[str]] = {}
+    for name, root in missing.items():
+        sets.setdefault(root, []).append(name)
+    places = "; ".join(f"{', '.join(names)}: looked for {root}" for root, names in sets.items())
+    return f"{places}; make it with scripts/prepare_*.sh, or say where the images are with --folder NAME=FOLDER"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``python -m clit_plugin test``."""
+    from clit_plugin.commands.cli import run_command
+
+    return run_command("test", arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

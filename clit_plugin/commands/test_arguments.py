@@ -1,0 +1,77 @@
+"""What the values of ``clit test``'s arguments mean."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from clit_plugin.config.weights_runs import FROM_WEIGHTS
+from clit_plugin.utils.errors import UserError
+
+
+def parse_scale(text: str) -> float | list[float]:
+    """``3.7``, or [3.5, 2], of y and x, for ``2x3.5``, of width and height.
+
+    Raises:
+        UserError: Neither, or below 1.
+    """
+    parts = text.split("x")
+    if not all(re.fullmatch(r"\d+(\.\d*)?", part) for part in parts) or len(parts) > 2 or min(map(float, parts)) < 1:
+        raise UserError(
+            f"--scales: expected numbers of at least 1, as 2 3.7, or 2x3.5 for width and height; got {text!r}"
+        )
+    return float(parts[0]) if len(parts) == 1 else [float(part) for part in reversed(parts)]
+
+
+def parse_folders(texts: Sequence[str]) -> dict[str, str]:
+    """Folders by name. Raises UserError for what ``parse_folder`` refuses, and for a name that comes twice."""
+    folders: dict[str, str] = {}
+    for name, folder in map(parse_folder, texts):
+        if name in folders:
+            raise UserError(f"--folder: {name} is given twice, as {folders[name]} and {folder}; give another name")
+        folders[name] = folder
+    return folders
+
+
+def parse_folder(text: str) -> tuple[str, str]:
+    """``NAME=FOLDER``; raises UserError for anything else."""
+    name, equals, folder = text.partition("=")
+    if not equals or not re.fullmatch(r"[\w.-]+", name) or not folder:
+        raise UserError(f"--folder: expected NAME=FOLDER, as Set5=data/Set5/HR; got {text!r}")
+    return name, folder
+
+
+def name_weights(texts: Sequence[str]) -> dict[str, str]:
+    """Files by the names of their runs, from ``FILE`` or ``NAME=FILE``.
+
+    ``experiments/lit/models/net_g_latest.pth`` is called lit, ``.../net_g_5000.pth`` lit_5000, any other file as it is.
+
+    Raises:
+        UserError: Two of one name, or a name that is no folder's.
+    """
+    files: dict[str, str] = {}
+    for text in texts:
+        name, equals, file = text.partition("=")
+        if not equals or Path(text).expanduser().is_file():
+            name, file = _name_of(Path(text)), text
+        if not re.fullmatch(r"\w[\w.+-]*", name):
+            raise UserError(f"--weights {text}: expected FILE or NAME=FILE, and a name of letters, digits and _ . + -")
+        if name in files:
+            raise UserError(f"--weights: {files[name]} and {file} would both be called {name}; give one as NAME=FILE")
+        files[name] = file
+    return files
+
+
+def check_overrides(texts: Sequence[str]) -> None:
+    """Raise UserError for a ``--set`` of what the weights file decides."""
+    for text in texts:
+        section = re.split(r"[.=]", text.strip())[0]
+        if section in FROM_WEIGHTS:
+            raise UserError(f"--set {text}: beside --weights the file decides {section}; give NAME=FILE or --param-key")
+
+
+def _name_of(file: Path) -> str:
+    match = re.fullmatch(r"net_g_(.+)", file.stem)
+    if match and file.parent.name == "models" and file.parent.parent.name:
+        run = file.parent.parent.name
+        return run if match[1] == "latest" else f"{run}_{match[1]}"
+    return re.sub(r"[^\w.+-]", "_", file.stem)

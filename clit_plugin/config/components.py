@@ -1,0 +1,138 @@
+"""Parts of an option file that something registered is built of: network, metrics, optimiser, scheduler, loss."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from basicsr.models import lr_scheduler
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, Registry
+
+from clit_plugin.archs.build import build_network
+from clit_plugin.archs.encoders import ENCODER_REGISTRY
+from clit_plugin.utils.blaming import blaming
+from clit_plugin.utils.errors import Problems, UserError
+from clit_plugin.utils.schema import check_arguments, check_mapping, choose
+
+_OPTIMISERS = {"Adam": torch.optim.Adam}  # what BasicSR 1.4.2 builds
+_SCHEDULERS = {
+    "MultiStepLR": lr_scheduler.MultiStepRestartLR,
+    "MultiStepRestartLR": lr_scheduler.MultiStepRestartLR,
+    "CosineAnnealingRestartLR": lr_scheduler.CosineAnnealingRestartLR,
+}
+
+
+def check_network(network: Mapping[str, Any]) -> dict[str, Any]:
+    """Check ``network_g``; return it with what it lacks filled in.
+
+    Raises:
+        UserError: An unknown key, a value of the wrong kind, or one that the network refuses.
+    """
+    names = [name for name, kind in ARCH_REGISTRY if hasattr(kind, "upscale")]
+    problems = Problems()
+    checked: dict[str, Any] = {}
+    with problems:
+        checked = _check_component(ARCH_REGISTRY, network, "network_g", names=names)
+    with problems:
+        if isinstance(network, Mapping) and isinstance(network.get("encoder"), Mapping):
+            checked["encoder"] = _check_component(ENCODER_REGISTRY, network["encoder"], "network_g.encoder")
+    problems.raise_found()
+    build_network(checked)
+    return checked
+
+
+def has_weights(network: Mapping[str, Any]) -> bool:
+    """Whether a network has anything to train or to load."""
+    return bool(build_network(network).state_dict())
+
+
+def check_metrics(metrics: Mapping[str, Any], problems: Problems) -> None:
+    """Check ``val.metrics``."""
+    # calculate_psnr_pt and calculate_ssim_pt take tensors, which BasicSR's loop does not hand out.
+    names = [name for name, _ in METRIC_REGISTRY if not name.endswith("_pt")]
+    by_protocol = {"crop_border": 0, "test_y_channel": False}
+    for name, options in metrics.items():
+        where = f"val.metrics.{name}"
+        with problems:
+            check_mapping(options, where)
+            rest = dict(options)
+            choose(rest.pop("better", "higher"), ("higher", "lower"), f"{where}.better")
+            _check_component(METRIC_REGISTRY, {**by_protocol, **rest}, where, names=names, given=("img", "img2"))
+
+
+def check_optimisation(train: dict[str, Any], problems: Problems) -> None:
+    """Check ``train``, build what BasicSR will build of it, on a single weight, and put it in order in place."""
+    weight = [torch.nn.Parameter(torch.zeros(1))]
+    # BasicSR's schedulers want any optimiser, also while the one that is asked for is wrong.
+    optimiser: Any = torch.optim.Adam(weight)
+    with problems:
+        train["optim_g"] = _check_choice(_OPTIMISERS, train["optim_g"], "train.optim_g", given=("params",))
+        if "lr" not in train["optim_g"]:
+            raise UserError("train.optim_g.lr: missing; the learning rate")
+        with blaming("train.optim_g", torch.optim.Adam):
+            optimiser = _build(_OPTIMISERS, train["optim_g"], weight)
+    if train["total_iter"] < 1:
+        problems.add(f"train.total_iter: expected at least 1, got {train['total_iter']}")
+    with problems:
+        given = ("optimizer", "last_epoch")
+        train["scheduler"] = _check_choice(_SCHEDULERS, train["scheduler"], "train.scheduler", given=given)
+        with blaming("train.scheduler", _SCHEDULERS[train["scheduler"]["type"]]):
+            _build(_SCHEDULERS, train["scheduler"], optimiser)
+        if sum(train["scheduler"].get("periods", [train["total_iter"]])) < train["total_iter"]:
+            raise UserError(
+                f"train.scheduler.periods: their sum is {sum(train['scheduler']['periods'])}, less than "
+                f"train.total_iter, {train['total_iter']}"
+            )
+    with problems:
+        train["pixel_opt"] = _check_loss(train["pixel_opt"])
+    if not 0 <= train["ema_decay"] < 1:
+        problems.add(f"train.ema_decay: expected 0 to below 1, got {train['ema_decay']}")
+    if train["grad_clip"] is not None and train["grad_clip"] <= 0:
+        problems.add(f"train.grad_clip: expected more than 0, or nothing for no limit; got {train['grad_clip']}")
+    if train["timeout"] <= 0:
+        problems.add(f"train.timeout: expected more than 0 minutes, got {train['timeout']:g}")
+    for name, least in (("max_skipped", 0), ("accumulate", 1)):
+        if train[name] < least:
+            problems.add(f"train.{name}: expected at least {least}, got {train[name]}")
+
+
+def _check_loss(options: Any) -> dict[str, Any]:
+    # PerceptualLoss would load VGG's weights only to find no image.
+    names = [name for name, _ in LOSS_REGISTRY if name != "PerceptualLoss"]
+    checked = _check_component(LOSS_REGISTRY, options, "train.pixel_opt", names=names)
+    kind = LOSS_REGISTRY.get(checked["type"])
+    colours = torch.zeros(1, 4, 3)
+    with blaming("train.pixel_opt", kind):
+        loss = _build({checked["type"]: kind}, checked)
+    with blaming("train.pixel_opt: fails on sampled colours, (B, Q, 3)", None):
+        value = loss(colours, colours)
+    if getattr(value, "ndim", None) != 0:
+        raise UserError("train.pixel_opt: expected a loss that is a single number; reduction: none is not")
+    return checked
+
+
+def _check_component(
+    registry: Registry, options: Any, where: str, *, names: Sequence[str] | None = None, given: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Check ``{type: NAME, ...}`` against what is registered, or against those of ``names``; return what is built."""
+    names = sorted({name.removesuffix("_basicsr") for name in names or registry.keys()})  # not a dict
+    check_mapping(options, where)
+    if isinstance(options.get("type"), str) and options["type"] in names:
+        return _check_choice({options["type"]: registry.get(options["type"])}, options, where, given=given)
+    return _check_choice(dict.fromkeys(names), options, where, given=given)  # raises
+
+
+def _check_choice(choices: Mapping[str, Any], options: Any, where: str, *, given: Sequence[str] = ()) -> dict[str, Any]:
+    """Check ``{type: NAME, ...}`` against the signature of that one of ``choices``; return what is built."""
+    check_mapping(options, where)
+    if "type" not in options:
+        raise UserError(f"{where}.type: missing; one of {', '.join(choices)}")
+    kind = choose(options["type"], choices, f"{where}.type")
+    arguments = {name: value for name, value in options.items() if name != "type"}
+    return {"type": kind, **check_arguments(choices[kind], arguments, where, given=given)}
+
+
+def _build(choices: Mapping[str, Any], options: Mapping[str, Any], *arguments: Any) -> Any:
+    """Call the one of ``choices`` that ``type`` names with the other options."""
+    keywords = copy.deepcopy(dict(options))
+    return choices[keywords.pop("type")](*arguments, **keywords)

@@ -1,0 +1,65 @@
+"""The checked options of the network that a weights file belongs to."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from basicsr.utils.registry import ARCH_REGISTRY
+
+from clit_plugin.archs.encoders import ENCODER_REGISTRY
+from clit_plugin.config.components import check_network
+from clit_plugin.utils.console import warn
+from clit_plugin.utils.errors import UserError
+
+
+def stored_network(
+    checkpoint: Mapping[str, Any], weights: str, given: Any = None, option_file: str | None = None
+) -> tuple[dict[str, Any], str]:
+    """Checked options of the network that weights belong to, and the file that they are from.
+
+    Args:
+        checkpoint: Content of ``weights``.
+        weights: The file, for errors.
+        given: ``network_g`` of ``option_file``. It is for files that hold none; where it differs from the stored
+            one, that one is taken and a line on stderr says so.
+        option_file: Where it is from; modules that it names are imported already.
+
+    Raises:
+        UserError: Not a file of weights, no network in either, or one that cannot be built.
+    """
+    if "params" not in checkpoint and "params_ema" not in checkpoint:
+        hint = "; 'clit convert' reads those of the original code" if "model" in checkpoint else ""
+        raise UserError(f"{weights}: holds no 'params' or 'params_ema', so it is no weights file of BasicSR{hint}")
+    stored = checkpoint.get("network_g")
+    network, source = (stored, weights) if isinstance(stored, Mapping) else (given, option_file or weights)
+    if not isinstance(network, Mapping):
+        hint = "" if option_file else "; give the option file it was trained by, -opt YAML"
+        raise UserError(f"{source}: holds no network_g{hint}")
+    try:
+        checked = check_network(network)
+    except UserError as error:
+        known = network.get("type") in ARCH_REGISTRY
+        hint = "" if option_file or known else "; for a system of your own give -opt YAML, which imports its module"
+        raise UserError(f"{source}: {error}{hint}") from error
+    if source == weights and isinstance(given, Mapping) and (told := list(_differences(checked, given))):
+        warn(f"{option_file}: its network_g is not used, {weights} holds its own (there {', '.join(told)})")
+    return checked, source
+
+
+def _differences(stored: Mapping[str, Any], given: Mapping[str, Any], where: str = "") -> Iterator[str]:
+    """What is otherwise in ``stored`` than ``given`` has it; what neither says are defaults, and equal."""
+    registry = ENCODER_REGISTRY if where else ARCH_REGISTRY
+    if given.get("type", stored["type"]) != stored["type"]:
+        yield f"{where}type is {stored['type']}"
+        return
+    defaults = inspect.signature(registry.get(stored["type"])).parameters
+    for name, value in given.items():
+        own = stored.get(name, defaults[name].default if name in defaults else None)
+        if isinstance(own, Mapping) and isinstance(value, Mapping) and name == "encoder":
+            yield from _differences(own, value, f"{name}.")
+        elif _plain(own) != _plain(value):
+            yield f"{where}{name} is {own}"
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

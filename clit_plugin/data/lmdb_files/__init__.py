@@ -1,0 +1,1 @@
+"""LMDBs of images: written, read and checked."""

@@ -1,0 +1,132 @@
+"""What decides the numbers of a test, gathered before it starts: the head of every stored result."""
+
+import copy
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clit_plugin.archs.weights import choose_param_key, read_checkpoint
+from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
+from clit_plugin.data.image_source import ImageSource
+from clit_plugin.evaluation.dataset_selection import family_of
+from clit_plugin.evaluation.multiply_adds import count_multiply_adds, count_parameters
+from clit_plugin.utils.console import bar
+
+# To be raised when this package's evaluation changes in a way that changes numbers: stored ones are then made anew.
+EVALUATION_VERSION = 1
+_PACKAGES = ("clit_plugin", "basicsr", "torch", "torchvision", "numpy", "pillow", "opencv-python")
+
+
+def describe_evaluation(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The head of each set's result, by the set's name.
+
+    Everything that decides a number is in ``fingerprint``: the images' and the weights' bytes, the network, the
+    scale, how LR is made, protocol and metrics. Where the files lie, versions, and what the network costs are told but
+    not in it.
+
+    Args:
+        options: Checked options of a test, with their defaults.
+
+    Raises:
+        UserError: An image file that cannot be read.
+    """
+    weights = _weights(options["path"])
+    digests: dict[tuple[str, tuple[str, ...]], str] = {}
+    headers = {}
+    parameters = count_parameters(options["network_g"])
+
+    @cache
+    def cost(y: float, x: float) -> float | None:
+        return count_multiply_adds(options["network_g"], (y, x))
+
+    for dataset in options["datasets"].values():
+        images = ArbitraryScalePairedDataset({**dataset, "phase": "test", "cache": False})
+        protocol = images.protocol
+        assert protocol is not None  # a test's sets have one
+        parts = [_digest(images.gt, images.names, digests)]
+        if images.lq is not None:
+            parts.append(_digest(images.lq, images.lq_names, digests))
+        scales = images.options.scales if hasattr(images.options, "scales") else None
+        decisive = {
+            "evaluation": EVALUATION_VERSION,
+            "scale": None if scales is None else list(scales),
+            "degradation": images.options.degradation or "files",
+            "protocol": {"name": protocol.name, "channel": "Y" if protocol.y_channel else "RGB"}
+            | {"extra_shave": protocol.extra_shave},
+            "data_sha256": hashlib.sha256("".join(parts).encode()).hexdigest(),
+            "weights_sha256": weights and weights["sha256"],
+            "param_key": weights and weights["param_key"],
+            "network_g": options["network_g"],
+            "metrics": options["val"]["metrics"],
+            "self_ensemble": options["val"]["self_ensemble"],
+        }
+        headers[dataset["name"]] = {
+            "format": 1,
+            "fingerprint": hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12],
+            "name": options["name"],
+            "set": dataset["name"],
+            "family": family_of(dataset),
+            **{key: decisive[key] for key in ("scale", "degradation", "protocol", "data_sha256")},
+            "metrics": list(options["val"]["metrics"]),
+            "weights": weights,
+            "options": copy.deepcopy(
+                {
+                    "network_g": options["network_g"],
+                    "dataset": dataset,
+                    "metrics": options["val"]["metrics"],
+                    "save_img": options["val"]["save_img"],
+                    "self_ensemble": options["val"]["self_ensemble"],
+                }
+            ),
+            "versions": versions(),
+            "parameters": parameters,
+            "multiply_adds": None if scales is None else cost(scales[0], scales[1]),
+            "device": torch.cuda.get_device_name() if options["num_gpu"] else "CPU",
+        }
+    return headers
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes the numbers."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+            found[name] = "not installed"
+    return found
+
+
+def _weights(path: Mapping[str, Any]) -> dict[str, Any] | None:
+    file = path.get("pretrain_network_g")
+    if not file:
+        return None
+    with Path(file).expanduser().open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256") if hasattr(hashlib, "file_digest") else _file_digest(content)
+    param_key = choose_param_key(read_checkpoint(file), path.get("param_key_g", "auto"), file)
+    return {"path": str(file), "sha256": digest.hexdigest(), "param_key": param_key}
+
+
+def _file_digest(content: Any) -> Any:
+    digest = hashlib.sha256()  # Python 3.10
+    while block := content.read(2**20):
+        digest.update(block)
+    return digest
+
+
+def _digest(source: ImageSource, names: list[str], known: dict[tuple[str, tuple[str, ...]], str]) -> str:
+    """SHA-256 of images and their names; each source is read once, whatever its scales."""
+    key = (str(source.root), tuple(names))
+    if key not in known:
+        digest = hashlib.sha256()
+        for name in bar(names, desc=f"Hashing {source.root.name}", unit="image", leave=False, delay=1):
+            digest.update(f"{name}\0".encode() + hashlib.sha256(source.content(name) or b"").digest())
+        known[key] = digest.hexdigest()
+    return known[key]

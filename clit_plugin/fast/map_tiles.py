@@ -1,0 +1,217 @@
+"""Maps of q, k and v, a tile at a time, surrounded by the zeros that local grids see outside the image."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clit_plugin.fast.upsampled_maps import interpolate_taps, source_range, tap_interpolation, tap_products
+from clit_plugin.fast.winograd import convolve_together
+from clit_plugin.ops.coordinates import Size
+
+
+class Window(NamedTuple):
+    """Centre pixels [top, bottom) x [left, right) of the maps of the images [first, last) of the batch."""
+
+    first: int
+    last: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+class MapTiles(Protocol):
+    """Where local attention reads q, k and v.
+
+    size: (H, W) of the whole map.
+    halo: Pixels (rows, columns) that a tile has around its window, on each side.
+    sources: What the maps are made from, with gradients.
+    """
+
+    size: Size
+    halo: Size
+    sources: tuple[Tensor, ...]
+
+    def windows(self) -> list[Window]:
+        """Windows that cover the maps once."""
+        ...
+
+    def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
+        """Views of the parts of ``sources`` on which a window depends."""
+        ...
+
+    def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
+        """q, k and v over a window and its halo, zeros outside, each (images, rows, columns, C), from parts."""
+        ...
+
+
+class PlainTiles:
+    """The maps at the feature's own size.
+
+    Args:
+        feature: (B, C, H, W).
+        convs: The 3x3 convolutions that make the maps.
+        halo: See ``MapTiles``.
+        pixels: About how many pixels a tile has, with its halo; tiles are made when they are read. None: the maps are
+            made at once, in one tile, and have gradients.
+        together: Whether the convolutions of a tile are computed together, without gradients.
+    """
+
+    def __init__(
+        self,
+        feature: Tensor,
+        convs: Sequence[nn.Conv2d],
+        *,
+        halo: Size,
+        pixels: int | None = None,
+        together: bool = False,
+    ) -> None:
+        self.size = (feature.shape[-2], feature.shape[-1])
+        self.halo, self.pixels = halo, pixels
+        self.convs, self.together = convs, together
+        self.images = len(feature)
+        self.sources: tuple[Tensor, ...] = (feature,)
+        if pixels is None:
+            (whole,) = self.windows()
+            self.sources = tuple(self._maps(feature, whole))
+
+    def windows(self) -> list[Window]:
+        if self.pixels is None:
+            return [Window(0, self.images, 0, self.size[0], 0, self.size[1])]
+        return _windows(self.images, self.size, self.halo, self.pixels)
+
+    def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
+        if self.pixels is None:
+            return list(sources)
+        (top, bottom), (left, right) = self._seen(window)
+        return [sources[0][window.first : window.last, :, top:bottom, left:right]]
+
+    def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
+        return list(parts) if self.pixels is None else self._maps(parts[0], window)
+
+    def _seen(self, window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Rows and columns of the feature on which the window and its halo depend."""
+        (_, _, top, bottom, left, right), (halo_y, halo_x) = window, self.halo
+        return (
+            (max(0, top - halo_y - 1), min(self.size[0], bottom + halo_y + 1)),
+            (max(0, left - halo_x - 1), min(self.size[1], right + halo_x + 1)),
+        )
+
+    def _maps(self, part: Tensor, window: Window) -> list[Tensor]:
+        if self.together:
+            maps = convolve_together(part, self.convs)
+        else:
+            maps = [conv(part).permute(0, 2, 3, 1) for conv in self.convs]
+        # Zeros around the image; inside it the outermost row or column, which lacks neighbours, is cut off.
+        (y0, y1), (x0, x1) = self._seen(window)
+        (_, _, top, bottom, left, right), (halo_y, halo_x) = window, self.halo
+        rows, columns = (y0 - top + halo_y, bottom + halo_y - y1), (x0 - left + halo_x, right + halo_x - x1)
+        return [F.pad(each, (0, 0, *columns, *rows)).contiguous() for each in maps]
+
+
+class UpsampledTiles:
+    """The maps of a feature resized to ``size``, without a convolution at that size.
+
+    Args:
+        feature: (B, C, h, w), before the resizing.
+        convs: The 3x3 convolutions that make the maps.
+        size: (H, W) of the resized feature.
+        halo: See ``MapTiles``.
+        pixels: About how many pixels a tile has, with its halo.
+        keep_products: Whether W_t Z is computed once for the whole small map, as the gradient needs it, or tile by
+            tile, so that memory does not grow with the image.
+    """
+
+    def __init__(
+        self,
+        feature: Tensor,
+        convs: Sequence[nn.Conv2d],
+        *,
+        size: Size,
+        halo: Size,
+        pixels: int,
+        keep_products: bool,
+    ) -> None:
+        self.size, self.halo = size, halo
+        self.convs, self.keep_products = convs, keep_products
+        self.small = (feature.shape[-2], feature.shape[-1])
+        self.images = len(feature)
+        self.sources: tuple[Tensor, ...] = tuple(feature)
+        if keep_products:
+            products = [tap_products(image, conv.weight) for image in feature for conv in convs]
+            self.sources = (*products, *(conv.bias for conv in convs if conv.bias is not None))
+        self.pixels = pixels
+
+    def windows(self) -> list[Window]:
+        return _windows(self.images, self.size, self.halo, self.pixels)
+
+    def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
+        (y0, y1), (x0, x1) = (source_range(*axis) for axis in self._axes(window))
+        if self.keep_products:
+            n = len(self.convs)
+            products = sources[n * window.first : n * window.last]
+            return [product[..., y0:y1, x0:x1, :] for product in products] + list(sources[n * self.images :])
+        return [sources[window.first][..., y0:y1, x0:x1]]
+
+    def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
+        n = len(self.convs)
+        if self.keep_products:
+            products, biases = list(parts[:n]), list(parts[n:])
+        else:
+            products = [tap_products(parts[0], conv.weight) for conv in self.convs]
+            biases = [conv.bias for conv in self.convs if conv.bias is not None]
+        rows, columns = (tap_interpolation(*axis, *source_range(*axis), products[0]) for axis in self._axes(window))
+        # What of the tile lies inside the map, where there is a bias.
+        y, x = (slice(max(0, -start), min(stop, size) - start) for start, stop, size, _ in self._axes(window))
+        maps = []
+        for product, bias in zip(products, biases, strict=True):
+            tile = interpolate_taps(product, rows, columns)
+            tile[y, x] += bias
+            maps.append(tile.unsqueeze(0))
+        return maps
+
+    def _axes(self, window: Window) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]]:
+        """Start and stop of the tile, the map's and the small map's size, for rows and for columns."""
+        (_, _, top, bottom, left, right), (halo_y, halo_x) = window, self.halo
+        return (
+            (top - halo_y, bottom + halo_y, self.size[0], self.small[0]),
+            (left - halo_x, right + halo_x, self.size[1], self.small[1]),
+        )
+
+
+def _windows(images: int, size: Size, halo: Size, pixels: int) -> list[Window]:
+    """About square windows that have, with their halo, about so many pixels."""
+    side = max(8, int(pixels**0.5))
+    return [
+        Window(image, image + 1, top, bottom, left, right)
+        for image in range(images)
+        for top, bottom in _even_parts(size[0], max(1, side - 2 * halo[0]))
+        for left, right in _even_parts(size[1], max(1, side - 2 * halo[1]))
+    ]
+
+
+def _even_parts(n: int, longest: int) -> list[tuple[int, int]]:
+    count = -(-n // longest)
+    cuts = [n * i // count for i in range(count + 1)]
+    return list(zip(cuts, cuts[1:], strict=False))
+
+
+def table_index(tiles: MapTiles, window: Window, rows: Tensor, columns: Tensor) -> Tensor:
+    """Index of the map's pixels (rows, columns), broadcast, in a tile's table of pixels (of one image)."""
+    width = window.right - window.left + 2 * tiles.halo[1]
+    return (rows - window.top + tiles.halo[0]) * width + (columns - window.left + tiles.halo[1])
+
+
+def grid_offsets(tiles: MapTiles, window: Window, grid: Size, device: torch.device) -> Tensor:
+    """What to add to a centre's ``table_index`` to reach the pixels of its (G_h, G_w) grid, row by row: (N,)."""
+    return table_offsets(window.right - window.left + 2 * tiles.halo[1], grid, device)
+
+
+def table_offsets(width: int, grid: Size, device: torch.device) -> Tensor:
+    """``grid_offsets`` in a table of rows of ``width`` pixels."""
+    rows = torch.arange(-(grid[0] // 2), grid[0] // 2 + 1, device=device)
+    columns = torch.arange(-(grid[1] // 2), grid[1] // 2 + 1, device=device)
+    return (rows.unsqueeze(-1) * width + columns).flatten()

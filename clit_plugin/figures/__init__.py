@@ -1,0 +1,1 @@
+"""Drawing: systems side by side, attention maps."""

@@ -1,0 +1,152 @@
+"""Systems side by side on one image: crops with their PSNR, and one image at several scales."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
+from clit_plugin.inference.apply import upscale_with_progress
+from clit_plugin.inference.memory import check_memory
+from clit_plugin.metrics import Protocol, psnr_float
+from clit_plugin.ops.bicubic import resize_bicubic
+from clit_plugin.ops.coordinates import Size
+from clit_plugin.ops.crops import Crop, worst_crop
+from clit_plugin.ops.sizes import by
+from clit_plugin.utils.errors import UserError
+from clit_plugin.utils.panels import Panel, compose
+
+_SHOWN = 230  # pixels a crop is magnified to, about
+
+
+@dataclass(frozen=True, kw_only=True)
+class Systems:
+    """What is compared: bicubic interpolation and networks by their names, on images reduced by ``degradation``."""
+
+    networks: Mapping[str, ArbitraryScaleArch]
+    degradation: str
+    image_name: str
+
+    def upscale(self, lq: np.ndarray, size: Size) -> dict[str, Tensor]:
+        """Every system's image (3, H, W) in [0, 1] from ``lq`` (h, w, 3) uint8."""
+        check_memory(size, torch.device("cpu"), name=self.image_name)
+        images = {"bicubic": _tensor(resize_bicubic(lq, size, self.degradation))}
+        for name, net in self.networks.items():
+            label = f"{name} to {by(size)}"
+            images[name] = upscale_with_progress(net, _tensor(lq), size, label=label, name=self.image_name).clamp(0, 1)
+        return images
+
+
+def crops_figure(
+    image: np.ndarray, systems: Systems, scale: float, crops: Sequence[Crop], protocol: Protocol
+) -> np.ndarray:
+    """Fig. 5: a row a crop, with HR, bicubic and every system; see ``clit figure --help``.
+
+    Args:
+        image: (H, W, 3) uint8; its lower right border is cut so that LR has floor(H / scale) rows.
+        systems: What is compared.
+        scale: More than 1.
+        crops: Where to look; none: where bicubic interpolation fails most.
+        protocol: Of the PSNR of whole images.
+
+    Returns:
+        (h, w, 3) uint8.
+
+    Raises:
+        UserError: The image is too small, or a crop not inside it.
+    """
+    lr_size = (int(image.shape[0] / scale + 1e-6), int(image.shape[1] / scale + 1e-6))
+    if min(lr_size) < 1:
+        raise UserError(f"{systems.image_name}: {image.shape[1]}x{image.shape[0]} is too small for scale {scale:g}")
+    image = image[: round(lr_size[0] * scale), : round(lr_size[1] * scale)]
+    size = (image.shape[0], image.shape[1])
+    shave = protocol.shave(scale)
+    if min(size) <= 2 * shave:
+        raise UserError(
+            f"{systems.image_name}: {by(size)} is too small for --scale {scale:g}, whose PSNR leaves out "
+            f"{shave} pixels at each border"
+        )
+    hr = _tensor(image)
+    results = systems.upscale(resize_bicubic(image, lr_size, systems.degradation), size)
+    for crop in crops:
+        _check_inside(crop, size, systems.image_name)
+    rows = []
+    for crop in crops or [worst_crop(hr, results["bicubic"])]:
+        zoom = max(1, round(_SHOWN / max(crop.width, crop.height)))
+        row = [Panel(crop.of(image), f"HR, {crop}", zoom=zoom)]
+        for name, result in results.items():
+            whole = psnr_float(result[None], hr[None], **protocol.metric_options(scale))
+            parts = [_cut(each, crop)[None] for each in (result, hr)]
+            part = psnr_float(parts[0], parts[1], crop_border=0, test_y_channel=protocol.y_channel)
+            row.append(Panel(crop.of(_bytes(result)), f"{name}\n{whole:.2f} / {part:.2f} dB", zoom=zoom))
+        rows.append(row)
+    channel = "Y" if protocol.y_channel else "RGB"
+    footer = (
+        f"{systems.image_name}, x{scale:g}, LR by {systems.degradation} bicubic; PSNR of the whole image "
+        f"({protocol}) / of the crop ({channel})"
+    )
+    return compose(rows, footer)
+
+
+def text_figure(
+    image: np.ndarray, systems: Systems, reduce: float, scales: Sequence[float], crop: Crop | None
+) -> np.ndarray:
+    """Fig. 6: the image reduced, then at every scale, a row a system, pixel by pixel.
+
+    Args:
+        image: (H, W, 3) uint8.
+        systems: What is compared.
+        reduce: By how much it is reduced first.
+        scales: From there.
+        crop: The part of ``image`` that is shown; None: all of it.
+
+    Returns:
+        (h, w, 3) uint8.
+
+    Raises:
+        UserError: The image is too small, or the crop not inside it.
+    """
+    size = (image.shape[0], image.shape[1])
+    crop = crop or Crop(0, 0, size[1], size[0])
+    _check_inside(crop, size, systems.image_name)
+    lr_size = (round(size[0] / reduce), round(size[1] / reduce))
+    if min(lr_size) < 1:
+        raise UserError(f"{systems.image_name}: {by(size)} is too small to be reduced by {reduce:g}")
+    lq = resize_bicubic(image, lr_size, systems.degradation)
+    rows: dict[str, list[Panel]] = {
+        name: [Panel(_scaled(crop, size, lr_size).of(lq), "LR")] for name in ("bicubic", *systems.networks)
+    }
+    for scale in scales:
+        out = (round(lr_size[0] * scale), round(lr_size[1] * scale))
+        for name, result in systems.upscale(lq, out).items():
+            rows[name].append(Panel(_scaled(crop, size, out).of(_bytes(result)), f"{name} x{scale:g}"))
+    footer = (
+        f"{systems.image_name} reduced by {reduce:g} ({systems.degradation} bicubic), then upscaled; 1 pixel = 1 pixel"
+    )
+    return compose(list(rows.values()), footer)
+
+
+def _check_inside(crop: Crop, size: Size, name: str) -> None:
+    if crop.x + crop.width > size[1] or crop.y + crop.height > size[0]:
+        raise UserError(f"--crop {crop}: not inside {name}, {size[1]} pixels wide and {size[0]} high")
+
+
+def _scaled(crop: Crop, size: Size, out: Size) -> Crop:
+    """The same part of an image of another size, at least a pixel."""
+    y, x = out[0] / size[0], out[1] / size[1]
+    top, left = min(round(crop.y * y), out[0] - 1), min(round(crop.x * x), out[1] - 1)
+    return Crop(left, top, max(1, round(crop.width * x)), max(1, round(crop.height * y)))
+
+
+def _cut(image: Tensor, crop: Crop) -> Tensor:
+    return image[:, crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
+
+
+def _tensor(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float() / 255
+
+
+def _bytes(image: Tensor) -> np.ndarray:
+    return (image * 255).round().byte().permute(1, 2, 0).numpy()

@@ -1,0 +1,58 @@
+"""A network, ready to use, from a weights file."""
+
+import torch
+
+from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
+from clit_plugin.archs.build import build_network
+from clit_plugin.archs.weights import choose_param_key, load_stage, read_checkpoint, read_weights
+from clit_plugin.config.stored_network import stored_network
+from clit_plugin.config.yaml_files import read_options
+from clit_plugin.utils.errors import UserError
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn ``auto`` or torch's name of a device into one that is there.
+
+    Raises:
+        UserError: No such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        number = torch.ones(1, device=name)
+        number.item()  # which "meta" has none of
+        return number.device
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise UserError(f"--device {name}: not usable here; cpu always is, or leave it out") from error
+
+
+def load_network(
+    weights: str,
+    option_file: str | None = None,
+    *,
+    param_key: str | None = None,
+    device: torch.device | str = "cpu",
+) -> ArbitraryScaleArch:
+    """Build a network and load its weights, for inference.
+
+    Args:
+        weights: A file in BasicSR's layout.
+        option_file: Modules of its ``custom_imports`` are imported; its ``network_g`` serves a file without its own.
+        param_key: ``params`` or ``params_ema``; by default the latter where there is one, as in validation.
+        device: Where to put it.
+
+    Returns:
+        The network in evaluation mode, without gradients.
+
+    Raises:
+        UserError: A file that is missing or of another kind, options that are wrong, or weights that do not fit them.
+    """
+    checkpoint = read_checkpoint(weights)
+    given = None if option_file is None else read_options(option_file).get("network_g")
+    network, source = stored_network(checkpoint, weights, given, option_file)
+    net = build_network(network)
+    if not isinstance(net, ArbitraryScaleArch):
+        raise UserError(f"{source}: {network['type']} is no network that these weights could be for")
+    param_key = choose_param_key(checkpoint, param_key or "auto", weights)
+    load_stage(net, read_weights(weights, param_key), weights, allow_new_branches=False)
+    return net.eval().requires_grad_(False).to(device)

@@ -1,0 +1,152 @@
+"""What a command says beside its results: lines and bars on stderr, by one process, and not under ``--quiet``."""
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+_SECONDS_BETWEEN_LINES = 60.0
+_LINE = "{desc}: {percentage:.0f}%, {n_fmt} of {total_fmt}{unit} [{elapsed}<{remaining}]"
+_quiet = False
+
+
+def set_quiet(quiet: bool) -> None:
+    """Whether ``say`` and ``bar`` write nothing from now on; warnings and errors are not kept back."""
+    global _quiet
+    _quiet = quiet
+
+
+def is_quiet() -> bool:
+    """Whether only warnings and errors are wanted."""
+    return _quiet
+
+
+@contextmanager
+def silent_stdout() -> Iterator[None]:
+    """Drop what is printed meanwhile, if quiet."""
+    if not _quiet:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
+
+
+def say(text: str) -> None:
+    """Write a line, above the bars that are there, unless quiet; under torchrun rank 0 alone does."""
+    if not _quiet:
+        warn(text)
+
+
+def warn(text: str) -> None:
+    """Write a line that ``--quiet`` does not keep back."""
+    if os.environ.get("RANK", "0") == "0":
+        tqdm.write(text, file=sys.stderr)
+
+
+def written(path: str | Path, seconds: float, what: str = "") -> str:
+    """The line of a file or folder that was written: its path, ``what`` it is, its size and the seconds it took.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    path = Path(path)
+    size = sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]))
+    told = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+    return f"{path}: {f'{what}, ' * bool(what)}{told}, {seconds:.1f} s"
+
+
+class MinuteLines(Generic[T]):
+    """What stands for a bar in a file or a pipe: a line a minute, and nothing for what takes less.
+
+    It has the part of tqdm's interface that is used here and in BasicSR's validation.
+    """
+
+    def __init__(
+        self, iterable: Iterable[T] = (), *, desc: str, total: float | None, unit: str, unit_scale: bool, initial: int
+    ) -> None:
+        self.iterable, self.desc, self.total, self.n = iterable, desc, total, float(initial)
+        self.unit, self.unit_scale, self.initial = unit, unit_scale, initial
+        self.begun = self.last = time.monotonic()
+
+    def __enter__(self) -> "MinuteLines[T]":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[T]:
+        for item in self.iterable:
+            yield item
+            self.update()
+
+    def update(self, n: float | None = 1) -> None:
+        """So much more is done."""
+        self.n += n or 0
+        now = time.monotonic()
+        if now - self.last < _SECONDS_BETWEEN_LINES:
+            return
+        self.last = now
+        line = tqdm.format_meter(
+            self.n if self.unit_scale else int(self.n),
+            self.total or 0,  # of which tqdm knows that it is unknown
+            now - self.begun,
+            prefix=self.desc or "Progress",
+            unit=f" {self.unit}",
+            unit_scale=self.unit_scale,
+            initial=self.initial,
+            bar_format=_LINE if self.total else None,
+        )
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+    def set_description(self, desc: str | None = None, refresh: bool | None = True) -> None:
+        """What stands before the numbers from the next line on."""
+        self.desc = desc or ""
+
+    def close(self) -> None:
+        """There is nothing to wipe away."""
+
+
+AnyBar: TypeAlias = "tqdm[Any] | MinuteLines[Any]"
+
+
+def bar(
+    iterable: Iterable[T] | None = None,
+    *,
+    desc: str = "",
+    total: float | None = None,
+    unit: str = "it",
+    unit_scale: bool = False,
+    initial: int = 0,
+    leave: bool = True,
+    delay: float = 0,
+    disable: bool = False,
+) -> "tqdm[T] | MinuteLines[T]":
+    """A progress bar on a terminal, ``MinuteLines`` elsewhere; neither if ``disable``, quiet, or not on rank 0.
+
+    The arguments are tqdm's.
+    """
+    disable = disable or _quiet or os.environ.get("RANK", "0") != "0"
+    items: Iterable[T] = () if iterable is None else iterable
+    if total is None and iterable is not None and isinstance(iterable, Sized):
+        total = len(iterable)
+    if disable or sys.stderr.isatty():
+        return tqdm(
+            items,
+            desc=desc,
+            total=total,
+            unit=unit,
+            unit_scale=unit_scale,
+            initial=initial,
+            leave=leave,
+            delay=delay,
+            disable=disable,
+        )
+    return MinuteLines(items, desc=desc, total=total, unit=unit, unit_scale=unit_scale, initial=initial)

@@ -1,0 +1,40 @@
+"""What a run says of an error that nobody foresaw: one line, and the traceback in its log."""
+
+import logging
+import os
+import traceback
+from pathlib import Path
+
+from clit_plugin.utils.output_files import reason
+
+
+def one_line(error: BaseException) -> str:
+    """Kind and message of an error and where it came from, as ``ValueError: bad (encoder.py:12)``."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if "Original Traceback" in str(error):  # a loader's worker has put its own into the message
+        return f"in a worker of the loader: {lines[-1]}"
+    if lines and lines[0].startswith("DataLoader worker"):
+        return f"{lines[0].rstrip(' .')}; if the machine is out of memory, choose a smaller num_worker_per_gpu"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {reason(error)}"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {' '.join(lines) or 'no message'}{place}"
+
+
+def log_traceback(error: BaseException, folder: Path) -> Path | None:
+    """Write an error's traceback into BasicSR's log file, or into one in the run's folder where rank 0 alone has a log.
+
+    Returns:
+        The file, or None where there is neither.
+    """
+    told = (type(error), error, error.__traceback__)
+    for handler in logging.getLogger("basicsr").handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(logging.LogRecord("basicsr", logging.ERROR, __file__, 0, "The run failed", None, told))
+            return Path(handler.baseFilename)
+    if not folder.is_dir():
+        return None
+    file = folder / f"failed_rank{os.environ.get('RANK', '0')}.log"
+    file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return file

@@ -1,0 +1,95 @@
+"""What is to be written: looked at before the work, written whole or not at all, and failing in plain words."""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from clit_plugin.utils.errors import UserError
+
+_LITTLE = 2**16  # bytes that anything takes
+_REASONS = {
+    errno.ENOSPC: "no space left on the disk",
+    errno.EDQUOT: "no space left in the quota",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+}
+
+
+def reason(error: OSError) -> str:
+    """Why a file could not be written or read, in a few words."""
+    return _REASONS.get(error.errno or 0) or error.strerror or str(error)
+
+
+def cannot_write(path: str | Path, error: OSError) -> UserError:
+    """The error to raise instead."""
+    return UserError(f"{path}: cannot be written ({reason(error)})")
+
+
+def check_writable(path: Path, *, needed: int = _LITTLE) -> None:
+    """Look, before the work, whether a file can be written; nothing is left behind.
+
+    Args:
+        path: The file, in a folder that may still have to be made.
+        needed: Bytes that it takes at least.
+
+    Raises:
+        UserError: No permission, a read-only file system, too little space, or a file where a folder has to be.
+    """
+    try:
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not folder.is_dir():
+            raise UserError(f"{path}: cannot be written ({folder} is a file, not a folder)")
+        with tempfile.TemporaryFile(dir=folder):
+            left = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    if left < needed:
+        told = f"takes {needed / 1e6:.1f} MB or more, and {left / 1e6:.1f} MB are left"
+        raise UserError(f"{path}: cannot be written (no space left on the disk: it {told})")
+
+
+def check_replaces_none(outputs: Iterable[Path], inputs: Iterable[tuple[str, str | Path | None]]) -> None:
+    """Refuse to write over what is read, by whatever name or link.
+
+    Args:
+        outputs: Files to write.
+        inputs: What is read, as ``image``, and its file; None is passed over.
+
+    Raises:
+        UserError: An output is one of the inputs.
+    """
+    known = {}
+    for what, path in inputs:
+        with suppress(OSError):  # which is told when it is read
+            if path is not None:
+                known[_identity(Path(path).expanduser())] = what, path
+    for output in outputs:
+        with suppress(OSError):
+            if found := known.get(_identity(output)):
+                raise UserError(f"{output}: would replace {found[1]}, the {found[0]} itself; give another -o")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, with the folders it needs. Raises UserError where that fails."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(content)
+            os.replace(partial, path)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink()
+            raise
+    except OSError as error:
+        raise cannot_write(path, error) from error

@@ -1,0 +1,169 @@
+"""The processes of a training under torchrun end together.
+
+One that fails or freezes leaves the others waiting in a collective, for hours; one that is asked to stop has to tell
+rank 0, which saves. They leave each other notes in the store by which torchrun has brought them together: by these a
+process that waits for a long validation elsewhere is told from one that waits for nothing.
+"""
+
+import os
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch.distributed as dist
+
+from clit_plugin.utils import progress
+from clit_plugin.utils.signals import end_workers, request_stop, stop_requested
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_TO_END = 3.0  # for a process that has noticed by itself, as gloo's connections tell it
+_SECONDS_TO_ANSWER = 5.0
+_SECONDS_FOR_THE_STORE = 30.0
+
+
+@contextmanager
+def end_together(*, timeout: float) -> Iterator[None]:
+    """End this process where another one has failed or stopped meanwhile, and tell the others if this one does.
+
+    If no process notes progress (``progress.made``) for a while, all end. Without torchrun nothing is watched.
+
+    Args:
+        timeout: Minutes of that while.
+
+    Raises:
+        SystemExit: This process failed because another one had ended, which has told why.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        yield
+        return
+    watch = _Watch(timeout)
+    try:
+        yield
+    except BaseException as error:
+        status = 130 if isinstance(error, KeyboardInterrupt) else 1
+        first = _claim(status)
+        if first is not None:
+            raise SystemExit(first) from error
+        raise
+    finally:
+        watch.done.set()
+
+
+def _store(*, seconds: float = 10) -> dist.Store:
+    """A connection of its own: the one of the process group may be busy waiting.
+
+    Args:
+        seconds: To wait for who keeps the store, which may be rank 0 and later than this process.
+    """
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    patience = timedelta(seconds=seconds)
+    store = dist.TCPStore(address, port, is_master=False, timeout=patience, wait_for_workers=False)
+    # Restarted processes find the store as it was if torchrun itself keeps it.
+    kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return dist.PrefixStore(f"clit_plugin/{os.environ['TORCHELASTIC_RESTART_COUNT'] if kept else 0}", store)
+
+
+def _claim(status: int) -> int | None:
+    """Note that this process ends; the status of the one that ended before it, if there is one."""
+    try:
+        store = _store()
+        if store.add("ended", 1) == 1:
+            store.set("status", str(status))
+            return None
+        return int(store.get("status"))
+    except RuntimeError:  # the store is gone, and with it who kept it
+        return None
+
+
+class _Watch:
+    """Two threads: one exchanges notes with the other processes, one counts the seconds since there was progress.
+
+    Args:
+        timeout: Minutes without any after which the process ends.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.done = threading.Event()
+        self.timeout, self.rank = timeout, os.environ["RANK"]
+        self.idle = 0.0  # seconds
+        for task in (self._exchange_notes, self._count_seconds):
+            threading.Thread(target=task, daemon=True).start()
+
+    def _exchange_notes(self) -> None:
+        try:
+            status = self._first_status(_store(seconds=self.timeout * 60))
+        except RuntimeError:
+            status = 1
+        if status is not None and not self.done.wait(_SECONDS_TO_END):
+            _end(status)
+
+    def _count_seconds(self) -> None:
+        # Not by the clock: a scheduler may suspend the whole job for hours.
+        while not self.done.wait(1):
+            self.idle += 1
+            if self.idle > self.timeout * 60 + _SECONDS_FOR_THE_STORE:
+                self._tell("who keeps the processes' store, torchrun or rank 0, does not answer")
+                _end(1)
+
+    def _first_status(self, store: dist.Store) -> int | None:
+        """Look until another process ends, or all have to: the exit status; None once this one is done."""
+        told, total, looks = 0, -1, 0
+        while not self.done.wait(_SECONDS_BETWEEN_LOOKS):
+            count, doing = progress.so_far()
+            of_all = store.add("progress", count - told)
+            if of_all != total:
+                self.idle = 0.0
+            told, total, looks = count, of_all, looks + 1
+            store.set(f"at/{self.rank}", f"{looks} {doing}")
+            if self.rank == "0" and store.check(["stop"]):
+                request_stop()
+            elif self.rank != "0" and stop_requested():
+                store.set("stop", self.rank)
+            if store.check(["status"]):
+                return int(store.get("status"))
+            if self.idle > self.timeout * 60 and store.add("ended", 1) == 1:
+                self._tell(self._who_is_where(store))
+                store.set("status", "1")
+                return 1
+        return None
+
+    def _who_is_where(self, store: dist.Store) -> str:
+        """Which processes no longer leave notes, as one that is stopped or whose node is gone; else what each does."""
+
+        def notes() -> dict[int, str]:
+            keys = {rank: f"at/{rank}" for rank in range(int(os.environ["WORLD_SIZE"]))}
+            return {rank: store.get(key).decode() if store.check([key]) else "0 -" for rank, key in keys.items()}
+
+        before = notes()
+        self.done.wait(_SECONDS_TO_ANSWER)
+        after = notes() | {int(self.rank): f"now {progress.so_far()[1]}"}
+        doing = {rank: note.partition(" ")[2] for rank, note in after.items()}
+        silent = {rank: doing[rank] for rank, note in after.items() if note == before[rank]}
+        return f"no answer from {_by_place(silent)}" if silent else f"all wait or are stuck: {_by_place(doing)}"
+
+    def _tell(self, what: str) -> None:
+        sys.stderr.write(
+            f"clit train: error: no process has made progress for {self.timeout:g} minutes (train.timeout): {what}; "
+            "what is saved stays, --auto_resume goes on from it\n"
+        )
+        sys.stderr.flush()
+
+
+def _by_place(doing: Mapping[int, str]) -> str:
+    """Ranks by what they are doing, the rarest first: ``rank 3 at step 7, ranks 0, 1, 2 at step 8``."""
+    ranks: dict[str, list[str]] = defaultdict(list)
+    for rank, what in doing.items():
+        ranks[what].append(str(rank))
+    told = []
+    for what, which in sorted(ranks.items(), key=lambda item: len(item[1]))[:4]:
+        more = f" and {len(which) - 8} more" if len(which) > 8 else ""
+        told.append(f"rank{'s' * (len(which) > 1)} {', '.join(which[:8])}{more} at {what}")
+    return ", ".join(told)
+
+
+def _end(status: int) -> None:
+    end_workers()
+    os._exit(status)

@@ -1,0 +1,34 @@
+"""What is known, and what is done, before torch is imported."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def is_command() -> bool:
+    """Whether this process is the command ``clit``, or ``python -m clit_plugin...``, and still starting.
+
+    The command fills BasicSR's registries once it has read its arguments: torch and BasicSR take seconds, which a help
+    text or a misspelt option should not. Anything else that imports the package wants them at once; so do processes
+    that multiprocessing spawns, which have the command's ``sys.argv`` but another main program.
+    """
+    if sys.argv and sys.argv[0] == "-m":  # as long as Python looks for the module to run
+        after = sys.orig_argv[sys.orig_argv.index("-m") + 1 :] if "-m" in sys.orig_argv else []
+        return bool(after) and after[0].partition(".")[0] == "clit_plugin"
+    return Path(getattr(sys.modules["__main__"], "__file__", None) or "").name in ("clit", "clit.exe")
+
+
+def bound_spinning() -> None:
+    """Let GNU OpenMP's threads wait asleep after a moment, unless the user has chosen how they wait.
+
+    Without a bound they spin for each other through the thousands of small operations of an image or a training step;
+    where another process wants the same cores, each then waits for a thread that is not running. Has an effect until
+    torch is imported.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
+def under_torchrun() -> bool:
+    """Whether torchrun, or a launcher like it, has started this process."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ

@@ -1,0 +1,152 @@
+"""A run that fails, or is stopped, ends soon and says why, with workers and under torchrun."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from failing_helpers import failing_options, start_training
+
+_PATIENCE = 150  # seconds to start, train a few steps and end, on a slow machine; a run that hangs takes for ever
+
+
+def end_of(process):
+    """The exit status and what stood on stderr."""
+    try:
+        _, told = process.communicate(timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return process.returncode, told
+
+
+def errors_in(told):
+    return [line for line in told.splitlines() if "error: " in line and "clit train" in line]
+
+
+def wait_for_state(folder, process):
+    """Until the first state is written."""
+    deadline = time.monotonic() + _PATIENCE
+    while not list(folder.glob("experiments/failing/training_states/*.state")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.2)
+
+
+def test_an_error_in_a_step_ends_a_run_with_workers_in_one_line(tmp_path):
+    failing_options(tmp_path)
+    status, told = end_of(start_training(tmp_path, FAIL_HOW="raise"))
+    assert status == 1
+    (line,) = errors_in(told)
+    assert "failing: ArithmeticError: no more of this (failing_encoder.py:" in line
+    assert "--auto_resume goes on from it" in line
+    assert "Traceback" not in told
+    (log,) = tmp_path.glob("experiments/failing/train_failing_*.log")
+    assert 'raise ArithmeticError("no more of this")' in log.read_text()
+
+
+def test_a_killed_worker_ends_the_run_in_one_line(tmp_path):
+    failing_options(tmp_path)
+    status, told = end_of(start_training(tmp_path, FAIL_HOW="worker"))
+    assert status == 1
+    (line,) = errors_in(told)
+    assert "DataLoader worker (pid" in line and "killed by signal: Killed" in line
+
+
+def test_a_damaged_training_image_ends_the_run_in_one_line(tmp_path):
+    failing_options(tmp_path, size=200)
+    image = tmp_path / "hr" / "0003.png"
+    content = image.read_bytes()
+    image.write_bytes(content[: len(content) // 2])  # the header, by which files are checked beforehand, is whole
+    status, told = end_of(start_training(tmp_path))
+    assert status == 1
+    (line,) = errors_in(told)
+    assert "0003.png" in line
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(("rank", "workers"), [("0", 1), ("1", 0)])
+def test_a_rank_that_fails_ends_the_other(tmp_path, rank, workers):
+    failing_options(tmp_path, workers=workers)
+    status, told = end_of(start_training(tmp_path, processes=2, FAIL_HOW="raise", FAIL_RANK=rank))
+    assert status != 0
+    (line,) = errors_in(told)
+    assert "no more of this" in line
+    logs = tmp_path.glob("experiments/failing/*.log")  # rank 0's, which any run has, and that of a failure elsewhere
+    assert any('raise ArithmeticError("no more of this")' in log.read_text() for log in logs)
+
+
+def test_ctrl_c_under_torchrun_saves_the_running_step_and_ends_soon(tmp_path):
+    failing_options(tmp_path)
+    process = start_training(tmp_path, processes=2, STEP_TIME="0.3")
+    wait_for_state(tmp_path, process)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, told = end_of(process)
+    assert time.monotonic() - begun < 25  # torchrun itself waits for 30 seconds before it kills
+    assert "interrupted; what is saved stays" in told
+    assert not errors_in(told)
+
+
+def test_a_signal_to_a_rank_that_does_not_save_stops_the_run(tmp_path):
+    failing_options(tmp_path, workers=0)
+    process = start_training(tmp_path, processes=2, STEP_TIME="0.3")
+    wait_for_state(tmp_path, process)
+    (second,) = [pid for pid in children_of(process.pid) if environment_of(pid).get("RANK") == "1"]
+    os.kill(second, signal.SIGTERM)
+    status, told = end_of(process)
+    assert status != 0
+    assert "interrupted; what is saved stays" in told
+
+
+def test_a_rank_that_hangs_ends_the_attempt_and_torchrun_goes_on_from_the_newest_state(tmp_path):
+    failing_options(tmp_path, workers=0, total_iter=6)
+    # Without the last one, gloo is told of the ports of the first attempt, and often fails to connect.
+    how = {"FAIL_HOW": "hang", "FAIL_RANK": "1", "FAIL_ONCE": "yes", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    process = start_training(tmp_path, "--auto_resume", "--set", "train.timeout=0.2", processes=2, restarts=4, **how)
+    status, told = end_of(process)
+    assert status == 0, told[-3000:]
+    (line,) = [line for line in errors_in(told) if "train.timeout" in line]
+    assert "no process has made progress for 0.2 minutes" in line
+    logs = sorted(tmp_path.glob("experiments/failing/train_failing_*.log"))
+    assert "Resuming training from epoch: 0, iter: 2" in logs[-1].read_text()
+    assert (tmp_path / "experiments/failing/models/net_g_latest.pth").is_file()
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def environment_of(pid):
+    with open(f"/proc/{pid}/environ") as file:
+        return dict(entry.split("=", 1) for entry in file.read().split("\0") if "=" in entry)
+
+
+_OTHER_TRAINER = """
+import clit_plugin
+from clit_plugin.utils.signals import leave_signals_to_trainer
+from torch.utils.data import DataLoader, Dataset
+
+class Numbers(Dataset):
+    def __len__(self):
+        return 1000
+
+    def __getitem__(self, index):
+        leave_signals_to_trainer()
+        return index
+
+batches = iter(DataLoader(Numbers(), num_workers=2))
+next(batches), next(batches)
+raise ArithmeticError("no more of this")
+"""
+
+
+def test_a_program_of_ones_own_that_fails_does_not_wait_for_workers(tmp_path):
+    (tmp_path / "trainer.py").write_text(_OTHER_TRAINER)
+    result = subprocess.run(
+        [sys.executable, "trainer.py"], cwd=tmp_path, capture_output=True, text=True, timeout=_PATIENCE
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == "ArithmeticError: no more of this"

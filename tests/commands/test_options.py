@@ -1,0 +1,126 @@
+"""clit options: what it prints trains."""
+
+import pytest
+import torch
+import yaml
+from train_helpers import train, write_images
+
+from clit_plugin.commands.cli import main
+from clit_plugin.commands.options import new_options
+from clit_plugin.config.option_checks import load_options
+from clit_plugin.config.shipped_options import FOLDER, shipped
+from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
+from clit_plugin.utils.errors import UserError
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """The working directory has a folder of 12 photographs of 150 x 140."""
+    monkeypatch.chdir(tmp_path)
+    return write_images(tmp_path / "my photos", 12, (150, 140))
+
+
+def printed(capsys, *arguments: str) -> str:
+    capsys.readouterr()
+    assert main(["options", *arguments]) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    return output.out
+
+
+def test_the_shipped_files_are_listed_with_their_first_line(capsys):
+    lines = printed(capsys).splitlines()
+    assert [line.split()[0] for line in lines] == [f"clit://{name}" for name in shipped()]
+    assert "clit://train/edsr_stage1.yml  # EDSR-baseline-LIT, stage 1 of 3." in lines
+    assert printed(capsys, "list").splitlines() == lines
+
+
+@pytest.mark.parametrize("name", ["train/edsr_stage1.yml", "clit://train/edsr_stage1.yml"])
+def test_a_shipped_file_is_printed(capsys, name):
+    assert printed(capsys, "show", name) == (FOLDER / "train" / "edsr_stage1.yml").read_text()
+
+
+def test_a_file_that_is_not_shipped_is_refused(capsys):
+    assert main(["options", "show", "train/edsr.yml"]) == 2
+    assert "clit://train/edsr.yml: no such option file in the package; 'clit options' lists" in capsys.readouterr().err
+
+
+def test_options_for_ones_own_photographs_train(photos, tmp_path, capsys):
+    (tmp_path / "my.yml").write_text(printed(capsys, "new", "--images", "my photos"))
+    small = ["train.total_iter=2", "val.val_freq=2", "datasets.val.scale=3", "datasets.train.lq_size=8", "num_gpu=0"]
+    assert train("-opt", "my.yml", "--set", *small, "logger.use_tb_logger=false") == 0
+    assert torch.load("experiments/my_photos/models/net_g_latest.pth", weights_only=True)["iter"] == 2
+    assert "Validation my_photos_x3" in next((tmp_path / "experiments/my_photos").glob("*.log")).read_text()
+
+
+@pytest.mark.parametrize("size", ["small", "paper"])
+def test_the_photographs_of_the_validation_are_not_trained_on(photos, tmp_path, size):
+    (tmp_path / "my.yml").write_text(new_options("my photos", size=size))
+    options = load_options("my.yml", is_train=True)
+    assert list(options["datasets"]) == ["train", "val"]
+    names = {
+        key: ArbitraryScalePairedDataset({**dataset, "phase": key, "cache": False}).names
+        for key, dataset in options["datasets"].items()
+    }
+    assert names["val"] == ["0001"]
+    assert names["train"] == [f"{i:04}" for i in range(2, 13)]
+
+
+def test_a_size_is_that_of_the_network(photos, tmp_path):
+    networks = {}
+    for size in ("small", "paper"):
+        (tmp_path / f"{size}.yml").write_text(new_options("my photos", size=size))
+        networks[size] = load_options(f"{size}.yml", is_train=True)
+    assert networks["small"]["network_g"]["dim"] == 32
+    assert networks["paper"]["network_g"]["dim"] == 256
+    assert networks["paper"]["datasets"]["train"]["lq_size"] == 48
+    assert networks["paper"]["train"]["optim_g"]["lr"] == 1e-4
+
+
+def test_other_photographs_for_the_validation_leave_all_to_train_on(photos, tmp_path):
+    write_images(tmp_path / "others", 3, (60, 60))
+    options = yaml.safe_load(new_options("my photos", val_images="others"))
+    assert "skip_images" not in options["datasets"]["train"]
+    assert options["datasets"]["val"]["dataroot_gt"] == "others"
+    assert "max_images" not in options["datasets"]["val"]
+
+
+def test_a_single_photograph_is_trained_on_without_validation(tmp_path):
+    folder = write_images(tmp_path / "one", 1, (150, 140))
+    assert list(yaml.safe_load(new_options(str(folder)))["datasets"]) == ["train"]
+
+
+def test_what_small_photographs_allow_is_told(tmp_path):
+    folder = write_images(tmp_path / "small", 3, (80, 90))
+    text = new_options(str(folder))
+    assert "3 photographs, the smallest 90x80" in text
+    assert "3 of the photographs are too small for x4;" in text
+    assert "caps its batch at x2.5." in text
+
+
+@pytest.mark.parametrize("name", ["it's: odd", "#1", "- a", "123", "1e4", "null", "a  b"])
+def test_a_folder_of_any_name_is_read_back(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / name, 2, (150, 140))
+    options = yaml.safe_load(new_options(name, name=name))
+    assert options["datasets"]["train"]["dataroot_gt"] == name
+    assert options["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [((20, 40), "2 of 2 images are too small for x1.2, which takes 39 pixels a side with lq_size 32")]
+)
+def test_photographs_smaller_than_a_crop_are_refused(tmp_path, size, told):
+    with pytest.raises(UserError, match=told):
+        new_options(str(write_images(tmp_path / "tiny", 2, size)))
+
+
+def test_a_missing_folder_is_one_line_and_status_2(tmp_path, capsys):
+    assert main(["options", "new", "--images", str(tmp_path / "absent")]) == 2
+    assert capsys.readouterr().err.startswith(f"clit options: error: {tmp_path}/absent: no such folder of images")
+
+
+def test_more_images_left_out_than_there_are_is_refused(photos):
+    options = {"name": "a", "dataroot_gt": str(photos), "degradation": "pil", "batch_size_per_gpu": 1, "phase": "train"}
+    with pytest.raises(UserError, match="skip_images leaves none of 12 images, got 12"):
+        ArbitraryScalePairedDataset(options | {"skip_images": 12})

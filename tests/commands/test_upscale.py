@@ -1,0 +1,160 @@
+"""``clit upscale``."""
+
+import numpy as np
+import pytest
+import torch
+from inference_helpers import CLIT, LIIF, write_weights
+from PIL import Image
+
+from clit_plugin.archs.build import build_network
+from clit_plugin.commands import upscale
+from clit_plugin.data.image_io import to_samples
+
+SMALL = {
+    "EDSRBaseline": {"num_feat": 8, "num_block": 1},
+    "RDN": {"num_feat": 8, "num_block": 1, "num_layer": 2, "growth": 4},
+    "SwinIR": {"embed_dim": 12, "depths": [2], "num_heads": [2]},
+    "RCAN": {"num_feat": 16, "num_group": 1, "num_block": 1},
+}
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 13, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def command(*arguments):
+    return upscale.main([str(argument) for argument in arguments])
+
+
+def size_of(path):
+    with Image.open(path) as image:
+        return image.height, image.width
+
+
+@pytest.mark.parametrize(
+    ("arguments", "size"),
+    [
+        (["--scale", 3.4], (31, 44)),  # 30.6 and 44.2
+        (["--scale", 1], (9, 13)),
+        (["--scale-y", 2, "--scale-x", 3.5], (18, 46)),  # 45.5, rounded to even
+        (["--size", "40x10", "--stretch"], (10, 40)),
+        (["--height", 30], (30, 43)),  # 43.3
+    ],
+)
+def test_the_file_is_what_the_network_makes_of_the_image(clit, photo, tmp_path, arguments, size):
+    net, weights = clit
+    assert command(photo, "-o", tmp_path / "out.png", "--weights", weights, *arguments) == 0
+    lq = torch.from_numpy(np.asarray(Image.open(photo)).transpose(2, 0, 1).astype(np.float32) / 255)
+    expected = to_samples(net.upscale(lq[None], size)[0])
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), expected)
+
+
+def test_tiles_change_no_pixel_where_the_encoder_sees_less_than_their_margin(clit, tmp_path):
+    large = tmp_path / "large.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)).save(large)
+    for tile in (0, 16):
+        out = tmp_path / f"{tile}.png"
+        assert command(large, "-o", out, "--weights", clit[1], "--scale", 1.5, "--tile", tile) == 0
+    np.testing.assert_array_equal(*(np.asarray(Image.open(tmp_path / f"{tile}.png")) for tile in (0, 16)))
+
+
+def test_a_folder_becomes_a_folder_of_the_same_tree(clit, photo, tmp_path):
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    Image.open(photo).save(tmp_path / "in" / "deep" / "a.jpg")
+    Image.open(photo).convert("L").save(tmp_path / "in" / "b.png")
+    assert command(tmp_path / "in", photo, "-o", tmp_path / "out", "--weights", clit[1], "--scale", 2) == 0
+    written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
+    assert written == ["b.png", "deep/a.png", "photo.png"]
+    assert Image.open(tmp_path / "out" / "b.png").mode == "L"
+
+
+@pytest.mark.parametrize("network", [CLIT, LIIF, {**CLIT, "local_ensemble": True}, {**CLIT, "reference": True}])
+def test_what_the_bar_is_told_adds_up_to_the_image(network):
+    net = build_network(network).eval()
+    done = []
+    net.upscale(torch.rand(1, 3, 6, 7), (31, 30), max_queries=100, progress=done.append)
+    assert sum(done) == pytest.approx(0 if network.get("reference") else 31 * 30)
+    assert network.get("reference") or len(done) > 5
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3)])
+@pytest.mark.parametrize("mode", ["RGB", "LA"])
+def test_tiny_images_are_handled(clit, tmp_path, size, mode):
+    Image.new(mode, (size[1], size[0])).save(tmp_path / "tiny.png")
+    assert command(tmp_path / "tiny.png", "-o", tmp_path / "o.png", "--weights", clit[1], "--scale", 2.5) == 0
+    assert size_of(tmp_path / "o.png") == tuple(round(2.5 * n) for n in size)
+
+
+@pytest.mark.parametrize("encoder", SMALL)
+def test_every_encoder_takes_one_pixel(tmp_path, encoder):
+    write_weights(tmp_path / "w.pth", {**LIIF, "encoder": {"type": encoder, **SMALL[encoder]}})
+    Image.new("RGB", (1, 1)).save(tmp_path / "tiny.png")
+    assert command(tmp_path / "tiny.png", "-o", tmp_path / "o.png", "--weights", tmp_path / "w.pth", "--scale", 3) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ([], "give one of --scale"),
+        (["--size", "90x8"], "--size 90x8: less than"),
+        (["--size", "90x90"], "--size 90x90: would distort"),
+        (["--scale", 2, "--max-queries", 0], "--max-queries: expected at least 1"),
+        (["--scale", 2, "--tile", 100], "--tile: expected a multiple of 8, or 0"),
+        (["--scale", 2, "--tile", -8], "--tile: expected a multiple of 8, or 0"),
+        (["--scale", 2, "--device", "gpu"], "--device gpu: not usable here"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_one_line(clit, photo, tmp_path, capsys, arguments, error):
+    assert command(photo, "-o", tmp_path / "out.png", "--weights", clit[1], *arguments) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and error in told
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_nothing_is_overwritten_silently(clit, photo, tmp_path, capsys):
+    out = tmp_path / "out.png"
+    out.write_bytes(b"precious")
+    given = [photo, "-o", out, "--weights", clit[1], "--scale", 2]
+    assert command(*given) == 2
+    assert "out.png is there already; --overwrite" in capsys.readouterr().err
+    assert command(*given, "--skip-existing") == 0
+    assert out.read_bytes() == b"precious"
+    assert command(*given, "--overwrite") == 0
+    assert size_of(out) == (18, 26)
+
+
+def test_the_image_itself_is_never_replaced(clit, photo, tmp_path, capsys):
+    given = ["--weights", clit[1], "--scale", 2, "--overwrite"]
+    assert command(photo, "-o", photo, *given) == 2
+    assert command(photo, "-o", tmp_path, *given) == 2
+    assert capsys.readouterr().err.count(", the image itself; give another -o") == 2
+    assert command(tmp_path, "-o", tmp_path / "up", *given) == 2
+    assert "lies inside" in capsys.readouterr().err
+
+
+def test_two_images_for_one_file_are_refused(clit, photo, tmp_path, capsys):
+    Image.open(photo).save(tmp_path / "photo.jpg")
+    given = [photo, tmp_path / "photo.jpg", "-o", tmp_path / "out", "--weights", clit[1], "--scale", 2]
+    assert command(*given) == 2
+    assert "would both be written to" in capsys.readouterr().err
+
+
+def test_a_damaged_image_does_not_stop_the_others(clit, photo, tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(b"damaged")
+    given = [tmp_path / "a.png", photo, "-o", tmp_path / "out", "--weights", clit[1], "--scale", 2]
+    assert command(*given) == 1
+    assert "1 of 2 images failed, the first for" in capsys.readouterr().err
+    assert size_of(tmp_path / "out" / "photo.png") == (18, 26)
+    assert not (tmp_path / "out" / "a.png").exists()
+
+
+def test_transparency_is_refused_for_a_jpeg_and_an_unknown_format_named(clit, tmp_path, capsys):
+    Image.new("RGBA", (5, 5)).save(tmp_path / "a.png")
+    given = ["--weights", clit[1], "--scale", 2]
+    assert command(tmp_path / "a.png", "-o", tmp_path / "b.jpg", *given) == 2
+    assert "has no transparency" in capsys.readouterr().err
+    assert command(tmp_path / "a.png", "-o", tmp_path / "b.gif", *given) == 2
+    assert "b.gif: unknown image format" in capsys.readouterr().err

@@ -1,0 +1,50 @@
+"""The weights in clit_plugin/weights: they load without options, are small, and better than bicubic interpolation."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import clit_plugin
+from clit_plugin.inference.load_network import load_network
+from clit_plugin.metrics import Protocol, psnr_float
+from clit_plugin.ops.bicubic import resize_bicubic
+
+FOLDER = Path(clit_plugin.__file__).parent / "weights"
+FILES = sorted(FOLDER.glob("*.pth"))
+
+
+def tensor(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None]
+
+
+def test_weights_are_shipped():
+    assert "clit_small" in [file.stem for file in FILES]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_shipped_file_is_small_described_and_on_the_card(file):
+    content = torch.load(file, map_location="cpu", weights_only=True)
+    assert file.stat().st_size <= 4_000_000
+    assert content["about"]["name"] == file.stem
+    assert content["about"]["scale_range"][1] >= 4
+    assert all(value.isfinite().all() for value in content["params"].values())
+    assert f"## {file.stem}" in (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("scale", "gain"), [(2, 3.4), (4, 2.5), (6, 1.5)])
+def test_clit_small_gains_over_bicubic_on_two_images_of_set5(shared, scale, gain):
+    net = load_network(str(FOLDER / "clit_small.pth"))
+    options = Protocol.named("benchmark").metric_options(scale)
+    gains = []
+    for name in ("butterfly", "woman"):
+        image = np.asarray(Image.open(shared / "data/benchmarks/Set5/HR" / f"{name}.png").convert("RGB"))
+        h, w = image.shape[0] // scale, image.shape[1] // scale
+        gt = image[: h * scale, : w * scale]
+        lq = resize_bicubic(gt, (h, w), "pil")
+        bicubic = tensor(resize_bicubic(lq, gt.shape[:2], "pil"))
+        gains.append(psnr_float(net.upscale(tensor(lq), gt.shape[:2]), tensor(gt), **options))
+        gains[-1] -= psnr_float(bicubic, tensor(gt), **options)
+    assert sum(gains) / 2 > gain

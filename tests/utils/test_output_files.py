@@ -1,0 +1,166 @@
+"""Outputs that cannot be written, or that would replace what is read."""
+
+import errno
+import os
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import torch
+from inference_helpers import write_weights
+from train_helpers import stage_options, write_images, write_yaml
+
+from clit_plugin.commands import cli
+from clit_plugin.utils import output_files
+from clit_plugin.utils.atomic_files import save_whole
+from clit_plugin.utils.errors import UserError
+from clit_plugin.utils.output_files import check_replaces_none, check_writable, write_bytes
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder to work in, with two images of 40 x 44 in hr/ and weights."""
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / "hr", 2, (40, 44))
+    write_weights(tmp_path / "clit.pth")
+    return tmp_path
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def refusal(capsys, folder: Path, *arguments: str) -> str:
+    """The one line in which a command refuses, having changed nothing."""
+    before = snapshot(folder)
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and snapshot(folder) == before
+    return error
+
+
+COMMANDS = {
+    "upscale": ["hr/0001.png", "-o", "out/a.png", "--weights", "clit.pth", "--scale", "2"],
+    "figure": ["crops", "hr/0001.png", "-o", "out/a.png", "--scale", "2", "--system", "C=clit.pth"],
+    "attention": ["hr/0001.png", "-o", "out/a.png", "--scale", "2", "--weights", "clit.pth", "--at", "5,5"],
+    "report": ["results", "-o", "out"],
+    "train": ["-opt", "train.yml"],
+    "test": ["--weights", "clit.pth", "--folder", "mine=hr", "--scales", "2"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("way", ["full", "read-only", "file"])
+def test_where_nothing_can_be_written_a_command_says_so_before_its_work(place, capsys, monkeypatch, command, way):
+    if command == "train":
+        write_yaml(place / "train.yml", stage_options(place / "hr", 1, name="tiny"))
+    if way == "full":
+        monkeypatch.setattr(output_files.shutil, "disk_usage", lambda folder: Usage(2**30, 2**30 - 100, 100))
+        told = "cannot be written (no space left on the disk: it takes "
+    elif way == "read-only":
+
+        def refuse(dir):
+            raise OSError(errno.EROFS, "Read-only file system", str(dir))
+
+        monkeypatch.setattr(output_files.tempfile, "TemporaryFile", refuse)
+        told = "cannot be written (the file system is read-only)"
+    else:
+        for name in ("out", "experiments", "results"):
+            (place / name).write_text("a file")
+        told = " is a file, not a folder)"
+    assert told in refusal(capsys, place, command, *COMMANDS[command])
+
+
+def test_what_a_checkpoint_takes_is_known_before_a_training(place, capsys, monkeypatch):
+    options = stage_options(place / "hr", 1, name="tiny")
+    options["network_g"]["encoder"] = {"type": "EDSRBaseline"}  # 1.2 million parameters, four copies of four bytes
+    monkeypatch.setattr(output_files.shutil, "disk_usage", lambda folder: Usage(2**30, 2**30 - 19 * 10**6, 19 * 10**6))
+    error = refusal(capsys, place, "train", "-opt", write_yaml(place / "train.yml", options))
+    assert "net_g_latest.pth: cannot be written (no space left on the disk: it takes 19.7 MB or more" in error
+
+
+def test_a_folder_without_permission_is_told(tmp_path, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(output_files.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(UserError, match=r"a\.png: cannot be written \(no permission\)"):
+        check_writable(tmp_path / "a.png")
+
+
+def test_looking_leaves_nothing_and_makes_no_folder(tmp_path):
+    check_writable(tmp_path / "not" / "there" / "a.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["write", "replace"])
+def test_a_write_that_fails_leaves_neither_a_part_nor_the_old_file_changed(tmp_path, monkeypatch, step):
+    (tmp_path / "a.png").write_bytes(b"old")
+    original = Path.write_bytes
+
+    def fail(self, content):
+        original(self, content[:2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fail_to_replace(source, target):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    with monkeypatch.context() as patch:
+        if step == "write":
+            patch.setattr(Path, "write_bytes", fail)
+        else:
+            patch.setattr(os, "replace", fail_to_replace)
+        with pytest.raises(UserError, match=r"a\.png: cannot be written \(no space left "):
+            write_bytes(tmp_path / "a.png", b"new content")
+    assert snapshot(tmp_path) == {str(tmp_path / "a.png"): b"old"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_checkpoint_on_a_full_disk_fails_in_the_systems_words_and_not_in_torchs(tmp_path, monkeypatch):
+    original = Path.open
+    monkeypatch.setattr(Path, "open", lambda self, *args, **options: original(Path("/dev/full"), *args, **options))
+    with pytest.raises(UserError, match=r"net\.pth: cannot be written \(no space left on the disk\)$"):
+        save_whole({"params": torch.zeros(300_000)}, tmp_path / "net.pth")
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------------- inputs
+
+
+@pytest.mark.parametrize("link", [None, "symbolic", "hard"])
+@pytest.mark.parametrize("command", ["figure", "attention"])
+def test_a_figure_does_not_replace_its_image(place, capsys, command, link):
+    output = Path("hr/0001.png")
+    if link == "symbolic":
+        output = Path("link.png")
+        output.symlink_to("hr/0001.png")
+    elif link == "hard":
+        output = Path("link.png")
+        os.link("hr/0001.png", output)
+    arguments = [str(output) if argument == "out/a.png" else argument for argument in COMMANDS[command]]
+    error = refusal(capsys, place, command, *arguments, "--overwrite")
+    assert f"{output}: would replace hr/0001.png, the image itself; give another -o" in error
+
+
+def test_an_image_that_another_would_overwrite_before_it_is_read_is_spared(place, capsys):
+    """p/sub/x.png would go to q/sub/x.png, which is read after it."""
+    for folder in ("p/sub", "q/sub"):
+        Path(folder).mkdir(parents=True)
+    shutil.copy("hr/0001.png", "p/sub/x.png")
+    shutil.copy("hr/0002.png", "q/sub/x.png")
+    arguments = ["p", "q/sub", "-o", "q", "--weights", "clit.pth", "--scale", "2", "--overwrite"]
+    assert "q/sub/x.png: would replace q/sub/x.png, the image itself" in refusal(capsys, place, "upscale", *arguments)
+
+
+def test_a_conversion_does_not_replace_its_checkpoint(place, capsys):
+    error = refusal(capsys, place, "convert", "clit.pth", "-o", "./clit.pth", "--overwrite")
+    assert "clit.pth: would replace clit.pth, the checkpoint itself" in error
+
+
+def test_an_output_that_is_no_input_is_taken_also_where_inputs_are_not_there(tmp_path):
+    (tmp_path / "a.png").touch()
+    inputs = [("image", tmp_path / "none.png"), ("option file", None), ("image", tmp_path / "b.png")]
+    check_replaces_none([tmp_path / "a.png", tmp_path / "c.png"], inputs)

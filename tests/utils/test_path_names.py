@@ -1,0 +1,32 @@
+"""Names that users give and that become parts of paths."""
+
+import pytest
+
+from clit_plugin.utils.errors import UserError
+from clit_plugin.utils.path_names import check_path_name, check_written_names
+
+
+@pytest.mark.parametrize("name", ["Set5_x2", "a", "ü ber", "..x", ".hidden", "-x", "x" * 180, "é" * 90])
+def test_a_plain_name_is_taken(name):
+    check_path_name(name, "name", "a name")
+
+
+BAD = ["", None, 5, ".", "..", "/", "a/b", "/a", "../x", "a\b", "a\0b", "a\nb", "\x1b[0m", "\u202ex", "x" * 181]
+
+
+@pytest.mark.parametrize("name", BAD, ids=ascii)
+def test_what_leads_elsewhere_or_cannot_be_written_is_refused_in_one_line(name):
+    with pytest.raises(UserError, match=r"^name: expected a name, ?.*got ") as caught:
+        check_path_name(name, "name", "a name")
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 200
+
+
+def test_results_of_two_images_do_not_get_one_name():
+    with pytest.raises(UserError, match="val.save_img: results of a/b and a_b would both be a_bx2_run.png; rename one"):
+        check_written_names([("a_bx2", "a/b"), ("cx2", "c"), ("a_bx2", "a_b")], "_run.png", "val.save_img")
+
+
+def test_a_result_may_have_a_name_of_255_bytes_and_no_more():
+    check_written_names([("é" * 123, "image")], "_run.png"[:9], "val.save_img")
+    with pytest.raises(UserError, match="the result of image would have a name of more than 255 bytes"):
+        check_written_names([("é" * 124, "image")], "_run.png", "val.save_img")

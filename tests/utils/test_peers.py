@@ -1,0 +1,74 @@
+"""A process waits for others as long as one of them goes on, and not longer."""
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+import torch.distributed as dist
+
+from clit_plugin.utils import peers, progress
+
+_TIMEOUT = 3.0  # seconds
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """The store as rank 1 of 2 sees it while rank 0 is watched, and what the watch ends rank 0 with, once it does."""
+    server = dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=10))
+    place = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(server.port)}
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    ended, statuses = threading.Event(), []
+
+    def end(status):
+        statuses.append(status)
+        ended.set()
+
+    monkeypatch.setattr(peers, "_end", end)
+    monkeypatch.setattr(peers, "_SECONDS_TO_ANSWER", 2.0)
+    with peers.end_together(timeout=_TIMEOUT / 60):
+        yield peers._store(), ended, statuses
+
+
+def leave_notes(store, *, seconds, doing, progressing, until=None):
+    """As rank 1 does."""
+    begun, look = time.monotonic(), 0
+    while time.monotonic() - begun < seconds and not (until and until.is_set()):
+        store.add("progress", int(progressing))
+        store.set("at/1", f"{look} {doing}")
+        look += 1
+        time.sleep(0.2)
+
+
+def test_a_process_waits_while_another_one_validates(watched):
+    store, ended, _ = watched
+    leave_notes(store, seconds=3 * _TIMEOUT, doing="the validation of 0001", progressing=True)
+    assert not ended.is_set()
+
+
+def test_a_process_that_no_longer_answers_is_named(watched, capfd):
+    store, ended, statuses = watched
+    progress.made("step 8")
+    leave_notes(store, seconds=1, doing="step 7", progressing=True)
+    assert ended.wait(60)
+    assert statuses == [1]
+    assert store.get("status") == b"1"  # which ends the others
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line == (
+        "clit train: error: no process has made progress for 0.05 minutes (train.timeout): no answer from rank 1 at "
+        "step 7; what is saved stays, --auto_resume goes on from it"
+    )
+
+
+def test_processes_that_answer_but_stand_still_are_told_with_their_places(watched, capfd):
+    store, ended, statuses = watched
+    progress.made("step 8")
+    leave_notes(store, seconds=60, doing="step 7", progressing=False, until=ended)
+    assert statuses == [1]
+    assert "all wait or are stuck: rank 0 at step 8, rank 1 at step 7" in capfd.readouterr().err
+
+
+def test_many_ranks_are_told_the_rarest_place_first():
+    doing = {rank: "step 8" for rank in range(12)} | {5: "step 7"}
+    assert peers._by_place(doing) == "rank 5 at step 7, ranks 0, 1, 2, 3, 4, 6, 7, 8 and 3 more at step 8"
