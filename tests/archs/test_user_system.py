@@ -7,7 +7,7 @@ import torch
 import yaml
 from train_helpers import stage_options, train, write_images, write_yaml
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 
 
 def test_the_readmes_system_trains_from_its_file_and_yaml(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from failing_helpers import failing_options
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _SLURM = {
     # Two nodes that are this machine.
     "srun": 'for node in 1 2; do "$@" & done; wait -n; first=$?; wait -n && exit $first',
