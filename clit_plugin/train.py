@@ -2,7 +2,7 @@
 
 import sys
 
-from clit_plugin.commands.train import main
+from clit_plugin.commands.cli import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("train"))

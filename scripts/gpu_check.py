@@ -262,9 +262,9 @@ class Step:
     def __init__(self, case: object, *, amp: bool, network: dict) -> None:
         import torch
 
-        from clit_plugin.commands.benchmark_runs import Run
+        from clit_plugin.commands.benchmark_runs import TimedCase
 
-        self.run = Run(case, reference=False, device=torch.device("cuda", 0), network=network)
+        self.run = TimedCase(case, reference=False, device=torch.device("cuda", 0), network=network)
         self.amp = amp
 
     def __call__(self) -> None:

@@ -1,6 +1,8 @@
 """What all tests share."""
 
 import os
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,17 @@ def clit(tmp_path):
     """(a small CLIT, its weights file)"""
     path = tmp_path / "clit.pth"
     return write_weights(path), path
+
+
+@pytest.fixture
+def stub_command(monkeypatch):
+    """Put a module in the place of ``clit train``'s, or another command's, whose ``run`` does what is given."""
+
+    def replace(run, name="train"):
+        module = types.ModuleType(f"clit_plugin.commands.{name}")
+        module.DESCRIPTION = "stub"
+        module.add_arguments = lambda parser: parser.add_argument("--number", type=int, default=0)
+        module.run = run
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    return replace

@@ -24,20 +24,20 @@ def read_state(path: str | Path) -> dict[str, Any]:
     state = read_checkpoint(path)
     missing = [name for name, kind in _STATE.items() if not isinstance(state.get(name), kind)]
     if missing:
-        raise UserError(f"{path}: not a training state; it lacks {', '.join(missing)}")
+        raise UserError(f"{path}: not a training state, as training_states/*.state are; it lacks {', '.join(missing)}")
     return state
 
 
-def newest_pair(states: Path, models: Path, *, tell: Callable[[str], None]) -> Path | None:
+def newest_pair(states: Path, models: Path, *, report: Callable[[str], None]) -> Path | None:
     """The newest state that a training can go on from; damaged ones are set aside on the way.
 
     A file that is no whole checkpoint gets ``.damaged`` behind its name, a state without weights ``.without_weights``;
-    nothing is deleted. Files with names that no training gives are passed over.
+    nothing is deleted. Files with names that no training gives are ignored.
 
     Args:
         states: Folder of ``STEP.state``.
         models: Folder of ``net_g_STEP.pth``.
-        tell: Called with a line for every file that is set aside.
+        report: Called with one line for every file that is set aside.
 
     Returns:
         The state's path, or None if there is none.
@@ -46,16 +46,14 @@ def newest_pair(states: Path, models: Path, *, tell: Callable[[str], None]) -> P
     for step in steps:
         state, weights = states / f"{step}.state", weights_of(models, step)
         if not weights.is_file():
-            set_aside(state, "without_weights", f"{weights.name} is not there", tell=tell)
-            continue
-        if damage := _damage(lambda: _check_weights(weights)):  # noqa: B023 (called at once)
-            set_aside(weights, "damaged", damage, tell=tell)
-            set_aside(state, "without_weights", f"{weights.name} is damaged", tell=tell)
-            continue
-        if damage := _damage(lambda: _check_state(state, step)):  # noqa: B023
-            set_aside(state, "damaged", damage, tell=tell)
-            continue
-        return state
+            set_aside(state, "without_weights", UserError(f"{weights.name} is not there"), report=report)
+        elif damage := _damage(_check_weights, weights):
+            set_aside(weights, "damaged", damage, report=report)
+            set_aside(state, "without_weights", UserError(f"{weights.name} is damaged"), report=report)
+        elif damage := _damage(_check_state, state):
+            set_aside(state, "damaged", damage, report=report)
+        else:
+            return state
     return None
 
 
@@ -64,13 +62,12 @@ def weights_of(models: Path, step: int) -> Path:
     return models / f"net_g_{step}.pth"
 
 
-def set_aside(path: Path, why: str, told: str, *, tell: Callable[[str], None]) -> None:
-    """Rename a file, to ``NAME.why``, and tell of it."""
-    aside = path.with_name(f"{path.name}.{why}")
+def set_aside(path: Path, ending: str, why: UserError, *, report: Callable[[str], None]) -> None:
+    """Rename a file to ``NAME.ending``, and report it and why."""
+    aside = path.with_name(f"{path.name}.{ending}")
     with suppress(FileNotFoundError):  # another process was first
         os.replace(path, aside)
-        told = told.removeprefix(f"{path}: ")
-        tell(f"{os.path.relpath(path)}: {told}; set aside as {aside.name}")
+        report(f"{why.at(os.path.relpath(path))}; set aside as {aside.name}")
 
 
 def drop_old(states: Path, models: Path, *, keep: int) -> None:
@@ -85,9 +82,9 @@ def _is_step(stem: str) -> bool:
     return stem.isdecimal() and stem == str(int(stem))
 
 
-def _check_state(path: Path, step: int) -> None:
+def _check_state(path: Path) -> None:
     state = read_state(path)
-    if state["iter"] != step:
+    if str(state["iter"]) != path.stem:
         raise UserError(f"{path}: is of step {state['iter']}")
 
 
@@ -97,10 +94,10 @@ def _check_weights(path: Path) -> None:
         read_weights(path, key)
 
 
-def _damage(check: Callable[[], None]) -> str:
-    """What is wrong, or nothing."""
+def _damage(check: Callable[[Path], None], file: Path) -> UserError | None:
+    """What is wrong with a file, which is named as users see it from their working directory."""
     try:
-        check()
+        check(Path(os.path.relpath(file)))
     except UserError as error:
-        return str(error)
-    return ""
+        return error
+    return None

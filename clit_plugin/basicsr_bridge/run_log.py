@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import torch
 from basicsr.utils import MessageLogger
 from basicsr.utils.dist_util import master_only
 from torch import Tensor
+
+from clit_plugin.utils.atomic_files import write_text
 
 _CROP = 256  # pixels
 
@@ -50,9 +51,7 @@ def forget_after(file: Path, step: int) -> None:
         return
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if line.endswith("}\n") and json.loads(line)["iter"] <= step]
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    os.replace(partial, file)
+    write_text(file, "".join(kept))
 
 
 def centre_crops(output: Tensor, gt: Tensor) -> Tensor:

@@ -1,9 +1,7 @@
 """``clit attention``: what every head of every branch looks at."""
 
 import argparse
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.inference.pictures import check_new_png, read_picture
     from clit_plugin.inference.tiled_encoder import TiledEncoder
     from clit_plugin.ops.stages import all_stage_sizes, greedy_stage_sizes
-    from clit_plugin.utils.output_files import write_bytes
+    from clit_plugin.utils.atomic_files import write_bytes
 
     begun = time.monotonic()
     inputs = [("image", args.image), ("weights file", args.weights), ("option file", args.opt)]
@@ -107,14 +105,3 @@ def parse_query(text: str, size: "Size", out_size: "Size") -> "Query":
     pixels = [min(int((position + 0.5) * n_out / n), n_out - 1) for position, n, n_out in sides]
     places = [(pixel + 0.5) * n / n_out for pixel, (_, n, n_out) in zip(pixels, sides, strict=True)]
     return Query(text, (pixels[0], pixels[1]), (places[0], places[1]))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m clit_plugin attention``."""
-    from clit_plugin.commands.cli import run_command
-
-    return run_command("attention", arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from clit_plugin.commands.benchmark_measure import measure, peak_memory
+    from clit_plugin.utils.atomic_files import write_text
 
     if args.repeats < 1:
         raise UserError(f"--repeats: expected at least 1, got {args.repeats}")
@@ -66,24 +67,21 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(peak_memory(cases[0], args.memory_of == "reference", device, args.network)))
         return 0
     rows: list[dict[str, Any]] = []
-    status = 0
     try:
         for case in cases:
             sys.stderr.write(f"{case.name}: ")
             rows.append(measure(case, args.repeats, device, args.network))
             sys.stderr.write(" done\n")
-    except KeyboardInterrupt:
-        sys.stderr.write("\nclit benchmark: interrupted\n")
-        status = 130
-    report = {
-        "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
-        "torch": torch.__version__,
-        "cases": rows,
-    }
-    sys.stdout.write(markdown(report))
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=2) + "\n")
-    return status
+    finally:  # an interruption keeps the cases that are complete
+        report = {
+            "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
+            "torch": torch.__version__,
+            "cases": rows,
+        }
+        sys.stdout.write(markdown(report))
+        if args.json:
+            write_text(args.json, json.dumps(report, indent=2) + "\n")
+    return 0
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -111,14 +109,3 @@ def markdown(report: dict[str, Any]) -> str:
 
 def _spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.3g} s ({min(values):.3g} - {max(values):.3g})"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m clit_plugin benchmark``."""
-    from clit_plugin.commands.cli import run_command
-
-    return run_command("benchmark", arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from clit_plugin.commands.benchmark_cases import Case
-from clit_plugin.commands.benchmark_runs import Run, difference, factorised_macs
+from clit_plugin.commands.benchmark_runs import TimedCase, difference, factorised_macs
 from clit_plugin.utils.errors import UserError
 
 
 def measure(case: Case, repeats: int, device: torch.device, network: dict[str, Any]) -> dict[str, Any]:
     """Figures of one case; times in seconds, memory in bytes, rates in FLOP/s."""
-    fast, reference = (Run(case, reference=path, device=device, network=network) for path in (False, True))
+    fast, reference = (TimedCase(case, reference=path, device=device, network=network) for path in (False, True))
     agreement = difference(fast(), reference())  # and both are warm
     times: dict[str, list[float]] = {"fast": [], "reference": []}
     rates = []
@@ -71,7 +71,7 @@ def _memory(case: Case, path: str, device: torch.device, network: dict[str, Any]
 
 def peak_memory(case: Case, reference: bool, device: torch.device, network: dict[str, Any]) -> int:
     """Bytes that one run adds at its peak to what the process, network and inputs hold."""
-    work = Run(case, reference=reference, device=device, network=network)
+    work = TimedCase(case, reference=reference, device=device, network=network)
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
         work()

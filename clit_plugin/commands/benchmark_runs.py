@@ -12,7 +12,7 @@ from clit_plugin.commands.benchmark_cases import Case
 from clit_plugin.ops.coordinates import make_cell, make_coord
 
 
-class Run:
+class TimedCase:
     """A case on one path, ready to be run again and again.
 
     Args:
@@ -55,7 +55,7 @@ def difference(fast: Tensor | Sequence[Tensor], reference: Tensor | Sequence[Ten
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(fast, reference, strict=True))
 
 
-def factorised_macs(run: Run) -> float:
+def factorised_macs(run: TimedCase) -> float:
     """Multiply-adds of a dense case, factorised: what the floor counts.
 
     Per pixel of each branch's map the table T; per LR pixel the encoder and the convolutions, q, k and v of every

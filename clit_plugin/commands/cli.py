@@ -1,10 +1,8 @@
 """The command ``clit``."""
 
 import argparse
-import errno
 import importlib
 import logging
-import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -22,6 +20,13 @@ COMMANDS = {
     "convert": "make weights of a checkpoint of the original CLIT, LIIF, LTE or Meta-SR code",
     "prepare": "make an LMDB from a folder of images",
     "benchmark": "time the fast paths against the plain one",
+}
+
+_AFTER_INTERRUPTION = {
+    "train": "what is saved stays: run again with --auto_resume",
+    "test": "what is done stays: the same command goes on from it",
+    "prepare": "run the same command again to go on where it stopped",
+    "benchmark": "what was measured is printed and written",
 }
 
 
@@ -43,53 +48,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
-    """Run one command; every error that a user can mend is one line, or one for each thing wrong."""
+    """Run one command and report its errors; see ``exit_status``."""
+    from clit_plugin.utils.exit_status import exit_status
+
+    return exit_status(f"clit {name}", lambda: _run(name, arguments), interrupted=_AFTER_INTERRUPTION.get(name, ""))
+
+
+def _run(name: str, arguments: Sequence[str] | None) -> int:
     from clit_plugin.commands.shared_arguments import add_quiet_argument
     from clit_plugin.utils.console import set_quiet
-    from clit_plugin.utils.errors import IncompleteError, UserError
-    from clit_plugin.utils.output_files import reason
 
-    try:
-        module: ModuleType = module_of(name)
-        parser = argparse.ArgumentParser(
-            prog=f"clit {name}",
-            description=module.DESCRIPTION,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(parser)
-        add_quiet_argument(parser)
-        args = parser.parse_args(arguments)
-        set_quiet(args.quiet)
-        importlib.import_module("clit_plugin.plugin")  # torch and BasicSR: seconds, which a help does not take
-        logging.raiseExceptions = False  # a log on a full disk would be a traceback a line
-        status = int(module.run(args))
-        sys.stdout.flush()
-        return status
-    except UserError as error:
-        for problem in error.problems:
-            sys.stderr.write(f"clit {name}: error: {_one_line(problem)}\n")
-        return 1 if isinstance(error, IncompleteError) else 2
-    except ImportError as error:
-        sys.stderr.write(f"clit {name}: error: {_one_line(str(error))}\n")
-        return 2
-    except BrokenPipeError:  # a reader such as head has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        named = f"{error.filename}: " * (error.filename is not None)
-        sys.stderr.write(f"clit {name}: error: {_one_line(f'{named}{reason(error)}')}\n")
-        return 2 if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) else 1
-    except MemoryError:
-        sys.stderr.write(f"clit {name}: error: not enough memory; give smaller images or sizes\n")
-        return 1
-    except KeyboardInterrupt:
-        hints = {
-            "train": "; what is saved stays: run again with --auto_resume",
-            "test": "; what is done stays: the same command goes on from it",
-        }
-        hint = hints.get(name, "")
-        sys.stderr.write(f"\nclit {name}: interrupted{hint}\n")
-        return 130
+    module = module_of(name)
+    parser = argparse.ArgumentParser(
+        prog=f"clit {name}",
+        description=module.DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    add_quiet_argument(parser)
+    args = parser.parse_args(arguments)
+    set_quiet(args.quiet)
+    importlib.import_module("clit_plugin.plugin")  # torch and BasicSR: seconds, which a help text does not need
+    logging.raiseExceptions = False  # logging to a full disk would print one traceback per line
+    return int(module.run(args))
 
 
 def _versions() -> str:
@@ -103,12 +84,6 @@ def _versions() -> str:
     own = found.pop("clit_plugin")
     others = ", ".join(f"{name} {version}" for name, version in found.items())
     return f"clit {own} ({others}, Python {platform.python_version()})"
-
-
-def _one_line(text: str) -> str:
-    """The message itself, without the traceback in which a data loader's worker has wrapped it."""
-    message = text.rpartition("clit_plugin.utils.errors.UserError: ")[2]
-    return " ".join(line.strip() for line in message.splitlines() if line.strip())
 
 
 if __name__ == "__main__":

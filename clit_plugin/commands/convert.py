@@ -3,7 +3,6 @@
 import argparse
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from clit_plugin.utils.console import say, written
@@ -53,14 +52,3 @@ def run(args: argparse.Namespace) -> int:
     sys.stdout.write(yaml.safe_dump(plain, sort_keys=False))
     say(written(output, time.monotonic() - begun))
     return 0
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m clit_plugin convert``."""
-    from clit_plugin.commands.cli import run_command
-
-    return run_command("convert", arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

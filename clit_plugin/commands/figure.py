@@ -1,7 +1,6 @@
 """``clit figure``: the paper's Fig. 5 and Fig. 6 with systems of one's own."""
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.inference.pictures import check_new_png, read_picture
     from clit_plugin.metrics import Protocol
     from clit_plugin.ops.bicubic import check_degradation
-    from clit_plugin.utils.output_files import write_bytes
+    from clit_plugin.utils.atomic_files import write_bytes
 
     begun = time.monotonic()
     output = check_new_png(args.output, [("image", args.image)], overwrite=args.overwrite)
@@ -142,14 +141,3 @@ def parse_crop(text: str) -> "Crop":
     if min(crop.x, crop.y) < 0 or min(crop.width, crop.height) < 1:
         raise UserError(f"--crop {text}: expected X and Y from 0, W and H from 1")
     return crop
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m clit_plugin figure``."""
-    from clit_plugin.commands.cli import run_command
-
-    return run_command("figure", arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

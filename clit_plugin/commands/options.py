@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from clit_plugin.config.shipped_options import PREFIX, locate, shipped
@@ -205,14 +205,3 @@ def _scalar(text: str) -> str:
 
     plain = re.fullmatch(r"[\w./~][\w./~-]*", text) and read_yaml(text) == text
     return text if plain else "'" + text.replace("'", "''") + "'"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m clit_plugin options_command``."""
-    from clit_plugin.commands.cli import run_command
-
-    return run_command("options", arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,6 @@
 """``clit prepare``: a folder of images becomes an LMDB that BasicSR reads."""
 
 import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 DESCRIPTION = """\
@@ -45,30 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command on parsed arguments.
-
-    Returns:
-        Exit status: 0 done, 130 interrupted.
-
-    Raises:
-        UserError: Bad input, as ``prepare_lmdb``.
-    """
+    """Write the LMDB; raises UserError for bad input, as ``prepare_lmdb``."""
     from clit_plugin.data.lmdb_files.prepare import prepare_lmdb
 
-    try:
-        prepare_lmdb(
-            folder=args.folder,
-            output=args.output,
-            sub_image=args.sub_image,
-            step=args.step,
-            convert=args.convert,
-            keep_extension=args.keep_extension,
-            overwrite=args.overwrite,
-            workers=args.workers,
-        )
-    except KeyboardInterrupt:
-        sys.stderr.write("\nclit prepare: interrupted; run the same command again to go on where it stopped\n")
-        return 130
+    prepare_lmdb(
+        folder=args.folder,
+        output=args.output,
+        sub_image=args.sub_image,
+        step=args.step,
+        convert=args.convert,
+        keep_extension=args.keep_extension,
+        overwrite=args.overwrite,
+        workers=args.workers,
+    )
     return 0
 
 
@@ -76,14 +63,3 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
     return int(text)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m clit_plugin prepare``."""
-    from clit_plugin.commands.cli import run_command
-
-    return run_command("prepare", arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,6 @@
 """Stored results as a report: the paper's tables with ours beside them, plots, best and worst images."""
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
     """
     from clit_plugin.evaluation.report.document import Figure, Picture
     from clit_plugin.evaluation.report.pages import as_html, as_markdown, figure_file
-    from clit_plugin.evaluation.results import read_results, write_whole
-    from clit_plugin.utils.output_files import check_writable, write_bytes
+    from clit_plugin.evaluation.results import read_results
+    from clit_plugin.utils.atomic_files import write_bytes, write_text
+    from clit_plugin.utils.output_files import check_writable
 
     begun = time.monotonic()
     output = Path(args.output)
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         write_bytes(output / figure_file(picture), picture.png)
     files |= {"report.md": as_markdown(document), "report.html": as_html(document)}
     for name, text in files.items():
-        write_whole(output / name, text)
+        write_text(output / name, text)
     say(written(output / "report.html", time.monotonic() - begun, f"the report, and {output / 'report.md'}"))
     return 0
 
@@ -89,14 +89,3 @@ def make_report(results: "Sequence[Result]", title: str) -> "Document":
         blocks += [Heading("Worst and best images"), extremes_table(systems), *extreme_pictures(systems)]
     blocks += [Heading("All results"), results_table(results)]
     return Document(title, [*blocks, Heading("What was run"), provenance_table(results)])
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m clit_plugin report``."""
-    from clit_plugin.commands.cli import run_command
-
-    return run_command("report", arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

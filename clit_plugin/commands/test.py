@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,12 +143,12 @@ def _test(options: dict[str, Any], file_name: str, *, again: bool) -> None:
     """Score the sets of one run that are not stored yet."""
     import basicsr.test
 
-    from clit_plugin.basicsr_bridge import patches
+    from clit_plugin.basicsr_bridge.output_patches import reset_logger
 
     if not again:
         _drop_stored(options, StoredResults(_root(options)))
     if options["datasets"]:
-        patches.reset_logger()
+        reset_logger()
         try:
             run_pipeline(basicsr.test.test_pipeline, options, file_name, [], Path.cwd())
         except (UserError, OSError) as error:
@@ -184,14 +183,3 @@ def _told(missing: dict[str, str]) -> str:
         sets.setdefault(root, []).append(name)
     places = "; ".join(f"{', '.join(names)}: looked for {root}" for root, names in sets.items())
     return f"{places}; make it with scripts/prepare_*.sh, or say where the images are with --folder NAME=FOLDER"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m clit_plugin test``."""
-    from clit_plugin.commands.cli import run_command
-
-    return run_command("test", arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

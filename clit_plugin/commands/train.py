@@ -5,9 +5,8 @@ Under torchrun: ``torchrun --nproc_per_node=4 -m clit_plugin.train -opt stage1.y
 
 import argparse
 import os
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,11 +94,11 @@ def _train(run: "Run", root: Path, *, auto_resume: bool) -> None:
     import basicsr.train
     import torch.distributed as dist
 
-    from clit_plugin.basicsr_bridge import patches
+    from clit_plugin.basicsr_bridge.output_patches import reset_logger
 
     stage, flags = run.options, ["--auto_resume"] * auto_resume
     begun = time.monotonic()
-    patches.reset_logger()
+    reset_logger()
     with _failing_in_one_line(root / "experiments" / stage["name"]), stop_on_signal():
         run_pipeline(basicsr.train.train_pipeline, stage, run.path, flags, root, run.asked)
     if stop_requested():  # while the stage was being validated for the last time
@@ -148,23 +147,12 @@ def _is_finished(root: Path, stage: dict[str, Any]) -> bool:
     from clit_plugin.archs.weights import read_checkpoint
     from clit_plugin.basicsr_bridge.checkpoint_pairs import set_aside
 
-    weights = _latest(root, stage)
+    weights = Path(os.path.relpath(_latest(root, stage)))
     if not weights.is_file():
         return False
     try:
         steps = read_checkpoint(weights).get("iter", 0)
     except UserError as error:
-        set_aside(weights, "damaged", str(error), tell=warn)
+        set_aside(weights, "damaged", error, report=warn)
         return False
     return bool(steps >= stage["train"]["total_iter"])
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m clit_plugin.train``."""
-    from clit_plugin.commands.cli import run_command
-
-    return run_command("train", arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,6 @@
 """``clit upscale``: photographs made larger by trained weights."""
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -163,14 +162,3 @@ def _upscale_file(
     rgb = upscale_with_progress(net, picture.rgb, size, label=label, name=str(source), max_queries=max_queries)
     write_picture(output, picture.resized(rgb))
     say(written(output, time.monotonic() - begun, by(size)))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m clit_plugin upscale``."""
-    from clit_plugin.commands.cli import run_command
-
-    return run_command("upscale", arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,7 +9,7 @@ from clit_plugin.archs.weights import choose_param_key, load_stage, read_checkpo
 from clit_plugin.basicsr_bridge.checkpoint_pairs import read_state, weights_of
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
 from clit_plugin.metrics.scoring import least_side
-from clit_plugin.utils.errors import Problems, UserError
+from clit_plugin.utils.errors import Problems, UserError, located
 
 
 def check_files(options: Mapping[str, Any], *, with_weights: bool = True) -> None:
@@ -49,24 +49,19 @@ def checkpoint_bytes(options: Mapping[str, Any]) -> int:
 def check_data(options: Mapping[str, Any], least: int, problems: Problems, *, result_ending: str | None = None) -> None:
     """Look at the images of every set: ``least`` pixels must be left to score, results that are written need names."""
     for name, dataset in options["datasets"].items():
-        try:
+        with problems, located(f"datasets.{name}"):
             images = ArbitraryScalePairedDataset({**dataset, "phase": name.split("_")[0], "cache": False})
             images.check_scorable(least)
             if dataset["cache"]:
                 images.check_cache()
             if result_ending is not None:
                 images.check_result_names(result_ending)
-        except UserError as error:
-            for text in error.problems:
-                problems.add(f"datasets.{name}: {text.removeprefix('datasets.')}")
 
 
 def _check_state(state: str, name: str) -> None:
     """The state and, in the run's folder where BasicSR looks for them, its weights."""
-    try:
+    with located("path.resume_state"):
         step = read_state(state)["iter"]
-    except UserError as error:
-        raise UserError(f"path.resume_state: {error}; expected one of training_states/*.state") from error
     weights = weights_of(Path("experiments") / name / "models", step)
     if not weights.is_file():
         raise UserError(f"path.resume_state: {state} is of step {step}, whose weights are not there: {weights}")

@@ -12,7 +12,7 @@ from clit_plugin.config.input_checks import check_data
 from clit_plugin.config.sections import SECTIONS, RunOptions
 from clit_plugin.config.yaml_files import read_options
 from clit_plugin.data.dataset_options import SET_BY_BASICSR, complete_set
-from clit_plugin.utils.errors import Problems, UserError
+from clit_plugin.utils.errors import Problems, UserError, located
 from clit_plugin.utils.path_names import check_path_name
 from clit_plugin.utils.schema import check_mapping, choose, parse
 
@@ -46,19 +46,13 @@ def load_run(path: str | Path, *, is_train: bool, overrides: Sequence[str] = ())
         UserError: Everything that is wrong, data sets' images included, a line each: the key, what was expected and
             the nearest valid key.
     """
-    problems = Problems()
-    asked: dict[str, Any] = {}
-    try:
+    with located(str(path)):
+        problems = Problems()
         asked = read_options(path, overrides)
         options, notes = _checked(asked, is_train, problems)
         if problems.found:  # else they are looked at when it is known which stages are to run
             check_data(options, 1, problems)
         problems.raise_found()
-    except UserError as error:
-        named = Problems()
-        for text in error.problems:
-            named.add(text if text.startswith(str(path)) else f"{path}: {text}")
-        named.raise_found()
     return Run(path=str(path), asked=asked, options=options, notes=[f"{path}: {note}" for note in notes])
 
 

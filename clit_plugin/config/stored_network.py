@@ -9,7 +9,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from clit_plugin.archs.encoders import ENCODER_REGISTRY
 from clit_plugin.config.components import check_network
 from clit_plugin.utils.console import warn
-from clit_plugin.utils.errors import UserError
+from clit_plugin.utils.errors import UserError, located
 
 
 def stored_network(
@@ -35,12 +35,14 @@ def stored_network(
     if not isinstance(network, Mapping):
         hint = "" if option_file else "; give the option file it was trained by, -opt YAML"
         raise UserError(f"{source}: holds no network_g{hint}")
-    try:
+    name = network.get("type")
+    if option_file is None and isinstance(name, str) and name not in ARCH_REGISTRY:
+        raise UserError(
+            f"{source}: network_g.type: {name} is not registered; for a system of your own give -opt YAML, which "
+            "imports its module"
+        )
+    with located(source):
         checked = check_network(network)
-    except UserError as error:
-        known = network.get("type") in ARCH_REGISTRY
-        hint = "" if option_file or known else "; for a system of your own give -opt YAML, which imports its module"
-        raise UserError(f"{source}: {error}{hint}") from error
     if source == weights and isinstance(given, Mapping) and (told := list(_differences(checked, given))):
         warn(f"{option_file}: its network_g is not used, {weights} holds its own (there {', '.join(told)})")
     return checked, source

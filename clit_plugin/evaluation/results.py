@@ -14,7 +14,6 @@ import csv
 import io
 import json
 import math
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from clit_plugin.ops.sizes import by
+from clit_plugin.utils.atomic_files import write_text
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.output_files import cannot_write
 
@@ -83,7 +83,7 @@ class StoredResults:
         finished = datetime.now(timezone.utc).isoformat(timespec="seconds")
         result = {**header, "metrics": metrics, "finished": finished, "images": list(images)}
         file = self._file(header)
-        write_whole(file, _json(result, indent=1) + "\n")
+        write_text(file, _json(result, indent=1) + "\n", shared=True)
         for rest in self.folder.glob(f"{file.stem}.rank*.partial.jsonl"):
             rest.unlink(missing_ok=True)
         self.write_tables()
@@ -101,8 +101,9 @@ class StoredResults:
             except UserError as error:
                 warnings.warn(f"{error}; it is left out of the tables, remove it", stacklevel=2)
         results.sort(key=_order)
-        write_whole(self.root / "results.csv", _csv(map(_set_row, results)))
-        write_whole(self.root / "images.csv", _csv(row for result in results for row in _image_rows(result)))
+        write_text(self.root / "results.csv", _csv(map(_set_row, results)), shared=True)
+        rows = (row for result in results for row in _image_rows(result))
+        write_text(self.root / "images.csv", _csv(rows), shared=True)
 
     def _file(self, header: Mapping[str, Any]) -> Path:
         return self.folder / f"{header['set'].replace('/', '_')}-{header['fingerprint']}.json"
@@ -187,25 +188,6 @@ def _check_parts(result: Mapping[str, Any]) -> None:
         image["image"], image["shave"]  # noqa: B018
         if any(len(image[pair]) != 2 for pair in ("lq_size", "gt_size", "scale")):
             raise ValueError("sizes")
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a file, whole or not at all.
-
-    Raises:
-        UserError: It cannot be written.
-    """
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    with _writing(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("w", encoding="utf-8", newline="") as target:
-                target.write(text)
-                target.flush()
-                os.fsync(target.fileno())
-            os.replace(partial, file)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -15,9 +15,10 @@ from torch import Tensor
 from clit_plugin.data.image_header import Header, check_decodable, read_header
 from clit_plugin.data.image_io import IMAGE_SUFFIXES, to_samples
 from clit_plugin.ops.sizes import by
+from clit_plugin.utils.atomic_files import write_bytes
 from clit_plugin.utils.console import warn
 from clit_plugin.utils.errors import UserError
-from clit_plugin.utils.output_files import check_replaces_none, check_writable, reason, write_bytes
+from clit_plugin.utils.output_files import check_replaces_none, check_writable, reason
 
 _LOSSY = (".jpg", ".jpeg")
 _LONGEST_SIDE = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}  # pixels

@@ -1,36 +1,37 @@
-"""Checkpoints that are written whole or not at all."""
+"""Files that are written whole or not at all."""
 
 import io
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.output_files import cannot_write
 
 
-def save_whole(content: Any, path: Path) -> None:
-    """``torch.save`` beside the file, then in its place.
+@contextmanager
+def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
+    """Yield the path of a partial file to write; it takes the place of ``path`` when the block succeeds.
+
+    The content is on the disk before the name is. Missing parent folders are created, and a partial file is removed
+    where the block fails.
+
+    Args:
+        path: The file to write or to replace.
+        shared: Whether several processes may write it at the same time; the last one wins.
 
     Raises:
         UserError: It cannot be written; what was there is left as it was.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial" if shared else f"{path.name}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with partial.open("wb", buffering=0) as raw:
-                file = _Remembering(raw)
-                try:
-                    torch.save(content, file)
-                    file.flush()
-                except RuntimeError as error:
-                    if file.error is None:
-                        raise
-                    raise file.error from error
-                os.fsync(raw.fileno())
+            yield partial
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
             os.replace(partial, path)
         except BaseException:
             with suppress(OSError):
@@ -38,12 +39,41 @@ def save_whole(content: Any, path: Path) -> None:
             raise
     except OSError as error:
         raise cannot_write(path, error) from error
-    except RuntimeError as error:
-        raise UserError(f"{path}: cannot be written ({str(error).strip().splitlines()[0]})") from error
 
 
-class _Remembering(io.BufferedWriter):
-    """Keeps the system's error of a failed write, of which torch tells something else."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file. Raises UserError as ``replacing``."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+def write_text(path: Path, text: str, *, shared: bool = False) -> None:
+    """Write a whole UTF-8 file, line ends as they are. Raises UserError as ``replacing``."""
+    with replacing(path, shared=shared) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")
+
+
+def save_whole(content: Any, path: Path) -> None:
+    """``torch.save`` a whole file.
+
+    Raises:
+        UserError: As ``replacing``, or the content cannot be pickled.
+    """
+    import torch
+
+    with replacing(path) as partial, partial.open("wb", buffering=0) as raw:
+        file = _ErrorKeepingWriter(raw)
+        try:
+            torch.save(content, file)
+            file.flush()
+        except RuntimeError as error:
+            if file.error is not None:
+                raise file.error from error
+            raise UserError(f"{path}: cannot be written ({str(error).strip().splitlines()[0]})") from error
+
+
+class _ErrorKeepingWriter(io.BufferedWriter):
+    """Keeps the system's error of a failed write, in place of which torch raises a RuntimeError about its zip file."""
 
     error: OSError | None = None
 

@@ -1,27 +1,52 @@
-"""The error that a user can mend."""
+"""Errors that users can correct."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
+
+# What PyTorch puts before the message of an exception that is raised in a DataLoader worker.
+_TRACEBACK = re.compile(r"clit_plugin\.utils\.errors\.\w+: ")
 
 
 class UserError(Exception):
-    """Bad input: one line that names the culprit and the remedy.
+    """Bad input: one line that names the culprit and the remedy, as ``WHERE: what is wrong; what to do``.
 
-    Commands print it without a traceback and exit with status 2. Raise it with a single string only: a data loader's
-    worker rebuilds the exception from its text.
+    Commands print it without a traceback and exit with status 2.
+
+    Args:
+        text: The message. A DataLoader worker's error is rebuilt from its traceback, of which the message is kept.
     """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(_TRACEBACK.split(text)[-1].rstrip() if _TRACEBACK.search(text) else text)
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong, a line each."""
+        """What is wrong, one line each."""
         return [str(self)]
+
+    def at(self, where: str) -> "UserError":
+        """The same error with ``where`` in front of every problem that does not name it already."""
+        texts = (text if text.startswith(f"{where}:") else f"{where}: {text}" for text in self.problems)
+        return type(self)("\n".join(texts))
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Put ``where``, a file or an option, in front of the problems of a UserError; see ``UserError.at``."""
+    try:
+        yield
+    except UserError as error:
+        raise error.at(where) from error
 
 
 class IncompleteError(UserError):
-    """The same, once part of the work is done and kept: exit status 1."""
+    """An error after part of the work has been done and kept: exit status 1."""
 
 
 class CombinedUserError(UserError):
-    """Several things wrong at once: each is a line of the text."""
+    """Several problems at once, one per line of the text."""
 
     @property
     def problems(self) -> list[str]:
@@ -29,13 +54,13 @@ class CombinedUserError(UserError):
 
 
 class Problems:
-    """Gathers what is wrong, to be told at once: ``with problems: ...`` keeps a UserError and goes on behind it."""
+    """Collects problems to report at once: ``with problems: ...`` keeps a UserError and continues after it."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
 
     def add(self, text: str) -> None:
-        """One more, unless it is known."""
+        """Add a problem, unless it has been added already."""
         if text not in self.found:
             self.found.append(text)
 

@@ -1,7 +1,6 @@
-"""What is to be written: looked at before the work, written whole or not at all, and failing in plain words."""
+"""Output paths: checked before the work starts, with the system's errors in plain words."""
 
 import errno
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -77,19 +76,3 @@ def check_replaces_none(outputs: Iterable[Path], inputs: Iterable[tuple[str, str
 def _identity(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, with the folders it needs. Raises UserError where that fails."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(content)
-            os.replace(partial, path)
-        except BaseException:
-            with suppress(OSError):
-                partial.unlink()
-            raise
-    except OSError as error:
-        raise cannot_write(path, error) from error

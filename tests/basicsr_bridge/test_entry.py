@@ -139,7 +139,7 @@ def test_what_is_saved_runs_again_to_the_same_weights(place):
     run = clit("-opt", "mine/s1.yml", "mine/s2.yml", "--set", "train.optim_g.lr=2e-3")
     assert run.returncode == 0, run.stderr
     saved = (place / "experiments/s2/s2.yml").read_text()
-    assert "clit_plugin.commands.train -opt mine/s1.yml mine/s2.yml --set train.optim_g.lr=2e-3" in saved
+    assert "clit_plugin.train -opt mine/s1.yml mine/s2.yml --set train.optim_g.lr=2e-3" in saved
     assert "#   clit train -opt experiments/s2/s2.yml\n" in saved
     assert "_base_" not in saved
     before = weights(place, "s2")

@@ -6,7 +6,8 @@ import torch
 from inference_helpers import CLIT, LIIF, write_weights
 from PIL import Image
 
-from clit_plugin.commands import attention
+from clit_plugin.commands.attention import parse_query
+from clit_plugin.commands.cli import main
 from clit_plugin.fast import branch as fast_branch
 from clit_plugin.figures import attention_figure
 from clit_plugin.figures.attention_figure import Query
@@ -76,7 +77,7 @@ def test_values_under_the_maps_decode_to_the_networks_own_colours(clit, lq, coor
 
 
 def command(*arguments):
-    return attention.main([str(argument) for argument in arguments])
+    return main(["attention", *(str(argument) for argument in arguments)])
 
 
 @pytest.fixture
@@ -95,9 +96,9 @@ def test_the_picture_has_a_row_a_query_and_branch(clit, photo, tmp_path):
 
 
 def test_a_query_is_the_centre_of_the_nearest_output_pixel_and_told_as_asked():
-    assert attention.parse_query("0,0", (4, 4), (4, 4)) == Query("0,0", (0, 0), (0.5, 0.5))
-    assert attention.parse_query("3,1", (4, 4), (8, 8)) == Query("3,1", (3, 7), (1.75, 3.75))
-    assert attention.parse_query("-0.5,3.49", (4, 4), (8, 8)) == Query("-0.5,3.49", (7, 0), (3.75, 0.25))
+    assert parse_query("0,0", (4, 4), (4, 4)) == Query("0,0", (0, 0), (0.5, 0.5))
+    assert parse_query("3,1", (4, 4), (8, 8)) == Query("3,1", (3, 7), (1.75, 3.75))
+    assert parse_query("-0.5,3.49", (4, 4), (8, 8)) == Query("-0.5,3.49", (7, 0), (3.75, 0.25))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 
 from clit_plugin.archs.clit_arch import CLIT
 from clit_plugin.commands.benchmark_cases import CASES, Case
-from clit_plugin.commands.benchmark_runs import Run, difference, factorised_macs
+from clit_plugin.commands.benchmark_runs import TimedCase, difference, factorised_macs
 from clit_plugin.commands.cli import main
 
 SMALL = {"encoder": {"type": "EDSRBaseline", "num_feat": 8, "num_block": 1}, "dim": 8, "num_heads": 2, "local_grid": 3}
@@ -27,7 +27,7 @@ def test_the_floor_counts_what_the_factorised_evaluation_multiplies():
     """Per LR pixel 3.2 M + 1.92 M + 1.2 M, per query 0.3 M: 26 G for x4 of 48 x 48."""
     with torch.device("meta"):
         net = CLIT(encoder={"type": "EDSRBaseline"})
-    run = Run.__new__(Run)
+    run = TimedCase.__new__(TimedCase)
     run.net, run.case, run.lq = net, by_name("x4"), torch.empty(1, 3, 48, 48, device="meta")
     pixel = 49 * 256 * 256 + 3 * 9 * 256**2 + 9 * 64 * 256 + 9 * 3 * 64 + 33 * 9 * 64**2
     query = 49 * 8 * 256 + 3 * 256**2 + 3 * 256

@@ -7,7 +7,7 @@ import torch
 
 from clit_plugin.archs.build import build_network
 from clit_plugin.archs.weights import read_weights
-from clit_plugin.commands import convert
+from clit_plugin.commands.cli import main
 from clit_plugin.official.convert import load_official
 
 GOLDEN = {"liif": 3, "liif_noens_nounfold_nocell": 3, "lte": 3, "metasr": 2}
@@ -65,7 +65,7 @@ def official(tmp_path):
 
 def test_the_written_file_rebuilds_the_network(official, tmp_path, capsys):
     out = tmp_path / "lte.pth"
-    assert convert.main([str(official), "-o", str(out)]) == 0
+    assert main(["convert", str(official), "-o", str(out)]) == 0
     assert "type: LTE" in capsys.readouterr().out
     content = torch.load(out, weights_only=True)
     net = build_network(content["network_g"]).eval()
@@ -77,10 +77,10 @@ def test_the_written_file_rebuilds_the_network(official, tmp_path, capsys):
 def test_a_file_that_is_there_is_replaced_only_on_demand(official, tmp_path, capsys):
     out = tmp_path / "lte.pth"
     out.write_bytes(b"precious")
-    assert convert.main([str(official), "-o", str(out)]) == 2
+    assert main(["convert", str(official), "-o", str(out)]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert out.read_bytes() == b"precious"
-    assert convert.main([str(official), "-o", str(out), "--overwrite"]) == 0
+    assert main(["convert", str(official), "-o", str(out), "--overwrite"]) == 0
     assert "params" in torch.load(out, weights_only=True)
 
 
@@ -90,7 +90,7 @@ def test_a_hostile_file_is_refused_in_one_line_and_not_executed(tmp_path, capsys
             return os.mkdir, (str(tmp_path / "executed"),)
 
     torch.save({"model": Hostile()}, tmp_path / "hostile.pth")
-    assert convert.main([str(tmp_path / "hostile.pth"), "-o", str(tmp_path / "out.pth")]) == 2
+    assert main(["convert", str(tmp_path / "hostile.pth"), "-o", str(tmp_path / "out.pth")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "hostile.pth" in error
     assert not (tmp_path / "executed").exists() and not (tmp_path / "out.pth").exists()
@@ -100,7 +100,7 @@ def test_another_network_is_refused_by_name(official, tmp_path, capsys):
     content = torch.load(official, weights_only=True)
     content["model"]["name"] = "ltep"
     torch.save(content, official)
-    assert convert.main([str(official), "-o", str(tmp_path / "out.pth")]) == 2
+    assert main(["convert", str(official), "-o", str(tmp_path / "out.pth")]) == 2
     assert "'ltep'; supported are clit, liif, lte, metasr" in capsys.readouterr().err
 
 
@@ -124,7 +124,7 @@ def edited(official, change):
     ],
 )
 def test_arguments_and_weights_that_make_no_sense_are_one_line(official, tmp_path, capsys, change, told):
-    assert convert.main([str(edited(official, change)), "-o", str(tmp_path / "out.pth")]) == 2
+    assert main(["convert", str(edited(official, change)), "-o", str(tmp_path / "out.pth")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "official.pth" in error and told in error
     assert not (tmp_path / "out.pth").exists()
@@ -132,9 +132,9 @@ def test_arguments_and_weights_that_make_no_sense_are_one_line(official, tmp_pat
 
 def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(official, tmp_path, capsys):
     (tmp_path / "folder").mkdir()
-    assert convert.main([str(official), "-o", str(tmp_path / "folder"), "--overwrite"]) == 2
+    assert main(["convert", str(official), "-o", str(tmp_path / "folder"), "--overwrite"]) == 2
     assert "folder: is a folder" in capsys.readouterr().err
     name = "x" * 250  # with its suffix longer than file systems allow
-    assert convert.main([str(official), "-o", str(tmp_path / name)]) == 2
+    assert main(["convert", str(official), "-o", str(tmp_path / name)]) == 2
     assert f"{name}: cannot be written" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "official.pth"]

@@ -8,7 +8,7 @@ from inference_helpers import CLIT, LIIF, write_weights
 from PIL import Image
 
 from clit_plugin.archs.build import build_network
-from clit_plugin.commands import figure
+from clit_plugin.commands.cli import main
 from clit_plugin.commands.figure import parse_crop
 from clit_plugin.figures.comparison_figure import Systems, crops_figure, text_figure
 from clit_plugin.metrics import Protocol
@@ -106,7 +106,7 @@ def test_a_crop_that_makes_no_sense_is_named(text):
 
 
 def command(*arguments):
-    return figure.main([str(argument) for argument in arguments])
+    return main(["figure", *(str(argument) for argument in arguments)])
 
 
 @pytest.fixture

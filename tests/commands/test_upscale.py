@@ -7,7 +7,7 @@ from inference_helpers import CLIT, LIIF, write_weights
 from PIL import Image
 
 from clit_plugin.archs.build import build_network
-from clit_plugin.commands import upscale
+from clit_plugin.commands.cli import main
 from clit_plugin.data.image_io import to_samples
 
 SMALL = {
@@ -26,7 +26,7 @@ def photo(tmp_path):
 
 
 def command(*arguments):
-    return upscale.main([str(argument) for argument in arguments])
+    return main(["upscale", *(str(argument) for argument in arguments)])
 
 
 def size_of(path):

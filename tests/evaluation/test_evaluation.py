@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 from train_helpers import write_images, write_yaml
 
-from clit_plugin.commands import report
 from clit_plugin.commands.cli import main
 from clit_plugin.models.cumulative_scale_model import CumulativeScaleModel
 
@@ -183,7 +182,7 @@ def test_the_report_has_our_row_and_the_papers_and_escapes_names(place):
     }
     write_yaml(place / "set5.yml", content)
     assert main(["test", "-opt", "set5.yml"]) == 0
-    assert report.main(["results", "-o", "out", "--title", "<script>alert(1)</script>"]) == 0
+    assert main(["report", "results", "-o", "out", "--title", "<script>alert(1)</script>"]) == 0
     html, markdown = (place / "out/report.html").read_text(), (place / "out/report.md").read_text()
     assert "<script" not in html and "&lt;script&gt;" in html
     assert "http://" not in html.replace("http://www.w3.org", "") and "https://" not in html.split("</style>")[0]
@@ -203,7 +202,7 @@ def set5(place):
     }
     write_yaml(place / "set5.yml", content)
     assert main(["test", "-opt", "set5.yml"]) == 0
-    assert report.main(["results", "-o", "out"]) == 0
+    assert main(["report", "results", "-o", "out"]) == 0
     return place / "out"
 
 
@@ -222,7 +221,7 @@ def test_a_difference_to_the_paper_is_promised_where_there_is_one(place, set5):
         result["options"]["network_g"] = {"type": "LIIF", "encoder": {"type": "RDN"}}
         result["weights"] = {"path": "w.pth", "sha256": "0" * 64, "param_key": "params_ema"}
         file.write_text(json.dumps(result))
-    assert report.main(["results", "-o", "out"]) == 0
+    assert main(["report", "results", "-o", "out"]) == 0
     markdown = (set5 / "report.md").read_text()
     ours = round(results(place, "bicubic")["Set5_x2"]["metrics"]["psnr"], 2)
     assert "below a figure of ours its difference to the paper's" in markdown
@@ -266,12 +265,12 @@ def test_results_of_before_are_reported_without_what_they_lack(place, set5):
         for image in result["images"]:
             del image["seconds"]
         file.write_text(json.dumps(result))
-    assert report.main(["results", "-o", "out"]) == 0
+    assert main(["report", "results", "-o", "out"]) == 0
     assert "| 5 | 2 | - | - | - |" in (set5 / "report.md").read_text()
 
 
 def test_a_report_of_nothing_is_one_line(place, capsys):
-    assert report.main(["nowhere"]) == 2
+    assert main(["report", "nowhere"]) == 2
     assert "nowhere: no such file or folder" in capsys.readouterr().err
 
 
@@ -293,13 +292,13 @@ def test_a_result_that_was_damaged_is_one_line_in_a_report(place, capsys, change
     change(result)
     file.write_text(json.dumps(result))
     capsys.readouterr()
-    assert report.main(["results", "-o", "out"]) == 2
+    assert main(["report", "results", "-o", "out"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and file.name in error and "damaged" in error
 
 
 def test_a_file_of_another_kind_is_named_without_its_content(place, capsys):
-    assert report.main([str(place / "hr" / "0001.png")]) == 2
+    assert main(["report", str(place / "hr" / "0001.png")]) == 2
     error = capsys.readouterr().err
     assert "0001.png: not a result of 'clit test'" in error and len(error) < 300
 

@@ -20,8 +20,8 @@ from clit_plugin.data.lmdb_files.writer import (
     StoredImage,
     check_image,
     storage_errors,
-    write_whole,
 )
+from clit_plugin.utils.atomic_files import write_text
 from clit_plugin.utils.console import bar, say, written
 from clit_plugin.utils.errors import UserError
 
@@ -30,7 +30,7 @@ _SIGNATURE = "prepare.json"
 _FILES = {
     file + ending
     for file in ("data.mdb", "lock.mdb", "meta_info.txt", _SIGNATURE, JOURNAL)
-    for ending in ("", ".new")  # of write_whole
+    for ending in ("", ".partial")  # of write_text
 }
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -158,7 +158,7 @@ def _open_partial(partial: Path, signature: dict[str, Any]) -> None:
             say(f"{partial}: made of other images or with other settings, thrown away")
             shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
-    write_whole(partial / _SIGNATURE, json.dumps(signature))
+    write_text(partial / _SIGNATURE, json.dumps(signature))
 
 
 def _read_signature(folder: Path) -> dict[str, Any]:

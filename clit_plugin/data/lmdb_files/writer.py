@@ -14,6 +14,7 @@ from urllib.parse import quote
 import lmdb
 
 from clit_plugin.data.image_io import decode_rgb
+from clit_plugin.utils.atomic_files import write_text
 from clit_plugin.utils.errors import UserError
 
 COMPRESS_LEVEL = 1
@@ -142,7 +143,7 @@ class LmdbWriter:
         """Write BasicSR's ``meta_info.txt`` for the images that are done, sorted by key."""
         images = sorted(image for stored in self.done.values() for image in stored)
         lines = [f"{image.key}.png ({image.height},{image.width},3) {COMPRESS_LEVEL}\n" for image in images]
-        write_whole(self.folder / "meta_info.txt", "".join(lines))
+        write_text(self.folder / "meta_info.txt", "".join(lines))
 
     def _transact(self, change: Callable[[lmdb.Transaction], None]) -> None:
         """Run ``change`` in one transaction, and again in a map of twice the size as often as the map is full."""
@@ -161,7 +162,7 @@ class LmdbWriter:
             source: images for source, (stamp, images) in earlier.items() if self._sources.get(source) == stamp
         }
         self.dropped = len(earlier) - len(self.done)
-        write_whole(self._journal, self._journal_lines(self.done))
+        write_text(self._journal, self._journal_lines(self.done))
         kept = {image.key.encode("ascii") for images in self.done.values() for image in images}
 
         def delete_others(transaction: lmdb.Transaction) -> None:
@@ -197,16 +198,6 @@ def check_image(*, image: StoredImage, content: bytes | None, folder: Path) -> N
     shape = decode_rgb(content, name).shape
     if shape != (image.height, image.width, 3):
         raise UserError(f"{name}: has shape {shape}, written was ({image.height}, {image.width}, 3); run again")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write an ASCII file that is, at every moment, either the old one or the new one."""
-    scratch = path.with_name(path.name + ".new")
-    with scratch.open("w", encoding="ascii", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(scratch, path)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 import json
 import os
-import runpy
 import shutil
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from clit_plugin.commands import prepare
+from clit_plugin.commands.cli import main
 from clit_plugin.data.image_io import decode_rgb
 from clit_plugin.data.lmdb_files import prepare as prepare_lmdb
 from clit_plugin.data.lmdb_files import sources as lmdb_sources
@@ -42,7 +41,7 @@ def read_image(output, key):
 
 
 def run(folder, output, *options):
-    return prepare.main([str(folder), "-o", str(output), *options])
+    return main(["prepare", str(folder), "-o", str(output), *options])
 
 
 @pytest.fixture
@@ -506,7 +505,7 @@ def test_the_signature_holds_no_absolute_path(paths):
 
 def test_help_teaches_with_examples(capsys):
     with pytest.raises(SystemExit, match="0"):
-        prepare.main(["--help"])
+        main(["prepare", "--help"])
     text = capsys.readouterr().out
     assert text.count("    clit prepare datasets/") == 2
     assert "--sub-image 480 --step 240" in text
@@ -517,15 +516,6 @@ def test_a_number_of_workers_below_one_is_refused(paths, capsys, number):
     with pytest.raises(SystemExit, match="2"):
         run(*paths, f"--workers={number}")
     assert f"expected a whole number above 0, got '{number}'" in capsys.readouterr().err
-
-
-def test_the_module_run_as_a_program_exits_with_the_status(paths, monkeypatch, capsys):
-    folder, output = paths
-    (folder / "empty").mkdir(parents=True)
-    monkeypatch.setattr(sys, "argv", ["prepare.py", str(folder), "-o", str(output)])
-    with pytest.raises(SystemExit, match="2"):
-        runpy.run_path(prepare.__file__, run_name="__main__")
-    assert capsys.readouterr().err.startswith(f"clit prepare: error: {folder}: no images")
 
 
 # The scripts, in a repository whose `clit` is a stand-in

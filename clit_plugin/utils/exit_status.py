@@ -1,0 +1,53 @@
+"""How a process ends: every error that a user can correct is one line, and the exit status says what happened."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+from clit_plugin.utils.errors import IncompleteError, UserError
+from clit_plugin.utils.output_files import reason
+
+
+def exit_status(program: str, work: Callable[[], int | None], *, interrupted: str = "") -> int:
+    """Do some work and report its errors on stderr.
+
+    Args:
+        program: What stands before every message, as ``clit train``.
+        work: Returns its exit status; None is 0.
+        interrupted: What to do next after an interruption.
+
+    Returns:
+        0 done, 1 failed on the way, 2 bad input, 130 interrupted. Unexpected exceptions are not caught.
+    """
+
+    def report(message: str) -> None:
+        sys.stderr.write(f"{program}: error: {_one_line(message)}\n")
+
+    try:
+        status = work() or 0
+        sys.stdout.flush()
+        return status
+    except UserError as error:
+        for problem in error.problems:
+            report(problem)
+        return 1 if isinstance(error, IncompleteError) else 2
+    except ImportError as error:
+        report(str(error))
+        return 2
+    except BrokenPipeError:  # the reader, such as head, has closed its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        report(f"{error.filename}: {reason(error)}" if error.filename is not None else reason(error))
+        return 2 if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) else 1
+    except MemoryError:
+        report("not enough memory; use smaller images or sizes")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\n{program}: interrupted{'; ' * bool(interrupted)}{interrupted}\n")
+        return 130
+
+
+def _one_line(text: str) -> str:
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
