@@ -4,6 +4,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
+ONNX = ["onnx>=1.16", "onnxruntime>=1.17", "onnxscript>=0.3"]  # torch's exporter needs the last
+SPANDREL = ["spandrel>=0.4"]
 OPTION_FILES = [str(file) for file in sorted(Path("options").rglob("*.yml"))]
 
 
@@ -45,6 +47,7 @@ setup(
         "matplotlib>=3.7",
         "pillow>=10",
         "pyyaml>=6",
+        "safetensors>=0.4",
         "tqdm>=4.60",
     ],
     extras_require={
@@ -56,7 +59,11 @@ setup(
             "import-linter>=2",
             "types-PyYAML",
             "types-tqdm",
+            *ONNX,
+            *SPANDREL,
         ],
+        "onnx": ONNX,
+        "spandrel": SPANDREL,
         "gpu": ["triton>=3; platform_system == 'Linux'"],  # comes with torch's CUDA builds
     },
     entry_points={"console_scripts": ["clit=clit_plugin.commands.cli:main"]},

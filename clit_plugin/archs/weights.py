@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clit_plugin.archs.safetensors_file import SUFFIX, read_safetensors
 from clit_plugin.utils.errors import UserError
 
 _BRANCH = re.compile(r"branches\.(\d+)\.")
@@ -76,7 +77,7 @@ def choose_param_key(checkpoint: Mapping[str, Any], param_key: str, path: str | 
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint file holds, loaded without running code from it.
+    """What a checkpoint file holds, .pth or .safetensors, loaded without running code from it.
 
     Raises:
         UserError: Not there, or not a checkpoint.
@@ -84,6 +85,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     file = Path(path).expanduser()
     if not file.is_file():
         raise UserError(f"{path}: no such weights file")
+    if file.suffix.lower() == SUFFIX:
+        return read_safetensors(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a pickle protocol that torch does not write itself

@@ -17,6 +17,7 @@ COMMANDS = {
     "upscale": "make photographs larger by any factor",
     "attention": "draw the attention maps of every branch and head over an image",
     "figure": "draw systems side by side: crops with their PSNR, text at several scales",
+    "export": "write weights as .safetensors or ONNX for other programs",
     "convert": "make weights of a checkpoint of the original CLIT, LIIF, LTE or Meta-SR code",
     "prepare": "make an LMDB from a folder of images",
     "benchmark": "time the fast paths against the plain one",

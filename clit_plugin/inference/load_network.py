@@ -1,5 +1,7 @@
 """A network, ready to use, from a weights file."""
 
+from typing import Any, NamedTuple
+
 import torch
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
@@ -8,6 +10,21 @@ from clit_plugin.archs.weights import choose_param_key, load_stage, read_checkpo
 from clit_plugin.config.stored_network import stored_network
 from clit_plugin.config.yaml_files import read_options
 from clit_plugin.utils.errors import UserError
+
+
+class LoadedNetwork(NamedTuple):
+    """What a weights file gives.
+
+    net: In evaluation mode, without gradients.
+    network: Its checked options, ``network_g``.
+    param_key: Which weights of the file it has, ``params`` or ``params_ema``.
+    rest: What the file holds beside weights; not checked.
+    """
+
+    net: ArbitraryScaleArch
+    network: dict[str, Any]
+    param_key: str
+    rest: dict[str, Any]
 
 
 def choose_device(name: str) -> torch.device:
@@ -36,7 +53,7 @@ def load_network(
     """Build a network and load its weights, for inference.
 
     Args:
-        weights: A file in BasicSR's layout.
+        weights: A .pth file in BasicSR's layout, or a .safetensors file.
         option_file: Modules of its ``custom_imports`` are imported; its ``network_g`` serves a file without its own.
         param_key: ``params`` or ``params_ema``; by default the latter where there is one, as in validation.
         device: Where to put it.
@@ -47,6 +64,11 @@ def load_network(
     Raises:
         UserError: A file that is missing or of another kind, options that are wrong, or weights that do not fit them.
     """
+    return load_described(weights, option_file, param_key=param_key).net.to(device)
+
+
+def load_described(weights: str, option_file: str | None = None, *, param_key: str | None = None) -> LoadedNetwork:
+    """The network, as of ``load_network``, on the CPU, and what its file says of it."""
     checkpoint = read_checkpoint(weights)
     given = None if option_file is None else read_options(option_file).get("network_g")
     network, source = stored_network(checkpoint, weights, given, option_file)
@@ -55,4 +77,5 @@ def load_network(
         raise UserError(f"{source}: {network['type']} is no network that these weights could be for")
     param_key = choose_param_key(checkpoint, param_key or "auto", weights)
     load_stage(net, read_weights(weights, param_key), weights, allow_new_branches=False)
-    return net.eval().requires_grad_(False).to(device)
+    rest = {key: value for key, value in checkpoint.items() if key not in ("params", "params_ema")}
+    return LoadedNetwork(net.eval().requires_grad_(False), network, param_key, rest)
