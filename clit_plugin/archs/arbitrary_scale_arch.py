@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from clit_plugin.archs.encoders import build_encoder
 from clit_plugin.ops.coordinates import Size, make_cell, make_coord
 from clit_plugin.ops.local_attention import sample_bilinear
+from clit_plugin.ops.parts import Part, sample_bilinear_part, whole
 from clit_plugin.ops.stages import check_sizes, check_stage_sizes, greedy_stage_sizes
 
 Progress = Callable[[float], object]  # is told how many pixels of the output have been done since the last call
@@ -24,10 +25,13 @@ class ArbitraryScaleArch(nn.Module, ABC):
     Attributes:
         num_branches: Stages of the cascade.
         bilinear_skip: Whether what is predicted is a residual over the bilinear image, or the image itself.
+        head_reach: LR pixels beside its own, in each direction, whose features a query depends on; None: all of them,
+            as far as is known, so that there is no ``upscale_part``.
     """
 
     num_branches: int = 1
     bilinear_skip: bool = True
+    head_reach: int | None = None
 
     def __init__(self, *, encoder: Mapping[str, Any]) -> None:
         super().__init__()
@@ -46,8 +50,12 @@ class ArbitraryScaleArch(nn.Module, ABC):
         stage_sizes: Sequence[Size],
         max_queries: int | None,
         progress: Progress | None = None,
+        part: Part | None = None,
     ) -> Tensor:
-        """``residual`` on a whole output grid, (B, 3, H_out, W_out), without gradients; see ``upscale``."""
+        """``residual`` on a whole output grid, (B, 3, H_out, W_out), without gradients; see ``upscale``.
+
+        With ``part`` on a part of it, see ``upscale_part``; where ``head_reach`` is None, that is all of it.
+        """
         b, dtype = lq.shape[0], coordinate_dtype(lq)
         coord = make_coord(size, device=lq.device, dtype=dtype).expand(b, -1, -1)
         cell = make_cell(size, device=lq.device, dtype=dtype).expand(b, -1)
@@ -115,6 +123,44 @@ class ArbitraryScaleArch(nn.Module, ABC):
         coord = make_coord((height, width), device=lq.device, dtype=coordinate_dtype(lq)).expand(lq.shape[0], -1, -1)
         image = self._colours(lq, coord, residual.flatten(2).transpose(1, 2))
         return image.transpose(1, 2).unflatten(2, (height, width)).to(lq.dtype)
+
+    @torch.no_grad()
+    def upscale_part(
+        self,
+        lq: Tensor,
+        size: Size,
+        part: Part,
+        max_queries: int | None = None,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """A part of what ``upscale`` gives, from a part of the image; without gradients.
+
+        The numbers are those of the whole image, but for rounding, where what is given of it covers all that the part's
+        pixels depend on: the encoder's receptive field, and ``head_reach``.
+
+        Args:
+            lq: (B, 3, h, w), RGB in [0, 1]; of the whole image the rows and columns from ``part.origin`` on.
+            size: (H_out, W_out) of the whole output.
+            part: What is given and what is wanted.
+            max_queries: As in ``upscale``.
+            progress: Likewise.
+
+        Returns:
+            (B, 3, rows, columns), RGB, about [0, 1] and not clamped.
+
+        Raises:
+            ValueError: The network knows no parts, and this is one.
+        """
+        if self.head_reach is None:
+            if part != whole(part.lq_size, size):
+                raise ValueError(f"{type(self).__name__} computes whole images only")
+            return self.upscale(lq, size, max_queries=max_queries, progress=progress)
+        stages = greedy_stage_sizes(part.lq_size, size, self.num_branches)
+        lq = (lq - 0.5) / 0.5
+        image = self.residual_image(lq, size, stages, max_queries, progress, part)
+        if self.bilinear_skip:
+            image = image + sample_bilinear_part(lq, size, part, dtype=coordinate_dtype(lq))
+        return (image * 0.5 + 0.5).to(lq.dtype)
 
     def _default_stages(self, lq: Tensor, size: Size) -> list[Size]:
         return greedy_stage_sizes((lq.shape[-2], lq.shape[-1]), size, self.num_branches)

@@ -17,6 +17,7 @@ from clit_plugin.fast.sample import sample
 from clit_plugin.fast.workers import worker_count
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.local_attention import resize_bilinear
+from clit_plugin.ops.parts import Part
 from clit_plugin.ops.stages import check_stage_sizes
 
 _CHUNK_BYTES = 2**28
@@ -139,6 +140,7 @@ class CLIT(ArbitraryScaleArch):
         stage_sizes: Sequence[Size],
         max_queries: int | None,
         progress: Progress | None = None,
+        part: Part | None = None,
     ) -> Tensor:
         if self._plain:
             max_queries = max_queries or self.default_max_queries(lq.shape[0])
@@ -149,10 +151,13 @@ class CLIT(ArbitraryScaleArch):
             max_queries = max(1, max_queries // worker_count(lq.device))
         features = self.conv_feat(self.encoder(lq))
         in_use = self._branches_in_use(stage_sizes)
-        part = None if progress is None else lambda pixels: progress(pixels / len(in_use))
+        told = None if progress is None else lambda pixels: progress(pixels / len(in_use))
         residuals = [
             self._cascade(
-                [render(branch, feature, stage, size, self.pos_bias, max_queries, part) for stage, branch in in_use]
+                [
+                    render(branch, feature, stage, size, self.pos_bias, max_queries, told, part)
+                    for stage, branch in in_use
+                ]
             )
             for feature in features.split(1)
         ]
@@ -195,6 +200,13 @@ class CLIT(ArbitraryScaleArch):
         encoded = 0 if self.pos_bias is None else self.pos_bias.in_features
         pixels = max([num_queries * grid, *(h * w for h, w in stage_sizes)])
         return len(lq) * pixels * max(self.conv_feat.out_channels, encoded) * lq.element_size() <= _PLAIN_BYTES
+
+    @property
+    def head_reach(self) -> int | None:  # type: ignore[override]
+        # conv_feat, a convolution of q, k or v, what resizing sees at most, and the local grid.
+        if self._plain or self.pos_bias is None:
+            return None
+        return 5 + max(1, *(n // 2 for n in self.local_grid))
 
     @property
     def _plain(self) -> bool:

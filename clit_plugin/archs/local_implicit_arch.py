@@ -12,6 +12,7 @@ from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress,
 from clit_plugin.archs.encoders.registry import out_channels
 from clit_plugin.ops.coordinates import Size, make_cell, pixel_centres, size_tensor
 from clit_plugin.ops.local_ensemble import Neighbour, blend, ensemble_areas, ensemble_neighbours, nearest_neighbour
+from clit_plugin.ops.parts import Part, whole
 
 _LATENT_BYTES = 2**27  # of the latents that are held at a time, about
 
@@ -36,6 +37,10 @@ class LocalImplicitArch(ArbitraryScaleArch):
         self.kernel = 3 if feature_unfold else 1
         self.local_ensemble = local_ensemble
         self.reference = reference
+
+    @property
+    def head_reach(self) -> int | None:  # type: ignore[override]
+        return 1 + self.kernel // 2  # a neighbour of the ensemble, or of Meta-SR's corner, and what is around it
 
     @property
     def unfolded_channels(self) -> int:
@@ -65,7 +70,7 @@ class LocalImplicitArch(ArbitraryScaleArch):
     ) -> Tensor:
         feature = self.encoder(lq)
         size = (feature.shape[-2], feature.shape[-1])
-        return self._predict(self._latents(self._pad(feature)), 0, coord, cell, size)
+        return self._predict(self._latents(self._pad(feature)), (0, 0), coord, cell, size)
 
     def residual_image(
         self,
@@ -74,10 +79,13 @@ class LocalImplicitArch(ArbitraryScaleArch):
         stage_sizes: Sequence[Size],
         max_queries: int | None,
         progress: Progress | None = None,
+        part: Part | None = None,
     ) -> Tensor:
         features, dtype = self.encoder(lq), coordinate_dtype(lq)
-        lr_size = (features.shape[-2], features.shape[-1])
+        part = part or whole((features.shape[-2], features.shape[-1]), size)
+        lr_size, (y0, x0) = part.lq_size, part.origin
         rows, columns = (pixel_centres(n, device=lq.device, dtype=dtype) for n in size)
+        rows, columns = rows[slice(*part.rows)], columns[slice(*part.columns)]
         cell = make_cell(size, device=lq.device, dtype=dtype).unsqueeze(0)
         if max_queries is None:
             max_queries = 8192 if lq.device.type == "cpu" else 131072
@@ -85,24 +93,24 @@ class LocalImplicitArch(ArbitraryScaleArch):
         for feature in features.split(1):
             padded = self._pad(feature)
             parts: list[Tensor] = []
-            for top, bottom, part in self._bands(rows, cell, lr_size):
-                latents = self._latents(padded[..., top : bottom + self.kernel - 1, :])
-                coord = torch.stack(torch.meshgrid(part, columns, indexing="ij"), -1).view(1, -1, 2)
+            for top, bottom, some in self._bands(rows, cell, lr_size):
+                latents = self._latents(padded[..., top - y0 : bottom - y0 + self.kernel - 1, :])
+                coord = torch.stack(torch.meshgrid(some, columns, indexing="ij"), -1).view(1, -1, 2)
                 for chunk in coord.split(max_queries, 1):
-                    parts.append(self._predict(latents, top, chunk, cell, lr_size))
+                    parts.append(self._predict(latents, (top, x0), chunk, cell, lr_size))
                     if progress is not None:
                         progress(chunk.shape[1])
-            images.append(torch.cat(parts, 1).view(1, *size, 3))
+            images.append(torch.cat(parts, 1).view(1, *part.shape, 3))
         return torch.cat(images).permute(0, 3, 1, 2)
 
-    def _predict(self, latents: Tensor, top: int, coord: Tensor, cell: Tensor, size: Size) -> Tensor:
-        """Predictions from ``latents`` (B, h, W, D) of the LR rows from ``top`` on; the map's size is ``size``."""
+    def _predict(self, latents: Tensor, origin: Size, coord: Tensor, cell: Tensor, size: Size) -> Tensor:
+        """Predictions from ``latents`` (B, h, w, D) of the LR pixels from ``origin`` on; the map's size is ``size``."""
         relative = (cell * size_tensor(size, cell)).unsqueeze(1)
         weight, bias = self.projection() if self.reference else (None, None)
         neighbours = self.neighbours(coord, cell, size)
         predictions = []
         for index, delta in neighbours:
-            flat = (index[..., 0] - top) * size[1] + index[..., 1]  # B, Q
+            flat = (index[..., 0] - origin[0]) * latents.shape[2] + index[..., 1] - origin[1]  # B, Q
             flat = flat + torch.arange(len(latents), device=flat.device).unsqueeze(1) * latents[0, ..., 0].numel()
             latent = latents.flatten(0, 2).index_select(0, flat.flatten()).view(*flat.shape, -1)
             if weight is not None:

@@ -10,6 +10,7 @@ from clit_plugin.fast.axis import Axis
 from clit_plugin.fast.map_tiles import MapTiles, PlainTiles, UpsampledTiles
 from clit_plugin.ops.coordinates import Size, size_tensor
 from clit_plugin.ops.local_ensemble import SHIFTS
+from clit_plugin.ops.parts import Part
 
 
 class Branch(Protocol):
@@ -34,19 +35,31 @@ class Bias(Protocol):
         ...
 
 
-def make_tiles(branch: Branch, feature: Tensor, size: Size | None, *, keep_products: bool) -> MapTiles:
-    """q, k and v of ``feature`` (B, C, h, w) at ``size``, or at its own size."""
+def make_tiles(
+    branch: Branch, feature: Tensor, size: Size | None, *, keep_products: bool, part: Part | None = None
+) -> MapTiles:
+    """q, k and v of ``feature`` (B, C, h, w), a ``part`` of a map or all of it, at ``size`` or at its own size."""
     assert branch.to_q is not None and branch.to_k is not None  # there is attention
     convs = (branch.to_q, branch.to_k, branch.to_v)
     halo = (max(1, branch.local_grid[0] // 2), max(1, branch.local_grid[1] // 2))
     pixels = tile_pixels(feature)
     if size is None and keep_products:
         return PlainTiles(feature, convs, halo=halo)
+    small, origin = ((feature.shape[-2], feature.shape[-1]), (0, 0)) if part is None else part[:2]
     if size is None:
         # An accelerator's library chooses among such algorithms itself, and bfloat16 is too coarse for this one.
         exact = feature.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and feature.itemsize >= 4
-        return PlainTiles(feature, convs, halo=halo, pixels=pixels, together=exact)
-    return UpsampledTiles(feature, convs, size=size, halo=halo, pixels=pixels, keep_products=keep_products)
+        return PlainTiles(feature, convs, halo=halo, pixels=pixels, together=exact, whole=small, origin=origin)
+    return UpsampledTiles(
+        feature,
+        convs,
+        size=size,
+        halo=halo,
+        pixels=pixels,
+        keep_products=keep_products,
+        whole=small,
+        origin=origin,
+    )
 
 
 def tile_pixels(feature: Tensor) -> int:

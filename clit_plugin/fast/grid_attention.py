@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from clit_plugin.fast.axis import Axis
 from clit_plugin.fast.buffers import Buffers
 from clit_plugin.fast.map_tiles import MapTiles, Window, grid_offsets
-from clit_plugin.fast.strips import Strip, runs_of, strips
+from clit_plugin.fast.strips import Run, Strip, runs_of, strips
 from clit_plugin.fast.workers import share_out
 from clit_plugin.ops.coordinates import Size
 
@@ -79,7 +79,8 @@ def attend_grid(
             rgb = _decode(hidden, head.rest, buffers)
         out[strip.rows.view(-1, 1), strip.columns.flatten()] = strip.arrange(rgb).to(out.dtype)
 
-    for window in tiles.windows():
+    area = (_centres(row_runs), _centres(column_runs))
+    for window in tiles.windows(area):
         inside = (
             [run for run in row_runs if window.top <= run.centre < window.bottom],
             [run for run in column_runs if window.left <= run.centre < window.right],
@@ -96,6 +97,11 @@ def attend_grid(
             done=None if progress is None else lambda strip: progress(strip.rows.numel() * strip.columns.numel()),
         )
     return out
+
+
+def _centres(runs: list[Run]) -> tuple[int, int]:
+    """Pixels [start, stop) of the map among which all centres are."""
+    return runs[0].centre, runs[-1].centre + 1
 
 
 def _attention(

@@ -23,6 +23,9 @@ class Window(NamedTuple):
     right: int
 
 
+Area = tuple[tuple[int, int], tuple[int, int]]  # rows [top, bottom) and columns [left, right) of centre pixels
+
+
 class MapTiles(Protocol):
     """Where local attention reads q, k and v.
 
@@ -35,8 +38,8 @@ class MapTiles(Protocol):
     halo: Size
     sources: tuple[Tensor, ...]
 
-    def windows(self) -> list[Window]:
-        """Windows that cover the maps once."""
+    def windows(self, area: Area | None = None) -> list[Window]:
+        """Windows that cover the maps, or an area of them, once."""
         ...
 
     def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
@@ -58,6 +61,8 @@ class PlainTiles:
         pixels: About how many pixels a tile has, with its halo; tiles are made when they are read. None: the maps are
             made at once, in one tile, and have gradients.
         together: Whether the convolutions of a tile are computed together, without gradients.
+        whole: (H, W) of the map of which ``feature`` is a part; its own by default.
+        origin: (y, x) of the part in it. The part covers what the windows that are asked for depend on.
     """
 
     def __init__(
@@ -68,26 +73,29 @@ class PlainTiles:
         halo: Size,
         pixels: int | None = None,
         together: bool = False,
+        whole: Size | None = None,
+        origin: Size = (0, 0),
     ) -> None:
-        self.size = (feature.shape[-2], feature.shape[-1])
+        self.size = whole or (feature.shape[-2], feature.shape[-1])
+        self.origin = origin
         self.halo, self.pixels = halo, pixels
         self.convs, self.together = convs, together
         self.images = len(feature)
         self.sources: tuple[Tensor, ...] = (feature,)
         if pixels is None:
-            (whole,) = self.windows()
-            self.sources = tuple(self._maps(feature, whole))
+            (everything,) = self.windows()
+            self.sources = tuple(self._maps(feature, everything))
 
-    def windows(self) -> list[Window]:
+    def windows(self, area: Area | None = None) -> list[Window]:
         if self.pixels is None:
             return [Window(0, self.images, 0, self.size[0], 0, self.size[1])]
-        return _windows(self.images, self.size, self.halo, self.pixels)
+        return _windows(self.images, area or _all(self.size), self.halo, self.pixels)
 
     def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
         if self.pixels is None:
             return list(sources)
-        (top, bottom), (left, right) = self._seen(window)
-        return [sources[0][window.first : window.last, :, top:bottom, left:right]]
+        rows, columns = (_given(*seen, first) for seen, first in zip(self._seen(window), self.origin, strict=True))
+        return [sources[0][window.first : window.last, :, rows, columns]]
 
     def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
         return list(parts) if self.pixels is None else self._maps(parts[0], window)
@@ -123,6 +131,8 @@ class UpsampledTiles:
         pixels: About how many pixels a tile has, with its halo.
         keep_products: Whether W_t Z is computed once for the whole small map, as the gradient needs it, or tile by
             tile, so that memory does not grow with the image.
+        whole: As in ``PlainTiles``, of the map before the resizing.
+        origin: Likewise.
     """
 
     def __init__(
@@ -134,10 +144,12 @@ class UpsampledTiles:
         halo: Size,
         pixels: int,
         keep_products: bool,
+        whole: Size | None = None,
+        origin: Size = (0, 0),
     ) -> None:
         self.size, self.halo = size, halo
         self.convs, self.keep_products = convs, keep_products
-        self.small = (feature.shape[-2], feature.shape[-1])
+        self.small, self.origin = whole or (feature.shape[-2], feature.shape[-1]), origin
         self.images = len(feature)
         self.sources: tuple[Tensor, ...] = tuple(feature)
         if keep_products:
@@ -145,16 +157,17 @@ class UpsampledTiles:
             self.sources = (*products, *(conv.bias for conv in convs if conv.bias is not None))
         self.pixels = pixels
 
-    def windows(self) -> list[Window]:
-        return _windows(self.images, self.size, self.halo, self.pixels)
+    def windows(self, area: Area | None = None) -> list[Window]:
+        return _windows(self.images, area or _all(self.size), self.halo, self.pixels)
 
     def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
-        (y0, y1), (x0, x1) = (source_range(*axis) for axis in self._axes(window))
+        ranges = (source_range(*axis) for axis in self._axes(window))
+        rows, columns = (_given(*seen, first) for seen, first in zip(ranges, self.origin, strict=True))
         if self.keep_products:
             n = len(self.convs)
             products = sources[n * window.first : n * window.last]
-            return [product[..., y0:y1, x0:x1, :] for product in products] + list(sources[n * self.images :])
-        return [sources[window.first][..., y0:y1, x0:x1]]
+            return [product[..., rows, columns, :] for product in products] + list(sources[n * self.images :])
+        return [sources[window.first][..., rows, columns]]
 
     def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
         n = len(self.convs)
@@ -182,20 +195,31 @@ class UpsampledTiles:
         )
 
 
-def _windows(images: int, size: Size, halo: Size, pixels: int) -> list[Window]:
+def _all(size: Size) -> Area:
+    return (0, size[0]), (0, size[1])
+
+
+def _given(start: int, stop: int, origin: int) -> slice:
+    """Pixels [start, stop) of a map in a part of it that begins at ``origin``."""
+    assert start >= origin, "the part that is given lacks pixels that the window depends on"
+    return slice(start - origin, stop - origin)
+
+
+def _windows(images: int, area: Area, halo: Size, pixels: int) -> list[Window]:
     """About square windows that have, with their halo, about so many pixels."""
     side = max(8, int(pixels**0.5))
     return [
         Window(image, image + 1, top, bottom, left, right)
         for image in range(images)
-        for top, bottom in _even_parts(size[0], max(1, side - 2 * halo[0]))
-        for left, right in _even_parts(size[1], max(1, side - 2 * halo[1]))
+        for top, bottom in _even_parts(*area[0], max(1, side - 2 * halo[0]))
+        for left, right in _even_parts(*area[1], max(1, side - 2 * halo[1]))
     ]
 
 
-def _even_parts(n: int, longest: int) -> list[tuple[int, int]]:
+def _even_parts(start: int, stop: int, longest: int) -> list[tuple[int, int]]:
+    n = stop - start
     count = -(-n // longest)
-    cuts = [n * i // count for i in range(count + 1)]
+    cuts = [start + n * i // count for i in range(count + 1)]
     return list(zip(cuts, cuts[1:], strict=False))
 
 

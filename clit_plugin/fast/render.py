@@ -5,12 +5,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from clit_plugin.fast.axis import make_axis
+from clit_plugin.fast.axis import Axis, make_axis
 from clit_plugin.fast.branch import Bias, Branch, central, constant, first_layer, make_tiles, shifts
 from clit_plugin.fast.grid_attention import DenseAxis, Head, attend_grid
 from clit_plugin.ops.coordinates import Size, pixel_centres, size_tensor
 from clit_plugin.ops.local_attention import resize_bilinear
 from clit_plugin.ops.local_ensemble import blend
+from clit_plugin.ops.parts import Part, Span, whole
 
 
 def render(
@@ -21,8 +22,9 @@ def render(
     pos_bias: Bias | None,
     max_queries: int,
     progress: Callable[[float], object] | None = None,
+    part: Part | None = None,
 ) -> Tensor:
-    """Residual image (H_out, W_out, 3) of one image; without gradients.
+    """Residual image (H_out, W_out, 3) of one image, or (rows, columns, 3) of a part of it; without gradients.
 
     Args:
         branch: Its parameters.
@@ -32,14 +34,17 @@ def render(
         pos_bias: The network's positional bias; None where there is no attention.
         max_queries: How many queries a thread decodes at a time, at most.
         progress: As in ``ArbitraryScaleArch.upscale``.
+        part: What of the feature is given and of the output wanted, as in ``ArbitraryScaleArch.upscale_part``; without
+            attention all of both.
     """
+    part = part or whole((feature.shape[-2], feature.shape[-1]), out_size)
     dtype = torch.promote_types(feature.dtype, torch.float32)
     coords = [pixel_centres(n, device=feature.device, dtype=dtype) for n in out_size]
     cell = torch.stack([2.0 / size_tensor(out_size, coords[0])])
     if pos_bias is None:
         resized = feature if size is None else resize_bilinear(feature, size)
         return _render_nearest(branch, resized, coords, cell, max_queries)
-    tiles = make_tiles(branch, feature, size, keep_products=False)
+    tiles = make_tiles(branch, feature, size, keep_products=False, part=part)
     grid = branch.local_grid
     head = Head(
         first=first_layer(branch).weight[:, : grid[0] * grid[1] * feature.shape[1]],
@@ -48,12 +53,13 @@ def render(
         num_heads=pos_bias.out_features,
     )
     ensemble = shifts(branch)
-    part = None if progress is None else lambda pixels: progress(pixels / len(ensemble))
+    told = None if progress is None else lambda pixels: progress(pixels / len(ensemble))
+    spans = (part.rows, part.columns)
     predictions, areas = [], []
     for shift in ensemble:
-        axes = [make_axis(coords[i], tiles.size[i], grid[i], shift[i]) for i in (0, 1)]
+        axes = [_cut(make_axis(coords[i], tiles.size[i], grid[i], shift[i]), spans[i]) for i in (0, 1)]
         dense = [DenseAxis(axis, pos_bias.along(axis.delta, i)) for i, axis in enumerate(axes)]
-        predictions.append(attend_grid(tiles, (dense[0], dense[1]), head, max_queries, part))
+        predictions.append(attend_grid(tiles, (dense[0], dense[1]), head, max_queries, told))
         areas.append((central(axes[0]).unsqueeze(-1) * central(axes[1])).abs().unsqueeze(-1))
     return blend(predictions, areas)
 
@@ -71,3 +77,8 @@ def _render_nearest(branch: Branch, feature: Tensor, coords: list[Tensor], cell:
         predictions.append(rgb[axes[0].index][:, axes[1].index])
         areas.append((central(axes[0]).unsqueeze(-1) * central(axes[1])).abs().unsqueeze(-1))
     return blend(predictions, areas)
+
+
+def _cut(axis: Axis, span: Span) -> Axis:
+    """A span of an axis' positions."""
+    return Axis(axis.index[slice(*span)], axis.delta[slice(*span)], axis.hat[slice(*span)])

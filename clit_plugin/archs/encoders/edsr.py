@@ -24,6 +24,7 @@ class EDSRTrunk(nn.Module):
         check_positive(num_feat=num_feat, num_block=num_block)
         super().__init__()
         self.out_channels = num_feat
+        self.reach = 2 * num_block + 2
         self.use_checkpoint = use_checkpoint
         self.conv_first = nn.Conv2d(3, num_feat, 3, padding=1)
         self.body = make_layer(ResidualBlockNoBN, num_block, num_feat=num_feat, res_scale=res_scale, pytorch_init=True)

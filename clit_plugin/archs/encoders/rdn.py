@@ -48,6 +48,7 @@ class RDN(nn.Module):
         check_positive(num_feat=num_feat, num_block=num_block, num_layer=num_layer, growth=growth)
         super().__init__()
         self.out_channels = num_feat
+        self.reach = num_block * num_layer + 3
         self.use_checkpoint = use_checkpoint
         self.conv_first = nn.Conv2d(3, num_feat, 3, padding=1)
         self.conv_second = nn.Conv2d(num_feat, num_feat, 3, padding=1)
