@@ -1,0 +1,158 @@
+"""Maps in an ONNX graph: their geometry, and the rows of them that a block of queries sees.
+
+The formulas, and the order of their operations, are those of ``ops.coordinates`` and ``ops.local_ensemble``. A query's
+pixel is an integer that ``Gather`` takes: at a border between two pixels ``GridSample`` would round as it likes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clit_plugin.inference.onnx_graph import OnnxGraph, Value
+from clit_plugin.ops.local_ensemble import EDGE, SHIFTS
+
+
+@dataclass(frozen=True)
+class MapAxis:
+    """One axis of a map: its number of pixels, as int64 and float32 scalars."""
+
+    graph: OnnxGraph
+    count: Value
+    extent: Value
+
+    @classmethod
+    def of(cls, graph: OnnxGraph, count: Value) -> "MapAxis":
+        """An axis of ``count`` pixels, a scalar int64."""
+        return cls(graph, count, graph.floats(count))
+
+    def centres(self, index: Value) -> Value:
+        """Coordinates of the pixels at (...) int64."""
+        g = self.graph
+        first = g.div(g.sub(1.0, self.extent), self.extent)
+        return g.add(first, g.mul(g.div(2.0, self.extent), g.floats(index)))
+
+    def nearest(self, coord: Value) -> Value:
+        """The pixels, (...) int64, nearest to coordinates (...)."""
+        g = self.graph
+        position = g.sub(g.mul(g.add(coord, 1.0), g.div(self.extent, 2.0)), 0.5)
+        return g.integers(g.clip(g.op("Round", position), 0.0, g.sub(self.extent, 1.0)))
+
+    def shifted(self, coord: Value, shift: int) -> Value:
+        """Coordinates half a pixel further in one direction, inside the image (the local ensemble's)."""
+        g = self.graph
+        moved = g.add(g.add(coord, g.div(float(shift), self.extent)), EDGE)
+        return g.clip(moved, EDGE - 1, 1 - EDGE)
+
+    def delta(self, coord: Value, index: Value, offsets: Sequence[int]) -> Value:
+        """Coordinates (Q,) seen from the pixels about ``index`` (Q,), in half pixels of the map: (Q, offsets)."""
+        g = self.graph
+        steps = g.mul(g.floats(list(offsets)), g.div(2.0, self.extent))
+        points = g.add(g.op("Unsqueeze", self.centres(index), [-1]), steps)
+        return g.mul(g.sub(g.op("Unsqueeze", coord, [-1]), points), self.extent)
+
+
+@dataclass(frozen=True)
+class Queries:
+    """What a block of queries is: coordinates along both axes, (Q,) each, and the cell, (2,)."""
+
+    y: Value
+    x: Value
+    cell: Value
+
+    def cells(self, graph: OnnxGraph, rows: MapAxis, columns: MapAxis) -> Value:
+        """The cell in half pixels of a map, beside each query: (Q, 2)."""
+        size = graph.concat([graph.reshape(axis.extent, [1]) for axis in (rows, columns)], 0)
+        count = graph.op("Shape", self.y)
+        return graph.op("Expand", graph.mul(self.cell, size), graph.concat([count, [2]], 0))
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """An LR pixel for each query: row and column, (Q,) int64 each, and the query seen from it, (Q, 2)."""
+
+    row: Value
+    column: Value
+    delta: Value
+
+
+def neighbours(graph: OnnxGraph, queries: Queries, rows: MapAxis, columns: MapAxis, ensemble: bool) -> list[Neighbour]:
+    """The pixels from which each query is predicted: the four of the local ensemble, or the nearest one."""
+    found = []
+    for shift in SHIFTS if ensemble else ((0, 0),):
+        indices, deltas = [], []
+        for axis, coord, step in ((rows, queries.y, shift[0]), (columns, queries.x, shift[1])):
+            indices.append(axis.nearest(axis.shifted(coord, step) if ensemble else coord))
+            deltas.append(axis.delta(coord, indices[-1], [0]))
+        found.append(Neighbour(indices[0], indices[1], graph.concat(deltas, 1)))
+    return found
+
+
+def blend(graph: OnnxGraph, predictions: Sequence[Value], found: Sequence[Neighbour]) -> Value:
+    """Predictions (Q, 3), each weighed by the area of the opposite corner."""
+    if len(predictions) == 1:
+        return predictions[0]
+    g = graph
+    areas = [
+        g.add(g.op("Abs", g.mul(g.op("Slice", n.delta, [0], [1], [1]), g.op("Slice", n.delta, [1], [2], [1]))), 1e-9)
+        for n in found
+    ]
+    total = areas[0]
+    for area in areas[1:]:
+        total = g.add(total, area)
+    parts = [g.mul(p, g.div(area, total)) for p, area in zip(predictions, reversed(areas), strict=True)]
+    blended = parts[0]
+    for part in parts[1:]:
+        blended = g.add(blended, part)
+    return blended
+
+
+@dataclass(frozen=True)
+class Band:
+    """Rows [first, last) of a map, all that a block of queries sees; it reaches beyond the map where they do.
+
+    first: Scalar int64.
+    index: (R,) int64, the rows.
+    inside: (R,) float32, 1 for rows of the map and 0 beyond.
+    """
+
+    first: Value
+    index: Value
+    inside: Value
+
+    @classmethod
+    def around(cls, graph: OnnxGraph, rows: MapAxis, found: Sequence[Neighbour], margin: int) -> "Band":
+        """From ``margin`` rows before the first neighbour to as many behind the last."""
+        g = graph
+        seen = g.concat([neighbour.row for neighbour in found], 0)
+        first = g.sub(g.op("ReduceMin", seen, keepdims=0), margin)
+        last = g.add(g.op("ReduceMax", seen, keepdims=0), margin + 1)
+        index = g.op("Range", first, last, 1)
+        inside = g.op("And", g.op("GreaterOrEqual", index, 0), g.op("Less", index, rows.count))
+        return cls(first, index, g.floats(inside))
+
+    def narrowed(self, graph: OnnxGraph, margin: int) -> "Band":
+        """Without ``margin`` rows on either side, as after a convolution without padding."""
+        if margin == 0:
+            return self
+        cut = [graph.op("Slice", value, [margin], [-margin], [0]) for value in (self.index, self.inside)]
+        return Band(graph.add(self.first, margin), cut[0], cut[1])
+
+    def take(self, graph: OnnxGraph, feature: Value, rows: MapAxis) -> Value:
+        """The band of a map (1, C, H, W); zeros lie outside."""
+        clipped = graph.clip(self.index, 0, graph.sub(rows.count, 1))
+        return self.masked(graph, graph.op("Gather", feature, clipped, axis=2))
+
+    def masked(self, graph: OnnxGraph, band: Value) -> Value:
+        """(1, C, R, W) with zeros in the rows outside the map."""
+        return graph.mul(band, graph.reshape(self.inside, [1, 1, -1, 1]))
+
+
+def sizes_of(graph: OnnxGraph, feature: Value) -> tuple[MapAxis, MapAxis]:
+    """Both axes of a map (1, C, H, W)."""
+    shape = graph.op("Shape", feature)
+    rows, columns = (MapAxis.of(graph, graph.op("Gather", shape, index)) for index in (2, 3))
+    return rows, columns
+
+
+def table(graph: OnnxGraph, band: Value, channels: int) -> Value:
+    """Pixels of a map (1, C, R, W) row by row, (R * W, C)."""
+    return graph.reshape(graph.op("Transpose", band, perm=[0, 2, 3, 1]), [-1, channels])
