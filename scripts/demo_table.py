@@ -17,6 +17,7 @@ from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePaired
 from clit_plugin.inference.load_network import load_network
 from clit_plugin.metrics import Protocol, psnr_float
 from clit_plugin.ops.bicubic import resize_bicubic
+from clit_plugin.ops.pixels import to_samples, to_tensor
 
 SCALES = (2, 3, 4, 6, 12)
 PICTURE_SCALE = 4
@@ -38,8 +39,7 @@ def held_out(root: str, scale: float) -> ArbitraryScalePairedDataset:
 
 def bicubic(lq: Tensor, size: tuple[int, int]) -> Tensor:
     """Pillow's bicubic interpolation of (1, 3, H, W) in [0, 1], rounded to bytes as an image viewer would."""
-    image = (lq[0].permute(1, 2, 0) * 255).round().byte().numpy()
-    return torch.from_numpy(resize_bicubic(image, size, "pil") / 255.0).permute(2, 0, 1)[None].float()
+    return to_tensor(resize_bicubic(to_samples(lq[0]), size, "pil"))[None]
 
 
 def main(root: str, stage1: str, stage2: str, picture: str) -> None:
@@ -82,8 +82,8 @@ def draw(panels: list[tuple[tuple[float, float], list[Tensor]]], path: Path) -> 
             ratio = image.shape[-1] / images[-1].shape[-1]
             size = round(DETAIL_SIZE * ratio)
             top, left = round(y * image.shape[-2]) - size // 2, round(x * image.shape[-1]) - size // 2
-            detail = image[0, :, top : top + size, left : left + size].clamp(0, 1)
-            pixels = Image.fromarray((detail.permute(1, 2, 0) * 255).round().byte().numpy())
+            detail = image[0, :, top : top + size, left : left + size]
+            pixels = Image.fromarray(to_samples(detail))
             sheet.paste(
                 pixels.resize((side, side), Image.Resampling.NEAREST),
                 (column * (side + gap), label + row * (side + gap)),

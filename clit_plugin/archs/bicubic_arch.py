@@ -7,6 +7,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from clit_plugin.ops.bicubic import check_degradation, resize_bicubic
+from clit_plugin.ops.pixels import to_samples, to_tensor
 from clit_plugin.ops.stages import check_sizes
 from clit_plugin.utils.errors import UserError
 
@@ -52,6 +53,5 @@ class Bicubic(nn.Module):
             ValueError: A ``size`` that is not two positive integers.
         """
         ((height, width),) = check_sizes([size], "size")
-        images = (lq.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        resized = [torch.tensor(resize_bicubic(image, (height, width), self.kernel)) for image in images]
-        return torch.stack(resized).permute(0, 3, 1, 2).to(device=lq.device, dtype=lq.dtype) / 255.0
+        images = [to_tensor(resize_bicubic(to_samples(image), (height, width), self.kernel)) for image in lq]
+        return torch.stack(images).to(lq)

@@ -64,7 +64,7 @@ def warn_of_small_images(basicsr_train: Any) -> None:
         loaders = original(opt, logger)
         images = loaders[0].dataset
         reach = getattr(images, "reach", None)
-        if reach is not None and (warning := reach.told(images.batch_size)):
+        if reach is not None and (warning := reach.summary(images.batch_size)):
             logger.warning(warning)
         return loaders
 

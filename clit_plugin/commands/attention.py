@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.inference.memory import memory_errors
     from clit_plugin.inference.pictures import check_new_png, read_picture
     from clit_plugin.inference.tiled_encoder import TiledEncoder
+    from clit_plugin.ops.sizes import scaled_size
     from clit_plugin.ops.stages import all_stage_sizes, greedy_stage_sizes
     from clit_plugin.utils.atomic_files import write_bytes
 
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--scale: expected at least 1 and less than 10000, got {args.scale:g}")
     lq = read_picture(Path(args.image)).rgb
     size = (lq.shape[-2], lq.shape[-1])
-    out_size = (round(size[0] * args.scale), round(size[1] * args.scale))
+    out_size = scaled_size(size, args.scale)
     queries = [parse_query(text, size, out_size) for text in args.at]
     device = choose_device(args.device)
     net = load_network(args.weights, args.opt, param_key=args.param_key, device=device)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from clit_plugin.ops.stages import cascade_sizes
+
 
 @dataclass(frozen=True)
 class Case:
@@ -21,18 +23,11 @@ class Case:
 
     @property
     def stage_sizes(self) -> list[tuple[int, int]]:
-        sizes, scale = [], 1.0
-        for factor in self.factors[:-1]:
-            scale *= factor
-            sizes.append((round(self.lq_size * scale),) * 2)
-        return sizes
+        return cascade_sizes((self.lq_size, self.lq_size), self.factors)[:-1]
 
     @property
     def out_size(self) -> tuple[int, int]:
-        scale = 1.0
-        for factor in self.factors:
-            scale *= factor
-        return (round(self.lq_size * scale),) * 2
+        return cascade_sizes((self.lq_size, self.lq_size), self.factors)[-1]
 
 
 CASES = (

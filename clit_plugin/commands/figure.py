@@ -71,11 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draw; raises UserError for anything that a user can mend."""
     from clit_plugin.commands.figure import parse_crop
-    from clit_plugin.data.image_io import encode_png, to_samples
+    from clit_plugin.data.image_io import encode_png
     from clit_plugin.figures.comparison_figure import Systems, crops_figure, text_figure
     from clit_plugin.inference.pictures import check_new_png, read_picture
     from clit_plugin.metrics import Protocol
     from clit_plugin.ops.bicubic import check_degradation
+    from clit_plugin.ops.pixels import to_samples
     from clit_plugin.utils.atomic_files import write_bytes
 
     begun = time.monotonic()

@@ -7,7 +7,9 @@ from typing import Any
 from clit_plugin.archs.build import build_network
 from clit_plugin.archs.weights import choose_param_key, load_stage, read_checkpoint, read_weights
 from clit_plugin.basicsr_bridge.checkpoint_pairs import read_state, weights_of
-from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
+from clit_plugin.data.dataset_options import parse_train_set, parse_val_set
+from clit_plugin.data.training_set import TrainingSet
+from clit_plugin.data.validation_set import ValidationSet
 from clit_plugin.metrics.scoring import least_side
 from clit_plugin.utils.errors import Problems, UserError, located
 
@@ -50,12 +52,17 @@ def check_data(options: Mapping[str, Any], least: int, problems: Problems, *, re
     """Look at the images of every set: ``least`` pixels must be left to score, results that are written need names."""
     for name, dataset in options["datasets"].items():
         with problems, located(f"datasets.{name}"):
-            images = ArbitraryScalePairedDataset({**dataset, "phase": name.split("_")[0], "cache": False})
-            images.check_scorable(least)
+            options = {**dataset, "phase": name.split("_")[0], "cache": False}
+            if options["phase"] == "train":
+                pairs = TrainingSet(parse_train_set(options, f"datasets.{name}")).pairs
+            else:
+                images = ValidationSet(parse_val_set(options, f"datasets.{name}"))
+                images.check_scorable(least)
+                if result_ending is not None:
+                    images.check_result_names(result_ending)
+                pairs = images.pairs
             if dataset["cache"]:
-                images.check_cache()
-            if result_ending is not None:
-                images.check_result_names(result_ending)
+                pairs.check_cache()
 
 
 def _check_state(state: str, name: str) -> None:

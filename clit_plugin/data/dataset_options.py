@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from clit_plugin.data.realistic_options import parse_realistic
+from clit_plugin.data.realistic_options import RealisticOptions, parse_realistic
 from clit_plugin.data.scale_schedule import ScaleRanges, check_scale_ranges
 from clit_plugin.ops.bicubic import check_degradation
+from clit_plugin.ops.sizes import Pair, scale_pair
 from clit_plugin.utils.errors import Problems, UserError
 from clit_plugin.utils.path_names import check_path_name
 from clit_plugin.utils.schema import key, parse
@@ -17,7 +18,9 @@ SET_BY_BASICSR = ("phase", "resume_iter")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _SetOptions:
+class SetOptions:
+    """What a set for training and one for validation have in common."""
+
     name: str = key("name of the set in logs and result folders")
     dataroot_gt: str = key("HR images: a folder, searched recursively, or an .lmdb made by 'clit prepare'")
     type: Literal["ArbitraryScalePairedDataset"] = key("the data set class", "ArbitraryScalePairedDataset")
@@ -31,6 +34,11 @@ class _SetOptions:
     strict: bool = key("refuse grey images instead of reading them as RGB", False)
     cache: bool = key("hold all decoded images in memory", False)
     pin_memory: bool = key("pinned memory for faster copies to the GPU", False)
+
+    @property
+    def realistic(self) -> RealisticOptions | None:
+        """``degradation`` where it is a realistic one."""
+        return RealisticOptions(**self.degradation) if isinstance(self.degradation, Mapping) else None
 
     def check(self, where: str, problems: Problems) -> None:
         """Add what contradicts itself or is out of range."""
@@ -54,7 +62,7 @@ class _SetOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSetOptions(_SetOptions):
+class TrainSetOptions(SetOptions):
     """``datasets.train``."""
 
     batch_size_per_gpu: int = key("images a process and step (the paper: 32 in all)")
@@ -108,7 +116,7 @@ class TrainSetOptions(_SetOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValSetOptions(_SetOptions):
+class ValSetOptions(SetOptions):
     """``datasets.val``, ``datasets.val_2``, ..., and ``datasets.test...``."""
 
     protocol: Literal["div2k", "benchmark"] = key("div2k: RGB, shave scale + 6; benchmark: Y, shave scale")
@@ -127,33 +135,55 @@ class ValSetOptions(_SetOptions):
             problems.add(f"{where}.max_images: expected at least 1, got {self.max_images}")
 
     @property
-    def scales(self) -> tuple[float, float] | None:
+    def scales(self) -> Pair | None:
         """(y, x), or nothing where the files tell."""
         if self.scale is None:
             return None
-        return (self.scale, self.scale) if isinstance(self.scale, (int, float)) else (self.scale[0], self.scale[1])
+        return scale_pair(self.scale)
+
+
+Options = TypeVar("Options", bound=SetOptions)
 
 
 def complete_set(options: Mapping[str, Any], *, phase: str, where: str = "datasets") -> dict[str, Any]:
-    """Options of one data set with their defaults, without what BasicSR sets. Raises UserError as ``parse_set``."""
+    """Options of one set with their defaults, without what BasicSR sets.
+
+    Raises:
+        UserError: As ``parse_train_set`` and ``parse_val_set``.
+    """
+    parse_set = parse_train_set if phase == "train" else parse_val_set
     parsed = vars(parse_set({**options, "phase": phase}, where))
     return {key: value for key, value in parsed.items() if key not in SET_BY_BASICSR}
 
 
-def parse_set(options: Mapping[str, Any], where: str) -> TrainSetOptions | ValSetOptions:
-    """Options of one data set, by its ``phase``.
+def parse_train_set(options: Mapping[str, Any], where: str) -> TrainSetOptions:
+    """Options of a training set.
+
+    Args:
+        options: As the option file gives them.
+        where: Their place in it, for errors.
 
     Raises:
-        UserError: Keys or values that do not fit; all of them.
+        UserError: Unknown keys or bad values; all of them.
     """
-    if isinstance(options.get("degradation"), Mapping):  # with its defaults, which results tell
-        options = {**options, "degradation": vars(parse_realistic(options["degradation"], f"{where}.degradation"))}
-    parsed: TrainSetOptions | ValSetOptions
-    if options.get("phase") == "train":
-        parsed = parse(TrainSetOptions, options, where)
-    else:
-        parsed = parse(ValSetOptions, options, where)
+    return _checked(parse(TrainSetOptions, _with_degradation(options, where), where), where)
+
+
+def parse_val_set(options: Mapping[str, Any], where: str) -> ValSetOptions:
+    """Options of a validation set; as ``parse_train_set``."""
+    return _checked(parse(ValSetOptions, _with_degradation(options, where), where), where)
+
+
+def _with_degradation(options: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The same options; a realistic degradation is checked and has its defaults, which stored results record."""
+    degradation = options.get("degradation")
+    if not isinstance(degradation, Mapping):
+        return options
+    return {**options, "degradation": vars(parse_realistic(degradation, f"{where}.degradation"))}
+
+
+def _checked(options: Options, where: str) -> Options:
     problems = Problems()
-    parsed.check(where, problems)
+    options.check(where, problems)
     problems.raise_found()
-    return parsed
+    return options

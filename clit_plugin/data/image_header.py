@@ -7,6 +7,7 @@ from typing import BinaryIO, NamedTuple
 from PIL import Image
 
 from clit_plugin.ops.sizes import by
+from clit_plugin.utils.byte_sizes import byte_size
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.memory_left import memory_left
 
@@ -87,8 +88,8 @@ def check_decodable(header: Header, name: str, *, bytes_a_pixel: int) -> None:
     needed, left = height * width * bytes_a_pixel, memory_left()
     if left is not None and needed > left:
         raise UserError(
-            f"{name}: claims {by(header.size)} pixels, which take about {needed / 1e9:.1f} GB, and {left / 1e9:.1f} GB "
-            "of memory are left; cut or remove it"
+            f"{name}: claims {by(header.size)} pixels, which take about {byte_size(needed)}, and {byte_size(left)} of "
+            "memory are left; cut or remove it"
         )
 
 

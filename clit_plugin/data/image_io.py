@@ -1,11 +1,10 @@
-"""Bytes of image files to RGB, with errors that name the file, and tensors to bytes."""
+"""Image files' bytes to RGB, with errors that name the file, and RGB to a PNG's bytes."""
 
 import io
 
 import cv2
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from clit_plugin.utils.errors import UserError
 
@@ -52,14 +51,6 @@ def decode_rgb(content: bytes | None, name: str, *, convert: bool = False, grey:
     if code is None:
         raise UserError(f"{name}: cannot convert {channels} channels to RGB")
     return cv2.cvtColor(image, code)
-
-
-def to_samples(image: Tensor, bits: int = 8) -> np.ndarray:
-    """(C, H, W), about [0, 1], as (H, W, C) uint8 or uint16, clamped and rounded; a single channel as (H, W)."""
-    top = 2**bits - 1
-    rounded = (image.clamp(0, 1) * top).round().permute(1, 2, 0).cpu().numpy()
-    samples = rounded.astype(np.uint16 if bits == 16 else np.uint8)
-    return samples[..., 0] if len(image) == 1 else samples
 
 
 def encode_png(samples: np.ndarray) -> bytes:

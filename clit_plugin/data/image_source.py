@@ -19,6 +19,7 @@ from clit_plugin.data.lmdb_files.reader import read_meta_info
 from clit_plugin.data.lmdb_files.sources import find_sources
 from clit_plugin.data.lmdb_files.writer import lmdb_key
 from clit_plugin.ops.sizes import by
+from clit_plugin.utils.byte_sizes import byte_size
 from clit_plugin.utils.console import bar, warn
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.memory_left import memory_left
@@ -114,8 +115,8 @@ class ImageSource:
         if left is not None and needed > left:
             largest = max(sizes, key=lambda name: sizes[name][0] * sizes[name][1])
             raise UserError(
-                f"cache: the images of {self.root} take {needed / 1e9:.1f} GB, and {left / 1e9:.1f} GB of memory are "
-                f"left (the largest, {largest!r}, is {by(sizes[largest])}); leave cache out"
+                f"cache: the images of {self.root} take {byte_size(needed)}, and {byte_size(left)} of memory are left "
+                f"(the largest, {largest!r}, is {by(sizes[largest])}); leave cache out"
             )
 
     def fill_cache(self, names: Iterable[str], *, progress: bool = True) -> None:
@@ -129,7 +130,7 @@ class ImageSource:
         ends = np.cumsum([self.sizes[name][0] * self.sizes[name][1] * 3 for name in names]).tolist()
         cache = torch.empty(ends[-1], dtype=torch.uint8)
         places = dict(zip(names, [0, *ends], strict=False))
-        label = f"Reading {self.root.name} into memory ({ends[-1] / 2**30:.1f} GiB)"
+        label = f"Reading {self.root.name} into memory ({byte_size(ends[-1])})"
         for name, end in zip(bar(names, desc=label, unit="image", disable=not progress), ends, strict=True):
             cache[places[name] : end] = torch.from_numpy(self.read(name)).flatten()
         self._cache, self._places = cache, places

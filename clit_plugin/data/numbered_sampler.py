@@ -1,24 +1,24 @@
-"""A sampler whose indices say which sample of which epoch they are.
+"""A sampler whose indices carry the epoch and the number of the sample.
 
-A dataset that knows this needs no counters, no shared memory and no global random state: what a sample looks like
-follows from (seed, epoch, number), on every rank, in every kind of worker and after a resume.
+A data set that knows both needs no counters, no shared memory and no global random state: a sample is a function of
+(seed, epoch, number), on every rank, in every kind of worker and after a resume.
 """
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from basicsr.data.data_sampler import EnlargedSampler
 from torch.utils.data import Dataset
 
 
 class NumberedIndex(int):
-    """A dataset index that carries its place in training.
+    """A data set index that carries its place in training.
 
     Attributes:
         epoch: Number of the epoch, from 0.
-        position: Place among the samples of this rank in this epoch, from 0.
-        number: Place among the samples of all ranks in this epoch, from 0.
+        position: Number among this rank's samples in the epoch, from 0.
+        number: Number among the samples of all ranks in the epoch, from 0.
     """
 
     epoch: int
@@ -34,12 +34,38 @@ class NumberedIndex(int):
         return NumberedIndex, (int(self), self.epoch, self.position, self.number)
 
 
-class NumberedSampler(EnlargedSampler):
-    """BasicSR's ``EnlargedSampler``, whose order it keeps, with ``NumberedIndex`` instead of bare integers.
+class BatchPlace(NamedTuple):
+    """Where a batch stands in training.
 
-    Where the dataset has a ``batch_size``, an epoch is filled up to whole batches (BasicSR counts the last, partial
-    batch but then drops it, so that training ends before ``total_iter``); where it has a ``resume_iter``, the batches
-    trained before the resume are passed over.
+    Attributes:
+        epoch: Number of the epoch, from 0.
+        batch: Number of the batch among this rank's in the epoch, from 0.
+        numbers: Number of each sample among those of all ranks in the epoch, from 0.
+    """
+
+    epoch: int
+    batch: int
+    numbers: list[int]
+
+
+def batch_place(indices: Sequence[int]) -> BatchPlace:
+    """Where the batch of these indices stands.
+
+    Plain integers, as other samplers yield them, count as the first epoch in order.
+    """
+    first = indices[0]
+    if isinstance(first, NumberedIndex):
+        numbers = [index.number for index in indices if isinstance(index, NumberedIndex)]
+        return BatchPlace(first.epoch, first.position // len(indices), numbers)
+    return BatchPlace(0, first // len(indices), [int(index) for index in indices])
+
+
+class NumberedSampler(EnlargedSampler):
+    """BasicSR's ``EnlargedSampler``, in the same order, yielding ``NumberedIndex``.
+
+    If the data set has a ``batch_size``, epochs are padded to whole batches: BasicSR counts the last, partial batch
+    but drops it, and so ends training before ``total_iter``. If it has a ``resume_iter``, the batches before it are
+    skipped.
     """
 
     def __init__(self, dataset: Dataset, num_replicas: int, rank: int, ratio: int = 1) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clit_plugin.data.dataset_options import complete_set
-from clit_plugin.ops.sizes import scale_label
+from clit_plugin.ops.sizes import scale_label, scale_pair
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.schema import choose
 
@@ -82,15 +82,11 @@ def _different(scales: Sequence[float | list[float]]) -> list[float | list[float
     by_label: dict[str, float | list[float]] = {}
     for scale in scales:
         known = by_label.setdefault(scale_label(scale), scale)
-        if _pair(known) != _pair(scale):
+        if scale_pair(known) != scale_pair(scale):
             raise UserError(
                 f"--scales: {known} and {scale} are too close to tell apart; both are x{scale_label(scale)}"
             )
     return list(by_label.values())
-
-
-def _pair(scale: float | Sequence[float]) -> tuple[float, float]:
-    return (scale, scale) if isinstance(scale, (int, float)) else (scale[0], scale[1])
 
 
 def _new_sets(

@@ -9,6 +9,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch.utils.flop_counter import FlopCounterMode
 
 from clit_plugin.archs.build import build_network
+from clit_plugin.ops.sizes import scaled_size
 from clit_plugin.ops.stages import greedy_stage_sizes
 
 OUTPUT = (720, 1280)  # (H, W)
@@ -37,7 +38,7 @@ def count_multiply_adds(network: Mapping[str, Any], scale: tuple[float, float]) 
     options = dict(network)
     if "reference" in inspect.signature(ARCH_REGISTRY.get(network["type"])).parameters:
         options["reference"] = True
-    out = (round(_LQ[0] * scale[0]), round(_LQ[1] * scale[1]))
+    out = scaled_size(_LQ, scale)
     try:
         net: Any = build_network(options).eval().to("meta")
         stages = greedy_stage_sizes(_LQ, out, getattr(net, "num_branches", 1))

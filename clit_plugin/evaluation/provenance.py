@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from clit_plugin.archs.weights import choose_param_key, read_checkpoint
-from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
+from clit_plugin.data.dataset_options import parse_val_set
 from clit_plugin.data.image_source import ImageSource
+from clit_plugin.data.validation_set import ValidationSet
 from clit_plugin.evaluation.dataset_selection import family_of
 from clit_plugin.evaluation.multiply_adds import count_multiply_adds, count_parameters
 from clit_plugin.utils.console import bar
@@ -47,17 +48,16 @@ def describe_evaluation(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]
         return count_multiply_adds(options["network_g"], (y, x))
 
     for dataset in options["datasets"].values():
-        images = ArbitraryScalePairedDataset({**dataset, "phase": "test", "cache": False})
-        protocol = images.protocol
-        assert protocol is not None  # a test's sets have one
-        parts = [_digest(images.gt, images.names, digests)]
-        if images.lq is not None:
-            parts.append(_digest(images.lq, images.lq_names, digests))
-        scales = images.options.scales if hasattr(images.options, "scales") else None
+        set_options = parse_val_set({**dataset, "phase": "test", "cache": False}, f"datasets.{dataset['name']}")
+        images = ValidationSet(set_options)
+        pairs, protocol, scales = images.pairs, images.protocol, set_options.scales
+        parts = [_digest(pairs.gt, pairs.names, digests)]
+        if pairs.lq is not None:
+            parts.append(_digest(pairs.lq, pairs.lq_names, digests))
         decisive = {
             "evaluation": EVALUATION_VERSION,
             "scale": None if scales is None else list(scales),
-            "degradation": images.options.degradation or "files",
+            "degradation": set_options.degradation or "files",
             "protocol": {"name": protocol.name, "channel": "Y" if protocol.y_channel else "RGB"}
             | {"extra_shave": protocol.extra_shave},
             "data_sha256": hashlib.sha256("".join(parts).encode()).hexdigest(),

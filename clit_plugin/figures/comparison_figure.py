@@ -14,7 +14,8 @@ from clit_plugin.metrics import Protocol, psnr_float
 from clit_plugin.ops.bicubic import resize_bicubic
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.crops import Crop, worst_crop
-from clit_plugin.ops.sizes import by
+from clit_plugin.ops.pixels import to_samples, to_tensor
+from clit_plugin.ops.sizes import by, lr_size, scaled_size
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.panels import Panel, compose
 
@@ -32,10 +33,12 @@ class Systems:
     def upscale(self, lq: np.ndarray, size: Size) -> dict[str, Tensor]:
         """Every system's image (3, H, W) in [0, 1] from ``lq`` (h, w, 3) uint8."""
         check_memory(size, torch.device("cpu"), name=self.image_name)
-        images = {"bicubic": _tensor(resize_bicubic(lq, size, self.degradation))}
+        images = {"bicubic": to_tensor(resize_bicubic(lq, size, self.degradation))}
         for name, net in self.networks.items():
             label = f"{name} to {by(size)}"
-            images[name] = upscale_with_progress(net, _tensor(lq), size, label=label, name=self.image_name).clamp(0, 1)
+            images[name] = upscale_with_progress(net, to_tensor(lq), size, label=label, name=self.image_name).clamp(
+                0, 1
+            )
         return images
 
 
@@ -57,19 +60,19 @@ def crops_figure(
     Raises:
         UserError: The image is too small, or a crop not inside it.
     """
-    lr_size = (int(image.shape[0] / scale + 1e-6), int(image.shape[1] / scale + 1e-6))
-    if min(lr_size) < 1:
+    reduced = lr_size((image.shape[0], image.shape[1]), scale)
+    if min(reduced) < 1:
         raise UserError(f"{systems.image_name}: {image.shape[1]}x{image.shape[0]} is too small for scale {scale:g}")
-    image = image[: round(lr_size[0] * scale), : round(lr_size[1] * scale)]
-    size = (image.shape[0], image.shape[1])
+    size = scaled_size(reduced, scale)
+    image = image[: size[0], : size[1]]
     shave = protocol.shave(scale)
     if min(size) <= 2 * shave:
         raise UserError(
             f"{systems.image_name}: {by(size)} is too small for --scale {scale:g}, whose PSNR leaves out "
             f"{shave} pixels at each border"
         )
-    hr = _tensor(image)
-    results = systems.upscale(resize_bicubic(image, lr_size, systems.degradation), size)
+    hr = to_tensor(image)
+    results = systems.upscale(resize_bicubic(image, reduced, systems.degradation), size)
     for crop in crops:
         _check_inside(crop, size, systems.image_name)
     rows = []
@@ -80,7 +83,7 @@ def crops_figure(
             whole = psnr_float(result[None], hr[None], **protocol.metric_options(scale))
             parts = [_cut(each, crop)[None] for each in (result, hr)]
             part = psnr_float(parts[0], parts[1], crop_border=0, test_y_channel=protocol.y_channel)
-            row.append(Panel(crop.of(_bytes(result)), f"{name}\n{whole:.2f} / {part:.2f} dB", zoom=zoom))
+            row.append(Panel(crop.of(to_samples(result)), f"{name}\n{whole:.2f} / {part:.2f} dB", zoom=zoom))
         rows.append(row)
     channel = "Y" if protocol.y_channel else "RGB"
     footer = (
@@ -111,17 +114,17 @@ def text_figure(
     size = (image.shape[0], image.shape[1])
     crop = crop or Crop(0, 0, size[1], size[0])
     _check_inside(crop, size, systems.image_name)
-    lr_size = (round(size[0] / reduce), round(size[1] / reduce))
-    if min(lr_size) < 1:
+    reduced = (round(size[0] / reduce), round(size[1] / reduce))  # not cropped: there is no HR to compare with
+    if min(reduced) < 1:
         raise UserError(f"{systems.image_name}: {by(size)} is too small to be reduced by {reduce:g}")
-    lq = resize_bicubic(image, lr_size, systems.degradation)
+    lq = resize_bicubic(image, reduced, systems.degradation)
     rows: dict[str, list[Panel]] = {
-        name: [Panel(_scaled(crop, size, lr_size).of(lq), "LR")] for name in ("bicubic", *systems.networks)
+        name: [Panel(_scaled(crop, size, reduced).of(lq), "LR")] for name in ("bicubic", *systems.networks)
     }
     for scale in scales:
-        out = (round(lr_size[0] * scale), round(lr_size[1] * scale))
+        out = scaled_size(reduced, scale)
         for name, result in systems.upscale(lq, out).items():
-            rows[name].append(Panel(_scaled(crop, size, out).of(_bytes(result)), f"{name} x{scale:g}"))
+            rows[name].append(Panel(_scaled(crop, size, out).of(to_samples(result)), f"{name} x{scale:g}"))
     footer = (
         f"{systems.image_name} reduced by {reduce:g} ({systems.degradation} bicubic), then upscaled; 1 pixel = 1 pixel"
     )
@@ -142,11 +145,3 @@ def _scaled(crop: Crop, size: Size, out: Size) -> Crop:
 
 def _cut(image: Tensor, crop: Crop) -> Tensor:
     return image[:, crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
-
-
-def _tensor(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float() / 255
-
-
-def _bytes(image: Tensor) -> np.ndarray:
-    return (image * 255).round().byte().permute(1, 2, 0).numpy()

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from clit_plugin.ops.sizes import by
+from clit_plugin.utils.byte_sizes import byte_size
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.memory_left import memory_left
 
@@ -20,8 +21,8 @@ def check_memory(size: tuple[int, int], device: torch.device, *, name: str) -> N
     needed, free = _BYTES_PER_PIXEL * size[0] * size[1], memory_left(device)
     if free is not None and needed > free:
         raise UserError(
-            f"{name}: an output of {by(size)} pixels takes about {needed / 1e9:.1f} GB, and {device} has "
-            f"{free / 1e9:.1f} GB left; give a smaller scale or size"
+            f"{name}: an output of {by(size)} pixels takes about {byte_size(needed)}, and {device} has "
+            f"{byte_size(free)} left; give a smaller scale or size"
         )
 
 

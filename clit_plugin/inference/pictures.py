@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from clit_plugin.data.image_header import Header, check_decodable, read_header
-from clit_plugin.data.image_io import IMAGE_SUFFIXES, to_samples
+from clit_plugin.data.image_io import IMAGE_SUFFIXES
+from clit_plugin.ops.pixels import to_samples, to_tensor
 from clit_plugin.ops.sizes import by
 from clit_plugin.utils.atomic_files import write_bytes
 from clit_plugin.utils.console import warn
@@ -90,14 +91,13 @@ def read_picture(path: str | Path) -> Picture:
     if channels > 4:
         raise UserError(f"{path}: has {channels} channels; 1 to 4 are handled (grey, RGB, either with alpha)")
     image = _upright(image, header.orientation)
-    bits = 8 * image.itemsize
-    floats = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32) / (2**bits - 1))
+    floats = to_tensor(image)
     grey = channels <= 2 or header.mode == "LA"  # which OpenCV reads as four channels
     colours = floats[:1].repeat(3, 1, 1) if grey else floats[:3].flip(0)
     alpha = floats[-1:] if channels in (2, 4) else None
     if channels == 1 and header.clear_grey is not None:
         alpha = torch.from_numpy((image.transpose(2, 0, 1) != header.clear_grey).astype(np.float32))
-    return Picture(rgb=colours.contiguous(), alpha=alpha, grey=grey, bits=bits, profile=header.profile)
+    return Picture(rgb=colours.contiguous(), alpha=alpha, grey=grey, bits=8 * image.itemsize, profile=header.profile)
 
 
 def picture_size(path: str | Path) -> tuple[int, int] | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from clit_plugin.ops.sizes import by
+from clit_plugin.ops.sizes import by, scaled_size
 from clit_plugin.utils.errors import UserError
 
 
@@ -35,7 +35,7 @@ class Target:
             if min(out[0] - size[0], out[1] - size[1]) >= 0 and not self.stretch and _distorts(size, out):
                 raise UserError(
                     f"--size {by(out)}: would distort {name}, which is {by(size)}; --fit {by(out)} gives "
-                    f"{by(_scaled(size, _fitting(size, out)))}, --stretch distorts"
+                    f"{by(scaled_size(size, _fitting(size, out)))}, --stretch distorts"
                 )
         else:
             ratios = (wanted[0] / size[0], wanted[1] / size[1])
@@ -46,7 +46,7 @@ class Target:
                 "short_side": max(ratios),
                 "fit": min(ratios),
             }[self.kind]
-            out = _scaled(size, scale)
+            out = scaled_size(size, scale)
         if out[0] < size[0] or out[1] < size[1]:
             asked = by(wanted) if self.kind in ("size", "fit") else f"{wanted[0]}"
             raise UserError(
@@ -58,10 +58,6 @@ class Target:
 
 def _fitting(size: tuple[int, int], box: tuple[int, int]) -> float:
     return min(box[0] / size[0], box[1] / size[1])
-
-
-def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    return round(size[0] * scale), round(size[1] * scale)
 
 
 def _distorts(size: tuple[int, int], out: tuple[int, int]) -> bool:

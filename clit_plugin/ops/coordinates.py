@@ -6,7 +6,7 @@ An image covers [-1, 1] on both axes, order (y, x), so that a pixel of an axis o
 import torch
 from torch import Tensor
 
-Size = tuple[int, int]
+from clit_plugin.ops.sizes import Size
 
 
 def pixel_centres(n: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clit_plugin.ops.coordinates import Size, make_coord
+from clit_plugin.ops.coordinates import make_coord
+from clit_plugin.ops.sizes import Size
 
 
 def sample_bilinear(feature: Tensor, coord: Tensor, *, padding_mode: str = "zeros") -> Tensor:

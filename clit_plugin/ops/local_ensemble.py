@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from clit_plugin.ops.coordinates import Size, nearest_index, relative_coordinates, size_tensor
+from clit_plugin.ops.coordinates import nearest_index, relative_coordinates, size_tensor
+from clit_plugin.ops.sizes import Size
 
 SHIFTS = ((-1, -1), (-1, 1), (1, -1), (1, 1))  # in half pixels of the map
 EDGE = 1e-6  # LIIF's shift and clamp of the local ensemble, in units of half an image

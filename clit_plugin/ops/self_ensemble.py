@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.parts import Part
+from clit_plugin.ops.sizes import Size
 
 
 def upscale_ensemble(upscale: Callable[[Tensor, Size], Tensor], lq: Tensor, size: Size, views: int) -> Tensor:

@@ -1,14 +1,16 @@
 """Which feature grids a cascade works on (paper eq. 8)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from operator import mul
 
-from clit_plugin.ops.coordinates import Size
+from clit_plugin.ops.sizes import Size, scaled_size
 
 MAX_FACTOR = 4.0
 
 
 def greedy_stage_sizes(lq_size: Size, size: Size, num_branches: int, max_factor: float = MAX_FACTOR) -> list[Size]:
-    """Feature grids between the branches for one output size: x4 and below none, x12 one at x4, x24 at x4 and x16.
+    """Feature grids between the branches for one output size: none up to x4, one at x4 for x12, x4 and x16 for x24.
 
     Every branch but the last upsamples by ``max_factor``, as the original does at test time. Axes may differ in scale;
     the larger decides how many branches take part, and no axis grows beyond its own output.
@@ -16,23 +18,27 @@ def greedy_stage_sizes(lq_size: Size, size: Size, num_branches: int, max_factor:
     Args:
         lq_size: (H, W) of the LR image.
         size: (H, W) of the output.
-        num_branches: How many branches the network has. The last one takes what is left of a larger scale.
+        num_branches: Branches of the network. The last one takes whatever scale remains.
 
     Returns:
-        At most ``num_branches - 1`` grids (H, W), ascending; their number plus one is the number of branches in use.
+        k grids (H, W), ascending, with k < ``num_branches``: k + 1 branches are in use.
     """
     scales = [out / lq for out, lq in zip(size, lq_size, strict=True)]
     stages: list[Size] = []
     factor = max_factor
     while len(stages) < num_branches - 1 and factor < max(scales) * (1.0 - 1e-9):
-        height, width = (round(lq * max(1.0, min(factor, s))) for lq, s in zip(lq_size, scales, strict=True))
-        stages.append((height, width))
+        stages.append(scaled_size(lq_size, [max(1.0, min(factor, scale)) for scale in scales]))
         factor *= max_factor
     return stages
 
 
+def cascade_sizes(lq_size: Size, factors: Iterable[float]) -> list[Size]:
+    """Grids that an image of ``lq_size`` (H, W) reaches factor by factor; the last one is the output's."""
+    return [scaled_size(lq_size, scale) for scale in accumulate(factors, mul)]
+
+
 def all_stage_sizes(lq_size: Size, num_branches: int, max_factor: float = MAX_FACTOR) -> list[Size]:
-    """The grids between all branches, which a scale of ``max_factor ** num_branches`` works on."""
+    """The grids between all branches, as a scale of ``max_factor ** num_branches`` uses them."""
     largest = round(max_factor**num_branches)
     return greedy_stage_sizes(lq_size, (lq_size[0] * largest, lq_size[1] * largest), num_branches, max_factor)
 

@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from tqdm import tqdm
 
+from clit_plugin.utils.byte_sizes import byte_size
+
 T = TypeVar("T")
 
 _SECONDS_BETWEEN_LINES = 60.0
@@ -58,8 +60,7 @@ def written(path: str | Path, seconds: float, what: str = "") -> str:
     """
     path = Path(path)
     size = sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]))
-    told = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
-    return f"{path}: {f'{what}, ' * bool(what)}{told}, {seconds:.1f} s"
+    return f"{path}: {f'{what}, ' * bool(what)}{byte_size(size)}, {seconds:.1f} s"
 
 
 class MinuteLines(Generic[T]):

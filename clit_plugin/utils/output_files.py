@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from clit_plugin.utils.byte_sizes import byte_size
 from clit_plugin.utils.errors import UserError
 
 _LITTLE = 2**16  # bytes that anything takes
@@ -48,8 +49,8 @@ def check_writable(path: Path, *, needed: int = _LITTLE) -> None:
     except OSError as error:
         raise cannot_write(path, error) from error
     if left < needed:
-        told = f"takes {needed / 1e6:.1f} MB or more, and {left / 1e6:.1f} MB are left"
-        raise UserError(f"{path}: cannot be written (no space left on the disk: it {told})")
+        space = f"it takes {byte_size(needed)} or more, and {byte_size(left)} are left"
+        raise UserError(f"{path}: cannot be written (no space left on the disk: {space})")
 
 
 def check_replaces_none(outputs: Iterable[Path], inputs: Iterable[tuple[str, str | Path | None]]) -> None:

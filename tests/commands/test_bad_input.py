@@ -255,7 +255,7 @@ DATA = {
     "an LR image of another size": (
         lambda: (own("datasets: {val: {dataroot_lq: lr, degradation: null}}\n"), write_images(Path("lr"), 3, (9, 9))),
         TRAIN,
-        "0001.png: is (9, 9), not its HR image's (40, 44) over scale 2.5",
+        "0001.png: 9x9 does not fit its HR image, 44x40, at x2.5",
     ),
 }
 

@@ -14,6 +14,7 @@ from clit_plugin.figures.comparison_figure import Systems, crops_figure, text_fi
 from clit_plugin.metrics import Protocol
 from clit_plugin.ops.bicubic import resize_bicubic
 from clit_plugin.ops.crops import Crop, worst_crop
+from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.panels import Panel, compose
 
 
@@ -65,6 +66,12 @@ def test_panels_of_crops_are_the_systems_pixels_with_their_psnr(image, captions)
     assert "div2k: RGB, shave scale + 6" in captions["footer"]
 
 
+def test_hr_is_cropped_as_the_data_set_crops_it():
+    square = np.zeros((100, 100, 3), np.uint8)
+    with pytest.raises(UserError, match="not inside a.png, 97 pixels wide and 97 high"):  # LR is 29 x 29 pixels
+        crops_figure(square, systems(), 3.3333334, [Crop(0, 0, 98, 97)], Protocol.named("benchmark"))
+
+
 def test_panels_of_text_have_the_size_of_their_scale(image, captions):
     text_figure(image, systems(LIIF=LIIF), 2.2, [1.6, 4.3], Crop(22, 11, 44, 33))
     # 61 x 83 reduced by 2.2 is 28 x 38; 44 of 83 columns of these and of round(38 * 1.6) and round(38 * 4.3)
@@ -99,8 +106,6 @@ def test_panels_are_magnified_by_repetition_and_not_cut():
 
 @pytest.mark.parametrize("text", ["1,2", "1,2,3", "1,2,3x", "-1,2,3x4", "1,2,0x4", "a,b,cxd"])
 def test_a_crop_that_makes_no_sense_is_named(text):
-    from clit_plugin.utils.errors import UserError
-
     with pytest.raises(UserError, match=f"--crop {text}: expected"):
         parse_crop(text)
 

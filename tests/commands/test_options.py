@@ -108,7 +108,8 @@ def test_a_folder_of_any_name_is_read_back(tmp_path, monkeypatch, name):
 
 
 @pytest.mark.parametrize(
-    ("size", "told"), [((20, 40), "2 of 2 images are too small for x1.2, which takes 39 pixels a side with lq_size 32")]
+    ("size", "told"),
+    [((20, 40), "2 of 2 images are too small for x1.2, which needs sides of 39 pixels with")],
 )
 def test_photographs_smaller_than_a_crop_are_refused(tmp_path, size, told):
     with pytest.raises(UserError, match=told):

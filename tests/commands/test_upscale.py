@@ -8,7 +8,7 @@ from PIL import Image
 
 from clit_plugin.archs.build import build_network
 from clit_plugin.commands.cli import main
-from clit_plugin.data.image_io import to_samples
+from clit_plugin.ops.pixels import to_samples
 
 SMALL = {
     "EDSRBaseline": {"num_feat": 8, "num_block": 1},

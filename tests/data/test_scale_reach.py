@@ -1,4 +1,4 @@
-"""Small images: which are refused, and what is told of those that hold their batches back."""
+"""Small images: which are refused, and what is logged about those that cap their batches."""
 
 import re
 
@@ -12,21 +12,20 @@ from clit_plugin.utils.errors import UserError
 
 
 def reach_of(*sides, lq_size=10, most=4.0):
-    """Of images so high, and wider."""
+    """Of images of these heights, 9 pixels wider."""
     return ScaleReach({f"{i}.png": (side, side + 9) for i, side in enumerate(sides)}, lq_size=lq_size, most=most)
 
 
-def test_images_that_all_reach_the_largest_scale_are_not_worth_a_word():
+def test_images_that_all_reach_the_largest_scale_are_not_mentioned():
     reach = reach_of(40, 41, 400)
     reach.check()
-    assert reach.told(16) is None
+    assert reach.summary(16) is None
 
 
-def test_what_is_told_names_how_many_the_smallest_and_the_share_of_batches():
-    told = reach_of(*[40] * 8, 39, 20).told(2)
-    assert told == (
-        "2 of 10 training images are too small for x4, which takes 40 pixels a side with lq_size 10; the smallest, "
-        "9.png (20x29), ends at x2.00. A batch's scale is capped by its smallest image: 36% of the batches of 2 hold "
+def test_the_summary_gives_their_number_the_smallest_and_the_share_of_batches():
+    assert reach_of(*[40] * 8, 39, 20).summary(2) == (
+        "2 of 10 training images are too small for x4, which needs sides of 40 pixels with lq_size 10; the smallest, "
+        "9.png (29x20), allows x2.00. A batch's scale is capped by its smallest image: 36% of the batches of 2 contain "
         "one of these"
     )
 
@@ -34,10 +33,10 @@ def test_what_is_told_names_how_many_the_smallest_and_the_share_of_batches():
 def test_the_median_cap_of_the_batches_is_that_of_drawn_batches():
     rng = np.random.default_rng(0)
     sides = rng.integers(12, 60, 200)
-    told = reach_of(*sides).told(8)
+    summary = reach_of(*sides).summary(8)
     drawn = np.median([min(rng.choice(sides, 8)) / 10 for _ in range(20000)])
-    told_cap = float(re.search(r"half of the batches end at x([\d.]+) or less", told)[1])
-    assert told_cap == pytest.approx(drawn, abs=0.11)  # sides are whole pixels: steps of 0.1
+    median = float(re.search(r"half of the batches are capped at x([\d.]+) or less", summary)[1])
+    assert median == pytest.approx(drawn, abs=0.11)  # sides are whole pixels: steps of 0.1
 
 
 @pytest.mark.parametrize(("side", "refused"), [(57, True), (58, False)])
@@ -46,18 +45,20 @@ def test_an_image_that_never_reaches_1_2_is_refused(side, refused):
     if not refused:
         reach.check()
         return
-    with pytest.raises(UserError, match=r"^1 of 2 images are too small for x1\.2, which takes 58 .*1\.png \(57x66\);"):
+    with pytest.raises(
+        UserError, match=r"^1 of 2 images are too small for x1\.2, which needs sides of 58 .*1\.png \(66x57\);"
+    ):
         reach.check()
 
 
 def test_more_than_five_that_are_refused_are_counted():
-    with pytest.raises(UserError, match=r"^7 of 7 images .* 4\.png \(11x20\) and 2 more; remove them"):
+    with pytest.raises(UserError, match=r"^7 of 7 images .* 4\.png \(20x11\) and 2 more; remove them"):
         reach_of(*[11] * 7).check()
 
 
-def test_a_schedule_that_ends_below_1_2_asks_for_no_more():
+def test_a_schedule_whose_largest_scale_is_below_1_2_needs_no_more():
     reach_of(11, most=1.1).check()
-    with pytest.raises(UserError, match=r"too small for x1\.1, which takes 11"):
+    with pytest.raises(UserError, match=r"too small for x1\.1, which needs sides of 11"):
         reach_of(10, most=1.1).check()
 
 
@@ -69,7 +70,7 @@ def test_a_training_refuses_such_images_before_it_writes(tmp_path, monkeypatch, 
     assert not (tmp_path / "experiments").exists()
 
 
-def test_a_training_tells_at_its_start_what_shrinks(tmp_path, monkeypatch):
+def test_a_training_logs_at_its_start_which_scales_are_capped(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images = write_images(tmp_path / "hr", 2, (40, 44))  # x5 from crops of 8
     file = write_yaml(tmp_path / "s.yml", stage_options(images, 2, name="s", total_iter=1))

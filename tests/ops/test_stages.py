@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from clit_plugin.ops.stages import check_sizes, check_stage_sizes, greedy_stage_sizes
+from clit_plugin.ops.stages import all_stage_sizes, cascade_sizes, check_sizes, check_stage_sizes, greedy_stage_sizes
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,20 @@ def test_no_grid_exceeds_the_output_and_they_ascend():
 
 def test_another_factor_may_be_given():
     assert greedy_stage_sizes((3, 5), (18, 30), 3, max_factor=2.0) == [(6, 10), (12, 20)]
+
+
+def test_a_cascade_grows_by_the_product_of_its_factors():
+    assert cascade_sizes((8, 10), [1.5, 1.3, 1.2]) == [(12, 15), (16, 20), (19, 23)]  # x1.5, x1.95, x2.34
+    assert cascade_sizes((8, 10), []) == []
+
+
+def test_a_cascade_of_factors_of_4_works_on_the_greedy_grids():
+    assert cascade_sizes((3, 5), [4, 4, 1.5])[:-1] == greedy_stage_sizes((3, 5), (72, 120), 3)
+
+
+def test_all_grids_are_those_of_the_largest_scale():
+    assert all_stage_sizes((3, 5), 3) == [(12, 20), (48, 80)]
+    assert all_stage_sizes((3, 5), 1) == []
 
 
 def test_given_grids_become_pairs_of_integers():

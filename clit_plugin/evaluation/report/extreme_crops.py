@@ -8,9 +8,10 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from clit_plugin.data.image_io import encode_png, to_samples
+from clit_plugin.data.image_io import encode_png
 from clit_plugin.evaluation.results import crop_file
 from clit_plugin.ops.crops import worst_crop
+from clit_plugin.ops.pixels import to_samples
 from clit_plugin.utils.atomic_files import write_bytes
 from clit_plugin.utils.panels import Panel, compose
 

@@ -1,0 +1,122 @@
+"""HR images and their LR images, which are given or made from HR: names, sizes, checks."""
+
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from clit_plugin.data.dataset_options import SetOptions
+from clit_plugin.data.image_source import ImageSource
+from clit_plugin.data.realistic_degradation import Degradation, draw_degradation
+from clit_plugin.ops.sizes import Pair, Size, by, scale_label
+from clit_plugin.utils.errors import UserError
+
+
+class ImagePairs:
+    """The images of a data set.
+
+    Args:
+        options: Of the set.
+        chosen: Which of the HR images, in the order of their names, belong to it.
+
+    Attributes:
+        gt: The HR images.
+        lq: The given LR images, or None where LR is made from HR.
+        names: Keys of the chosen images in ``gt``.
+
+    Raises:
+        UserError: No such images.
+    """
+
+    def __init__(self, options: SetOptions, chosen: slice) -> None:
+        self.gt = ImageSource(options.dataroot_gt, options.io_backend, strict=options.strict)
+        self.lq = None
+        if options.dataroot_lq is not None:
+            self.lq = ImageSource(options.dataroot_lq, options.io_backend, strict=options.strict)
+        self.names = list(self.gt.sizes)[chosen]
+        self._filename_tmpl = options.filename_tmpl
+        self._kernel, self._realistic = options.degradation, options.realistic
+
+    @property
+    def lq_names(self) -> list[str]:
+        """Keys of the given LR images, in the order of ``names``."""
+        return [self.lq_name(name) for name in self.names]
+
+    def lq_name(self, name: str) -> str:
+        """Key of the LR image of an HR image, by ``filename_tmpl``."""
+        path = PurePosixPath(name)
+        return str(path.with_name(self._filename_tmpl.replace("{}", path.name)))
+
+    def ratio(self, name: str) -> Pair:
+        """Scale (y, x) of a given pair: its HR size over its LR size."""
+        assert self.lq is not None
+        (height, width), (h, w) = self.gt.sizes[name], self.lq.sizes[self.lq_name(name)]
+        return height / h, width / w
+
+    def degradation(self, *entropy: int) -> str | Degradation:
+        """How LR is made from HR; a realistic degradation is drawn from a generator seeded with ``entropy``."""
+        if self._realistic is None:
+            return str(self._kernel)
+        return draw_degradation(self._realistic, np.random.default_rng((*entropy, self._realistic.seed)))
+
+    def check_given(self, scales: Pair | None = None) -> None:
+        """Check that every HR image has an LR image of a fitting size, where LR images are given.
+
+        Args:
+            scales: (y, x) of the set; None where each pair has its own.
+
+        Raises:
+            UserError: An LR image is missing, or its size does not fit.
+        """
+        if self.lq is None:
+            return
+        for name, lq_name in zip(self.names, self.lq_names, strict=True):
+            if lq_name not in self.lq.sizes:
+                raise UserError(
+                    f"{self.gt.describe(name)}: no LR image named {lq_name} in {self.lq.root}; "
+                    f"check filename_tmpl ({self._filename_tmpl!r})"
+                )
+            size, lq_size = self.gt.sizes[name], self.lq.sizes[lq_name]
+            if min(self.ratio(name)) < 1:
+                raise UserError(f"{self.lq.describe(lq_name)}: {by(lq_size)} is larger than its HR image, {by(size)}")
+            if scales is not None and not _fits(size, lq_size, scales):
+                raise UserError(
+                    f"{self.lq.describe(lq_name)}: {by(lq_size)} does not fit its HR image, {by(size)}, "
+                    f"at x{scale_label(scales)}"
+                )
+
+    def check_least(self, least: Pair, option: str) -> None:
+        """Check that every image, LR where it is given, is large enough.
+
+        Args:
+            least: Sides (y, x) that it must have.
+            option: The option that asks for them, for the error.
+
+        Raises:
+            UserError: One is smaller.
+        """
+        source, names = (self.gt, self.names) if self.lq is None else (self.lq, self.lq_names)
+        for name in names:
+            size = source.sizes[name]
+            if size[0] + 1e-9 < least[0] or size[1] + 1e-9 < least[1]:
+                raise UserError(
+                    f"{source.describe(name)}: {by(size)} is smaller than the crop of {least[1]:g}x{least[0]:g}; "
+                    f"remove the image or choose a smaller {option}"
+                )
+
+    def check_cache(self) -> None:
+        """Raise UserError if the decoded images exceed the available memory."""
+        self.gt.check_cache(self.names)
+        if self.lq is not None:
+            self.lq.check_cache(self.lq_names)
+
+    def fill_cache(self) -> None:
+        """Decode all images into memory. Raises UserError as ``check_cache``, and for damaged files."""
+        self.gt.fill_cache(self.names)
+        if self.lq is not None:
+            self.lq.fill_cache(self.lq_names)
+
+
+def _fits(size: Size, lq_size: Size, scales: Pair) -> bool:
+    """Whether HR covers the scaled LR image, and has less than one LR pixel and the rounding to spare."""
+    sides = zip(size, lq_size, scales, strict=True)
+    return all(round(small * scale) <= large < (small + 1) * scale + 1 for large, small, scale in sides)

@@ -1,0 +1,10 @@
+"""Sizes of files and of memory, for people."""
+
+
+def byte_size(count: float) -> str:
+    """``1.2 kB``, ``3.4 MB``, ``5.6 GB`` or more, of a number of bytes."""
+    unit, name = next(((unit, name) for unit, name in _UNITS if count >= unit), _UNITS[-1])
+    return f"{count / unit:.1f} {name}"
+
+
+_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
