@@ -45,3 +45,9 @@ def stub_command(monkeypatch):
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
     return replace
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """A folder for images, and the LMDB to make of it."""
+    return tmp_path / "images", tmp_path / "out.lmdb"

@@ -1,4 +1,4 @@
-"""Options of ``ArbitraryScalePairedDataset``; the texts are its part of the option reference."""
+"""Options of ``ArbitraryScalePairedDataset``; their descriptions form its part of the option reference."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,27 +13,27 @@ from clit_plugin.utils.path_names import check_path_name
 from clit_plugin.utils.schema import key, parse
 
 DEFAULT_SCALE_RANGES = [[[1, 4]]]
-# Keys that no option file gives.
+# Keys that option files do not contain.
 SET_BY_BASICSR = ("phase", "resume_iter")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetOptions:
-    """What a set for training and one for validation have in common."""
+    """What training and validation sets have in common."""
 
     name: str = key("name of the set in logs and result folders")
     dataroot_gt: str = key("HR images: a folder, searched recursively, or an .lmdb made by 'clit prepare'")
     type: Literal["ArbitraryScalePairedDataset"] = key("the data set class", "ArbitraryScalePairedDataset")
     phase: str = key("set by BasicSR", "train")
-    dataroot_lq: str | None = key("given LR images of the same names; without it LR is made from HR", None)
-    filename_tmpl: str = key("name of an LR image, made from that of its HR image, as '{}x2'", "{}")
-    io_backend: Mapping[str, Any] | None = key("{type: disk} or {type: lmdb}; by default told from the path", None)
+    dataroot_lq: str | None = key("LR images of the same names; by default LR is made from HR", None)
+    filename_tmpl: str = key("name of the LR image of HR image {}, as '{}x2'", "{}")
+    io_backend: Mapping[str, Any] | None = key("{type: disk} or {type: lmdb}; by default inferred from the path", None)
     degradation: Literal["pil", "matlab"] | Mapping[str, Any] | None = key(
-        "how LR is made from HR: pil or matlab, a bicubic kernel, or {type: realistic, ...}, as below", None
+        "how LR is made from HR: pil or matlab (bicubic kernels), or {type: realistic, ...}, see below", None
     )
     strict: bool = key("refuse grey images instead of reading them as RGB", False)
-    cache: bool = key("hold all decoded images in memory", False)
-    pin_memory: bool = key("pinned memory for faster copies to the GPU", False)
+    cache: bool = key("keep all decoded images in memory", False)
+    pin_memory: bool = key("use pinned memory, for faster copies to the GPU", False)
 
     @property
     def realistic(self) -> RealisticOptions | None:
@@ -41,7 +41,7 @@ class SetOptions:
         return RealisticOptions(**self.degradation) if isinstance(self.degradation, Mapping) else None
 
     def check(self, where: str, problems: Problems) -> None:
-        """Add what contradicts itself or is out of range."""
+        """Collect contradictory and out-of-range values."""
         with problems:
             check_path_name(self.name, f"{where}.name", "the name of a folder for the set's results")
         if self.dataroot_lq is None:
@@ -65,21 +65,22 @@ class SetOptions:
 class TrainSetOptions(SetOptions):
     """``datasets.train``."""
 
-    batch_size_per_gpu: int = key("images a process and step (the paper: 32 in all)")
-    num_worker_per_gpu: int = key("loader processes a training process; 0 loads in the training process", 0)
-    persistent_workers: bool = key("keep the workers from epoch to epoch", False)
-    prefetch_mode: Literal["cuda"] | None = key("BasicSR's prefetcher on the GPU; needs pin_memory", None)
-    dataset_enlarge_ratio: int = key("how often an epoch sees every image (the released code: 40)", 1)
-    lq_size: int = key("side of the LR crop", 48)
-    num_queries: int | None = key("sampled HR pixels an image; by default lq_size squared", None)
+    batch_size_per_gpu: int = key("images per process and step (the paper: 32 in total)")
+    num_worker_per_gpu: int = key("DataLoader workers per training process; 0 loads in the training process itself", 0)
+    persistent_workers: bool = key("keep the workers alive between epochs", False)
+    prefetch_mode: Literal["cuda"] | None = key("cuda: BasicSR's GPU prefetcher; needs pin_memory", None)
+    dataset_enlarge_ratio: int = key("how often each image is seen per epoch (the released code: 40)", 1)
+    lq_size: int = key("side of the LR crop in pixels", 48)
+    num_queries: int | None = key("HR pixels sampled per image; by default lq_size squared", None)
     scale_ranges: list[Any] = key(
-        "alternatives used in turn, batch by batch, each a list of [min, max] a branch", DEFAULT_SCALE_RANGES
+        "alternatives, used by the batches in turn; each a list of [min, max], one per branch",
+        DEFAULT_SCALE_RANGES,
     )
     use_hflip: bool = key("random horizontal flips", True)
     use_vflip: bool = key("random vertical flips", True)
     use_rot: bool = key("random rotation by 90 degrees", True)
-    skip_images: int = key("leave out the first so many images, as a validation set's max_images takes them", 0)
-    seed: int = key("seed of the schedule and of the samples; by default manual_seed", 0)
+    skip_images: int = key("skip the first N images, which a validation set with max_images N uses", 0)
+    seed: int = key("seed of the scale schedule and of the samples; by default manual_seed", 0)
     resume_iter: int = key("set on resume", 0)
 
     def check(self, where: str, problems: Problems) -> None:
@@ -106,7 +107,7 @@ class TrainSetOptions(SetOptions):
 
     @property
     def queries(self) -> int:
-        """Sampled pixels an image."""
+        """Sampled pixels per image."""
         return self.lq_size**2 if self.num_queries is None else self.num_queries
 
     @property
@@ -121,9 +122,9 @@ class ValSetOptions(SetOptions):
 
     protocol: Literal["div2k", "benchmark"] = key("div2k: RGB, shave scale + 6; benchmark: Y, shave scale")
     scale: float | tuple[float, float] | None = key(
-        "any real scale, or [y, x]; needed without dataroot_lq, else told from the sizes", None
+        "any real scale, or [y, x]; required without dataroot_lq, else inferred from the image sizes", None
     )
-    max_images: int | None = key("only the first so many images", None)
+    max_images: int | None = key("use only the first N images", None)
 
     def check(self, where: str, problems: Problems) -> None:
         super().check(where, problems)
@@ -136,7 +137,7 @@ class ValSetOptions(SetOptions):
 
     @property
     def scales(self) -> Pair | None:
-        """(y, x), or nothing where the files tell."""
+        """(y, x), or None if it follows from the given LR images."""
         if self.scale is None:
             return None
         return scale_pair(self.scale)

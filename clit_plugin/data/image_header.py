@@ -1,4 +1,4 @@
-"""What an image file's header says, read by Pillow before OpenCV decodes the file."""
+"""The header of an image file, read by Pillow before OpenCV decodes the pixels."""
 
 import struct
 from pathlib import Path
@@ -11,24 +11,24 @@ from clit_plugin.utils.byte_sizes import byte_size
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.memory_left import memory_left
 
-# Pillow's limit would refuse honest images. It decodes nothing here, and check_decodable compares with the memory.
+# Pillow's limit would refuse legitimate images. Pillow decodes nothing here, and check_decodable checks the memory.
 Image.MAX_IMAGE_PIXELS = None
-_MOST_PIXELS, _LONGEST_SIDE = 2**30, 2**20  # of OpenCV
+_MOST_PIXELS, _LONGEST_SIDE = 2**30, 2**20  # OpenCV's limits
 _FOREIGN_COLOURS = ("CMYK", "LAB", "HSV", "YCbCr")
 
 
 class Header(NamedTuple):
-    """What is to be known before decoding.
+    """What must be known before decoding.
 
     Attributes:
         size: (H, W) as stored.
-        mode: Pillow's name of the kind: RGB, L, P, CMYK, ...
-        bits_16: Whether samples have 16 bits.
-        transparency: Whether there is a transparent colour, beside an alpha channel's.
-        clear_grey: The sample, as 8 or 16 bits, that a grey image declares transparent, or None.
-        frames: Of an animation, or pages; 1 otherwise.
-        orientation: EXIF's, 1 to 8, that is still to be carried out behind OpenCV.
-        profile: The ICC profile of RGB and grey images, or None.
+        mode: Pillow's mode: RGB, L, P, CMYK, ...
+        bits_16: Whether the samples have 16 bits.
+        transparency: Whether a transparent colour is declared, other than by an alpha channel.
+        clear_grey: The value, in 8 or 16 bits, that a grey image declares transparent, or None.
+        frames: Number of frames or pages; 1 for a single image.
+        orientation: EXIF orientation, 1 to 8, that is left to apply after OpenCV's decoder.
+        profile: ICC profile of RGB and grey images, or None.
     """
 
     size: tuple[int, int]
@@ -42,18 +42,18 @@ class Header(NamedTuple):
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """(H, W) once the orientation is carried out."""
+        """(H, W) after the orientation is applied."""
         return self.size[::-1] if self.orientation in (5, 6, 7, 8) else self.size
 
 
 def read_header(file: Path | BinaryIO) -> Header | None:
-    """The header of an image file; None where Pillow does not know the format, or cannot read it."""
+    """The header of an image file; None if Pillow cannot read it."""
     try:
         with Image.open(file) as image:
             info, tiles = image.info, image.tile
             orientation = _orientation(image)
             profile = info.get("icc_profile") if image.mode in ("RGB", "RGBA", "L", "LA", "P") else None
-            # A photograph of many cameras holds a preview beside itself (MPO).
+            # Many cameras store a preview as a second frame (MPO).
             frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
             return Header(
                 size=(image.size[1], image.size[0]),
@@ -70,19 +70,19 @@ def read_header(file: Path | BinaryIO) -> Header | None:
 
 
 def check_decodable(header: Header, name: str, *, bytes_a_pixel: int) -> None:
-    """Refuse colours that are not taken for RGB, and what memory has no room for, before it is decoded.
+    """Refuse, before decoding, colour spaces other than RGB and grey, and images too large for the memory.
 
     Args:
-        header: Of the file.
-        name: What an error calls it.
-        bytes_a_pixel: That decoding takes.
+        header: Header of the file.
+        name: The file in errors.
+        bytes_a_pixel: What decoding takes per pixel.
 
     Raises:
-        UserError: CMYK, LAB and the like; more pixels than OpenCV takes; more than the memory that is left.
+        UserError: CMYK, LAB and the like; more pixels than OpenCV accepts; more than the available memory.
     """
     height, width = header.size
     if header.mode in _FOREIGN_COLOURS:
-        raise UserError(f"{name}: holds {header.mode} colours; convert it to RGB by a program that knows its profile")
+        raise UserError(f"{name}: holds {header.mode} colours; convert it to RGB with a program that knows its profile")
     if height * width > _MOST_PIXELS or max(height, width) > _LONGEST_SIDE:
         raise UserError(f"{name}: claims {by(header.size)} pixels, more than can be decoded; replace or remove it")
     needed, left = height * width * bytes_a_pixel, memory_left()
@@ -94,8 +94,8 @@ def check_decodable(header: Header, name: str, *, bytes_a_pixel: int) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Of a file whose pixels are not read yet, for which Pillow would decode a PNG."""
-    if image.format == "TIFF":  # OpenCV's decoder turns the image itself
+    """EXIF orientation, without the decoding that Pillow does for a PNG whose EXIF chunk follows the pixels."""
+    if image.format == "TIFF":  # OpenCV's decoder applies it itself
         return 1
     if image.format == "PNG" and "exif" not in image.info and (exif := _late_exif(image.fp)):  # type: ignore[attr-defined]
         image.info["exif"] = exif
@@ -103,7 +103,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _late_exif(file: BinaryIO) -> bytes:
-    """A PNG's eXIf chunk that stands behind the pixels, or nothing."""
+    """A PNG's eXIf chunk that follows the pixels, or nothing."""
     file.seek(8)
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
@@ -114,7 +114,7 @@ def _late_exif(file: BinaryIO) -> bytes:
 
 
 def _clear_grey(transparency: object, raw_mode: str) -> int | None:
-    """PNG tells it in the file's own bits, of which OpenCV makes 8."""
+    """The transparent grey of a PNG, which declares it in the file's bit depth; OpenCV decodes 8 bits."""
     if not isinstance(transparency, int) or not raw_mode.startswith(("L", "1", "I")):
         return None
     return transparency * {"L;2": 85, "L;4": 17}.get(raw_mode, 1)

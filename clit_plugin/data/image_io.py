@@ -10,28 +10,28 @@ from clit_plugin.utils.errors import UserError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
-BYTES_A_PIXEL = 6  # of decode_rgb, for 8-bit RGB: as OpenCV has it and as RGB
+BYTES_A_PIXEL = 6  # decode_rgb holds 8-bit images twice: as BGR and as RGB
 
 
 def decode_rgb(content: bytes | None, name: str, *, convert: bool = False, grey: bool = False) -> np.ndarray:
     """Decode an image file's bytes.
 
     Args:
-        content: The file, in any format that OpenCV reads; EXIF orientation is not applied.
-        name: What to call it in an error.
-        convert: Turn grey, transparent and 16-bit images into 8-bit RGB instead of refusing them: grey is repeated,
-            alpha dropped, 16 bits are rounded to 8.
-        grey: Repeat the channel of 8-bit grey images, whatever ``convert`` says.
+        content: Content of the file, in any format that OpenCV reads; EXIF orientation is not applied.
+        name: The file in errors.
+        convert: Convert grey, transparent and 16-bit images to 8-bit RGB instead of refusing them: grey is repeated,
+            alpha is dropped, 16 bits are rounded to 8.
+        grey: Convert 8-bit grey images even without ``convert``.
 
     Returns:
         (H, W, 3) uint8, RGB, contiguous.
 
     Raises:
-        UserError: The bytes are no image, or one of a kind that is not to be turned into 8-bit RGB.
+        UserError: Not an image, or of a kind that is not converted to 8-bit RGB.
     """
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
-    except cv2.error:  # a header that promises more pixels than OpenCV allows
+    except cv2.error:  # a header that claims more pixels than OpenCV allows
         image = None
     if image is None:
         raise UserError(f"{name}: not a readable image (empty, damaged or of an unknown format); replace or remove it")
@@ -54,7 +54,7 @@ def decode_rgb(content: bytes | None, name: str, *, convert: bool = False, grey:
 
 
 def encode_png(samples: np.ndarray) -> bytes:
-    """A PNG file's bytes of (H, W, 3) uint8."""
+    """(H, W, 3) uint8 as the bytes of a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(samples).save(buffer, format="PNG")
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Images of a folder or an LMDB, by key, through BasicSR's file client."""
+"""Images of a folder or an LMDB, by key, read with BasicSR's file client."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,19 +26,19 @@ from clit_plugin.utils.memory_left import memory_left
 
 
 class ImageSource:
-    """The 8-bit RGB images below a folder, or in an LMDB; grey ones are RGB of three equal channels.
+    """The 8-bit RGB images below a folder or in an LMDB; grey ones become RGB of three equal channels.
 
     Args:
         root: A folder or an ``.lmdb``.
-        io_backend: BasicSR's option; by default told from the suffix.
+        io_backend: BasicSR's option; by default inferred from the suffix.
         strict: Refuse grey images.
 
     Attributes:
         sizes: (H, W) of every image by key, in the keys' order. A key is the path below the root without suffix.
 
     Raises:
-        UserError: Nothing there, no images, two files of one key, not an LMDB, one that is cut off, or one that does
-            not hold what its list says.
+        UserError: The root is missing or has no images; two files share a key; the LMDB is truncated, or differs from
+            its ``meta_info.txt``.
     """
 
     def __init__(self, root: str, io_backend: Mapping[str, Any] | None = None, *, strict: bool = False) -> None:
@@ -66,29 +66,30 @@ class ImageSource:
             headers = {name: _header(Path(file), strict=strict) for name, file in self._files.items()}
             self.sizes = {name: header.size for name, header in headers.items()}
             if several := [name for name, header in headers.items() if header.frames > 1]:
-                _tell_frames(self.root, self._files[several[0]], len(several))
+                _warn_of_frames(self.root, self._files[several[0]], len(several))
 
     def describe(self, name: str) -> str:
-        """How an error names an image."""
+        """The image's name in errors."""
         return self._files.get(name) or f"{self.root}:{name}"
 
     def read(self, name: str) -> np.ndarray:
         """The image of a key: (H, W, 3) uint8, RGB.
 
         Raises:
-            UserError: Not readable, not 8-bit RGB, or not of the size that the LMDB's list gives.
+            UserError: Not readable, not 8-bit RGB, or of another size than listed.
         """
         height, width = self.sizes[name]
         if self._cache is not None:
             start = self._places[name]
             return self._cache[start : start + height * width * 3].view(height, width, 3).numpy()
         image = decode_rgb(self.content(name), self.describe(name), grey=not self.strict)
-        if image.shape[:2] != (height, width):
-            raise UserError(f"{self.describe(name)}: is {image.shape[:2]}, but was {height, width} when it was listed")
+        found = (image.shape[0], image.shape[1])
+        if found != (height, width):
+            raise UserError(f"{self.describe(name)}: is {by(found)}, but was {by((height, width))} when it was listed")
         return image
 
     def content(self, name: str) -> bytes | None:
-        """The bytes that are stored under a key, not decoded; None where an LMDB has none. Errors as ``read``."""
+        """The encoded bytes of a key; None if an LMDB has no such key. Raises UserError as ``read``."""
         with self._reading_errors(self.describe(name)):
             return self._client().get(self._files.get(name, name))
 
@@ -105,10 +106,10 @@ class ImageSource:
             raise UserError(f"{name}: cannot be read ({reason})") from error
 
     def check_cache(self, names: Iterable[str]) -> None:
-        """Refuse to hold images in memory that has no room for them.
+        """Check that the decoded images fit into memory.
 
         Raises:
-            UserError: It has not, by the sizes that files and lists tell.
+            UserError: They do not, by the sizes in headers and lists.
         """
         sizes = {name: self.sizes[name] for name in names}
         needed, left = sum(height * width * 3 for height, width in sizes.values()), memory_left()
@@ -116,11 +117,11 @@ class ImageSource:
             largest = max(sizes, key=lambda name: sizes[name][0] * sizes[name][1])
             raise UserError(
                 f"cache: the images of {self.root} take {byte_size(needed)}, and {byte_size(left)} of memory are left "
-                f"(the largest, {largest!r}, is {by(sizes[largest])}); leave cache out"
+                f"(the largest, {largest!r}, is {by(sizes[largest])}); set cache: false"
             )
 
     def fill_cache(self, names: Iterable[str], *, progress: bool = True) -> None:
-        """Decode images into one block of memory; forked workers share it, spawned ones map it.
+        """Decode images into one block of memory, which forked workers share and spawned ones map.
 
         Raises:
             UserError: As ``check_cache`` and ``read``.
@@ -138,19 +139,19 @@ class ImageSource:
 
 @lru_cache(maxsize=64)
 def _file_client(backend: str, root: str, inode: int) -> FileClient:
-    """One client a real path, as a process must not open an LMDB twice; one that was made anew is another."""
+    """One client per real path, as a process must not open an LMDB twice; a rebuilt LMDB is another one."""
     if backend == "disk":
         return FileClient("disk")
     return FileClient("lmdb", db_paths=[root], client_keys=["default"])
 
 
 if hasattr(os, "register_at_fork"):
-    # Nor may it be carried across a fork: a worker would be told that it is open already. All open it anew.
+    # An open LMDB must not cross a fork: the worker could not open it again. Each process opens its own.
     os.register_at_fork(before=_file_client.cache_clear)
 
 
 def _header(path: Path, *, strict: bool) -> Header:
-    """The file's header alone; images that are not taken are refused here, before a run starts."""
+    """The file's header. Images of the wrong kind are refused here, before a run starts."""
     header = read_header(path)
     if header is None:
         raise UserError(f"{path}: not a readable image; replace or remove it")
@@ -164,7 +165,7 @@ def _header(path: Path, *, strict: bool) -> Header:
     return header
 
 
-@lru_cache  # for a folder is listed more than once
-def _tell_frames(root: Path, first: str, count: int) -> None:
+@lru_cache  # a folder is listed more than once
+def _warn_of_frames(root: Path, first: str, count: int) -> None:
     more = f" and {count - 1} more" if count > 1 else ""
-    warn(f"{root}: {first}{more} hold several images each, animations or pages; the first of each is taken")
+    warn(f"{root}: {first}{more} hold several images each (frames or pages); only the first is used")

@@ -1,4 +1,4 @@
-"""One training sample: an LR patch and the colours of HR pixels at their exact coordinates (paper 4.1)."""
+"""One training sample: an LR patch and the colours of HR pixels at exact coordinates (paper 4.1)."""
 
 import math
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from clit_plugin.data.realistic_degradation import Degradation, make_lr
 
 @dataclass(kw_only=True)
 class Sample:
-    """A training sample before it becomes tensors.
+    """A training sample before its conversion to tensors.
 
     Attributes:
         lq: (n, n, 3) uint8, RGB.
         coord: (Q, 2) float64 in [-1, 1] over the LR patch, order (y, x).
         gt: (Q, 3) uint8, RGB.
-        cell: (2,) float64, an HR pixel's height and width in the same units.
+        cell: (2,) float64, height and width of an HR pixel in the same units.
     """
 
     lq: np.ndarray
@@ -34,15 +34,15 @@ def sample_from_hr(
     degradation: str | Degradation,
     rng: np.random.Generator,
 ) -> Sample:
-    """Crop round(lq_size * scale)^2 of an HR image, make its LR patch and draw pixels of it.
+    """Crop round(lq_size * scale)^2 pixels of an HR image, make the LR patch and draw queries.
 
     Args:
-        gt: (H, W, 3) uint8, no side smaller than the crop.
+        gt: (H, W, 3) uint8, at least as large as the crop.
         lq_size: Side of the LR patch.
         scale: At least 1.
-        num_queries: Distinct pixels to draw, at most lq_size^2.
+        num_queries: Number of distinct pixels to draw, at most lq_size^2.
         degradation: As in ``make_lr``.
-        rng: Source of the crop and of the pixels.
+        rng: Draws the crop and the pixels.
     """
     size = round(lq_size * scale)
     top, left = (int(rng.integers(0, side - size + 1)) for side in gt.shape[:2])
@@ -56,17 +56,17 @@ def sample_from_hr(
 def sample_from_pair(
     lq: np.ndarray, gt: np.ndarray, *, lq_size: int, num_queries: int, rng: np.random.Generator
 ) -> Sample:
-    """Crop a real LR image and draw HR pixels whose centres fall into the crop.
+    """Crop a given LR image and draw HR pixels whose centres lie in the crop.
 
-    The scale is the ratio of the sizes, any real number per axis; no image is resampled, as a coordinate says
-    exactly where an HR pixel's centre lies in the LR crop.
+    The scale is the ratio of the sizes, any real number per axis. Nothing is resampled: the coordinates say exactly
+    where an HR pixel's centre lies in the LR crop.
 
     Args:
-        lq: (h, w, 3) uint8, no side smaller than lq_size.
+        lq: (h, w, 3) uint8, no side below lq_size.
         gt: (H, W, 3) uint8, at least as large as ``lq``.
         lq_size: Side of the LR patch.
-        num_queries: Distinct pixels to draw, at most lq_size^2.
-        rng: Source of the crop and of the pixels.
+        num_queries: Number of distinct pixels to draw, at most lq_size^2.
+        rng: Draws the crop and the pixels.
     """
     spans, starts, scales = [], [], []
     for small, large in zip(lq.shape[:2], gt.shape[:2], strict=True):
@@ -89,14 +89,14 @@ def sample_from_pair(
 
 
 def augment(sample: Sample, *, hflip: bool, vflip: bool, rot: bool, rng: np.random.Generator) -> Sample:
-    """Flip and rotate at random: the patch as an image, the queries by their coordinates.
+    """Flip and rotate at random: the pixels of the patch, the coordinates of the queries.
 
     Args:
-        sample: The sample; it is not changed.
-        hflip: Whether to mirror left and right in half of the cases.
-        vflip: Whether to mirror top and bottom in half of the cases.
-        rot: Whether to exchange the axes in half of the cases, with the flips a rotation by 90 degrees.
-        rng: Three draws are made in any case, so that one option does not change the others' outcome.
+        sample: It is not modified.
+        hflip: Whether to flip horizontally with probability 0.5.
+        vflip: Whether to flip vertically with probability 0.5.
+        rot: Whether to transpose with probability 0.5, which with the flips makes rotations by 90 degrees.
+        rng: The number of draws is fixed, so that one option does not affect the outcome of the others.
     """
     lq, coord, cell = sample.lq, sample.coord, sample.cell
     draws = rng.random(3) < 0.5

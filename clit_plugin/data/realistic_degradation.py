@@ -1,7 +1,7 @@
-"""LR as pictures come from phones and the web: blur, resize, noise and JPEG, by BasicSR's degradations.
+"""LR that looks like pictures from phones and the web: blur, downsampling, noise and JPEG, with BasicSR's functions.
 
-First order, as the first half of Real-ESRGAN (Wang et al. 2021), but at any scale and on the CPU: what is drawn are
-sizes in LR pixels, so that an image is degraded alike at every scale.
+First order, as the first half of Real-ESRGAN (Wang et al. 2021), but at any scale and on the CPU. All lengths are drawn
+in LR pixels, so that an image is degraded alike at every scale.
 """
 
 import math
@@ -18,26 +18,26 @@ from PIL import Image
 from clit_plugin.data.realistic_options import RealisticOptions
 from clit_plugin.ops.bicubic import resize_bicubic
 
-# A kernel reaches this many standard deviations, as it does in OpenCV.
+# Radius of a kernel in standard deviations, as in OpenCV.
 _REACH = 3
-# JPEG's blocks with colour at half the resolution.
+# Side of JPEG's blocks with chroma at half the resolution.
 _JPEG_BLOCK = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Degradation:
-    """What is done to one image, in this order; None leaves a step out.
+    """The degradation of one image, in this order; None skips a step.
 
     Attributes:
-        kernel: Shape of the blur, as BasicSR's ``random_mixed_kernels`` names it.
-        sigma: Its standard deviations along its axes, in LR pixels; a kernel that is isotropic has the first.
+        kernel: Shape of the blur kernel, a name of BasicSR's ``random_mixed_kernels``.
+        sigma: Its standard deviations along its axes, in LR pixels; an isotropic kernel uses the first.
         beta_ranges: Exponents of generalized and of plateau kernels, [min, max] each.
         resize: ``area``, ``bilinear``, ``bicubic`` or ``lanczos``, all antialiased.
         gaussian: Standard deviation of Gaussian noise in grey levels of 255.
-        poisson: Factor of Poisson noise whose variance at white is 256 photons'.
+        poisson: Strength of Poisson noise; 1 corresponds to 256 photons at white.
         gray: Whether Gaussian and Poisson noise are the same in all channels.
         quality: JPEG quality, 1 to 100.
-        seed: Of what BasicSR draws: the kernel's orientation and exponent, and the noise.
+        seed: For what BasicSR draws: the kernel's orientation and exponent, and the noise.
     """
 
     kernel: str = "iso"
@@ -56,9 +56,10 @@ class Degradation:
         """Make LR from HR, or from a window of it.
 
         Args:
-            image: (H, W, 3) uint8, RGB. The blur sees it beyond the window, and mirrored beyond its borders.
-            size: (h, w) of LR, at most the window's.
-            window: (top, left, height, width); by default the whole image. JPEG's blocks lie as in the whole image.
+            image: (H, W, 3) uint8, RGB. The blur reads beyond the window, and mirrors at the image's borders.
+            size: (h, w) of LR, at most that of the window.
+            window: (top, left, height, width); by default the whole image. JPEG's blocks are aligned
+                to the whole image.
 
         Returns:
             (h, w, 3) uint8, RGB.
@@ -73,13 +74,13 @@ class Degradation:
         return _compress(lq, self.quality, offset=(round(top / scales[0]), round(left / scales[1])))
 
     def _blur(self, image: np.ndarray, window: tuple[int, int, int, int], scale: float) -> np.ndarray:
-        """The window, blurred. Where the axes' scales differ, ``scale`` is their geometric mean."""
+        """The window, blurred; ``scale`` is the geometric mean of the axes' scales."""
         top, left, height, width = window
         if self.sigma is None:
             return image[top : top + height, left : left + width]
         sigmas = [sigma * scale for sigma in self.sigma]
         radius = math.ceil(_REACH * max(sigmas))
-        # BasicSR wants ranges of some width, of which it draws.
+        # BasicSR draws from ranges and asserts that they are not empty.
         ranges = [(sigma, math.nextafter(sigma, math.inf)) for sigma in sigmas]
         kernel = random_mixed_kernels(
             [self.kernel],
@@ -93,7 +94,7 @@ class Degradation:
         first_row, first_col = max(top - radius, 0), max(left - radius, 0)
         part = image[first_row : top + height + radius, first_col : left + width + radius]
         part, border = np.ascontiguousarray(part), cv2.BORDER_REFLECT_101
-        if self.kernel == "iso":  # a Gaussian of each axis, and five times as fast so
+        if self.kernel == "iso":  # separable, which is five times as fast
             line = kernel.sum(axis=0)
             blurred = cv2.convertScaleAbs(cv2.sepFilter2D(part, cv2.CV_32F, line, line, borderType=border))
         else:
@@ -108,8 +109,8 @@ class Degradation:
         if self.gaussian is not None:
             image = add_gaussian_noise(image, self.gaussian, gray_noise=self.gray[0])
         if self.poisson is not None:
-            # BasicSR takes the number of an image's grey levels for that of photons, and a plain patch would drown in
-            # noise. A strip of all 256 below it makes it the same for all.
+            # BasicSR infers the number of photons from how many grey levels an image has, and would drown a flat
+            # patch in noise. A strip of all 256 levels below the patch makes the noise the same for all.
             strip = np.resize(np.arange(256, dtype=np.float32) / 255, (-(-256 // image.shape[1]), image.shape[1], 1))
             image = np.concatenate([image, np.repeat(strip, 3, axis=2)])
             image = add_poisson_noise(image, self.poisson, gray_noise=self.gray[1])[: len(lq)]
@@ -127,7 +128,7 @@ def make_lr(
     Args:
         image: (H, W, 3) uint8, RGB.
         size: (h, w) of LR.
-        degradation: ``pil`` or ``matlab``, as ``resize_bicubic`` takes them, or what was drawn.
+        degradation: ``pil`` or ``matlab``, as in ``resize_bicubic``, or a drawn degradation.
         window: (top, left, height, width); by default the whole image.
 
     Returns:
@@ -140,11 +141,11 @@ def make_lr(
 
 
 def draw_degradation(options: RealisticOptions, rng: np.random.Generator) -> Degradation:
-    """Draw what is done to an image.
+    """Draw the degradation of one image.
 
     Args:
-        options: The ranges.
-        rng: The same number of draws is made in any case, so that one option does not change the others' outcome.
+        options: Ranges and probabilities.
+        rng: The number of draws is fixed, so that one option does not affect the outcome of the others.
     """
     seed = int(rng.integers(2**32, dtype=np.uint64))
     draws = iter(rng.random(14).tolist())
@@ -181,7 +182,7 @@ def draw_degradation(options: RealisticOptions, rng: np.random.Generator) -> Deg
 
 @contextmanager
 def _global_generators(seed: int) -> Iterator[None]:
-    """Seed NumPy's and Python's global generators, of which BasicSR draws, and leave them as they were."""
+    """Seed NumPy's and Python's global generators, which BasicSR uses; restore them afterwards."""
     numpy_state, python_state = np.random.get_state(), random.getstate()
     np.random.seed(seed)
     random.seed(seed)
@@ -195,15 +196,15 @@ def _global_generators(seed: int) -> Iterator[None]:
 def _resize(image: np.ndarray, size: tuple[int, int], mode: str) -> np.ndarray:
     if mode == "bicubic":
         return resize_bicubic(image, size, "pil")
-    if mode == "area":  # Pillow's box filter counts pixels as whole, and shifts the image where the scale is not
+    if mode == "area":  # Pillow's box filter weighs whole pixels, and shifts the image at fractional scales
         return cv2.resize(np.ascontiguousarray(image), (size[1], size[0]), interpolation=cv2.INTER_AREA)
     kernels = {"bilinear": Image.Resampling.BILINEAR, "lanczos": Image.Resampling.LANCZOS}
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), kernels[mode]))
 
 
 def _compress(image: np.ndarray, quality: int, *, offset: tuple[int, int]) -> np.ndarray:
-    """JPEG with colour at half the resolution; ``offset`` is the place of an RGB patch in its picture."""
-    top, left = (place % _JPEG_BLOCK for place in offset)
+    """JPEG with chroma at half the resolution; ``offset`` is the position of the RGB patch in its image."""
+    top, left = (position % _JPEG_BLOCK for position in offset)
     padded = cv2.copyMakeBorder(image[..., ::-1].copy(), top, 0, left, 0, cv2.BORDER_REFLECT_101)
     coded = cv2.imencode(".jpg", padded, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[top:, left:, ::-1]

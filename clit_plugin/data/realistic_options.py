@@ -1,10 +1,10 @@
-"""Options of ``degradation: {type: realistic, ...}``: LR as pictures come from phones and the web.
+"""Options of ``degradation: {type: realistic, ...}``: LR that looks like pictures from phones and the web.
 
-Their names are those of BasicSR's Real-ESRGAN options where it has them. The defaults are milder than Real-ESRGAN's,
-which are for pictures that have been through several hands: one lens, one reduction, one sensor, one JPEG. Blur of more
-than 1.5 LR pixels, noise of more than 10 grey levels and JPEG below quality 60 are what one sees at once and would
-rather take another picture of; a network that learns to repair them paints over the texture of all others. A tenth of
-the samples is only reduced, so that clean pictures stay sharp.
+The names follow BasicSR's Real-ESRGAN options where those exist. The defaults are milder than Real-ESRGAN's, which
+model pictures that were processed several times: here it is one lens, one downsampling, one sensor and one JPEG. A
+network trained on heavier degradations (blur beyond 1.5 LR pixels, noise beyond 10 grey levels, JPEG below quality 60)
+smooths away the texture of better pictures. A tenth of the samples is downsampled only, so that clean pictures stay
+sharp.
 """
 
 from collections.abc import Mapping
@@ -23,26 +23,26 @@ _KERNELS = ["iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso
 class RealisticOptions:
     """``degradation`` of a data set, as a mapping."""
 
-    type: Literal["realistic"] = key("realistic: HR is blurred, resized, made noisy and compressed")
-    seed: int = key("seed of what is drawn for an image, beside its name, or in training beside the set's seed", 0)
-    clean_prob: float = key("share of images that are only reduced, by Pillow's bicubic kernel", 0.1)
-    blur_prob: float = key("share of the others that are blurred", 0.8)
-    blur_sigma: tuple[float, float] = key("width of the blur in LR pixels, [min, max]", [0.2, 1.5])
-    kernel_list: list[Kernel] = key("shapes of the blur: those of BasicSR's random_mixed_kernels", _KERNELS)
-    kernel_prob: list[float] = key("how often each of them is used", [0.45, 0.25, 0.12, 0.03, 0.12, 0.03])
+    type: Literal["realistic"] = key("realistic: HR is blurred, downsampled, made noisy and JPEG-compressed")
+    seed: int = key("seed of the random choices, combined with the image's name, or in training with the set's seed", 0)
+    clean_prob: float = key("fraction of images that are only downsampled, with Pillow's bicubic kernel", 0.1)
+    blur_prob: float = key("fraction of the others that is blurred", 0.8)
+    blur_sigma: tuple[float, float] = key("standard deviation of the blur in LR pixels, [min, max]", [0.2, 1.5])
+    kernel_list: list[Kernel] = key("shapes of the blur kernel, as in BasicSR's random_mixed_kernels", _KERNELS)
+    kernel_prob: list[float] = key("their probabilities", [0.45, 0.25, 0.12, 0.03, 0.12, 0.03])
     betag_range: tuple[float, float] = key("exponent of generalized kernels, [min <= 1, max >= 1]", [0.5, 4.0])
     betap_range: tuple[float, float] = key("exponent of plateau kernels, [min <= 1, max >= 1]", [1.0, 2.0])
     resize_modes: list[Resize] = key(
-        "how they are reduced, all alike: area, bilinear, bicubic, lanczos, none of which aliases",
+        "downsampling filters, equally likely: area, bilinear, bicubic, lanczos, all antialiased",
         ["area", "bilinear", "bicubic", "lanczos"],
     )
-    gaussian_noise_prob: float = key("share with Gaussian noise", 0.5)
+    gaussian_noise_prob: float = key("fraction with Gaussian noise", 0.5)
     noise_range: tuple[float, float] = key("its standard deviation in grey levels of 255, [min, max]", [0.0, 10.0])
-    poisson_noise_prob: float = key("share with Poisson noise", 0.3)
-    poisson_scale_range: tuple[float, float] = key("its strength: 1 is that of 256 photons at white", [0.05, 0.5])
-    gray_noise_prob: float = key("share of noise that is the same in all channels", 0.4)
-    jpeg_prob: float = key("share that is compressed", 0.9)
-    jpeg_range: tuple[int, int] = key("its JPEG quality, [min, max]", [60, 95])
+    poisson_noise_prob: float = key("fraction with Poisson noise", 0.3)
+    poisson_scale_range: tuple[float, float] = key("its strength, [min, max]; 1 is 256 photons at white", [0.05, 0.5])
+    gray_noise_prob: float = key("fraction of noisy images whose noise is the same in all channels", 0.4)
+    jpeg_prob: float = key("fraction that is JPEG-compressed", 0.9)
+    jpeg_range: tuple[int, int] = key("JPEG quality, [min, max]", [60, 95])
 
     def check(self, where: str) -> None:
         """Raise UserError for values out of range."""
@@ -64,7 +64,7 @@ class RealisticOptions:
                 raise UserError(f"{where}.{name}: expected at least one")
         if len(self.kernel_prob) != len(self.kernel_list):
             raise UserError(
-                f"{where}.kernel_prob: expected as many numbers as kernel_list has shapes, {len(self.kernel_list)}, "
+                f"{where}.kernel_prob: expected one number per entry of kernel_list, {len(self.kernel_list)}, "
                 f"got {len(self.kernel_prob)}"
             )
         if min(self.kernel_prob) < 0 or sum(self.kernel_prob) <= 0:
@@ -75,7 +75,7 @@ def parse_realistic(options: Mapping[str, Any], where: str) -> RealisticOptions:
     """Check ``{type: realistic, ...}``.
 
     Raises:
-        UserError: A key or value that does not fit.
+        UserError: An unknown key or a bad value.
     """
     parsed = parse(RealisticOptions, options, where)
     parsed.check(where)

@@ -1,7 +1,7 @@
-"""Which scales a training batch has: one declarative value, pure functions.
+"""The scale schedule: which scales a training batch has, as pure functions of one declarative value.
 
-``scale_ranges`` is a list of alternatives, used in turn batch by batch; an alternative lists a (min, max) for every
-branch that takes part. Stage 1 of the paper is ``[[[1, 4]]]``, its stage 2 ``[[[1, 4]], [[1, 4], [1, 4]]]``.
+``scale_ranges`` is a list of alternatives, which the batches use in turn; an alternative is a list of (min, max), one
+per participating branch. Stage 1 of the paper is ``[[[1, 4]]]``, its stage 2 ``[[[1, 4]], [[1, 4], [1, 4]]]``.
 """
 
 import math
@@ -21,7 +21,7 @@ def check_scale_ranges(value: Any) -> list[list[tuple[float, float]]]:
     Raises:
         UserError: Not a list of alternatives, each a list of pairs with 1 <= min <= max.
     """
-    example = "expected a list of alternatives, each a list of [min, max] a branch, as in [[[1, 4]], [[1, 4], [1, 4]]]"
+    example = "expected a list of alternatives, each a [min, max] per branch, as in [[[1, 4]], [[1, 4], [1, 4]]]"
     if not isinstance(value, (list, tuple)) or not value:
         raise UserError(f"scale_ranges: {example}; got {value!r}")
     alternatives = []
@@ -41,28 +41,28 @@ def check_scale_ranges(value: Any) -> list[list[tuple[float, float]]]:
 
 
 def schedule(scale_ranges: ScaleRanges, *, seed: int, epoch: int, batch_index: int) -> tuple[float, ...]:
-    """Scales of one batch, one for every branch that takes part.
+    """Scales of one batch, one per participating branch.
 
-    The same on every rank, in every worker and after a resume, since it knows nothing but its arguments. Every epoch
-    starts with the next alternative, so that epochs of few batches do not favour the first.
+    They are the same on every rank, in every worker and after a resume, as they depend on the arguments alone. Each
+    epoch starts with the next alternative, so that short epochs do not favour the first.
 
     Args:
-        scale_ranges: See the module.
+        scale_ranges: See the module's docstring.
         seed: Seed of the experiment.
         epoch: Number of the epoch, from 0.
         batch_index: Number of the batch in the epoch, from 0.
 
     Returns:
-        Factors, uniform in their ranges; the total scale is their product.
+        Factors, drawn uniformly from their ranges; the total scale is their product.
     """
     alternative = scale_ranges[(epoch + batch_index) % len(scale_ranges)]
-    # The trailing 0 separates this stream from the samples' (1).
+    # The trailing 0 separates this stream from those of the samples.
     rng = np.random.default_rng((seed, epoch, batch_index, 0))
     return tuple(float(rng.uniform(low, high)) for low, high in alternative)
 
 
 def clip_scales(scales: Sequence[float], limit: float) -> tuple[float, ...]:
-    """Shrink the scales until their product is at most ``limit``: the first one as far as 1, then the next (paper 4.1).
+    """Reduce the scales until their product is at most ``limit``: the first one down to 1, then the next (paper 4.1).
 
     Args:
         scales: Factors, each at least 1.

@@ -1,6 +1,6 @@
 """Bicubic down- and upsampling of 8-bit images, as Pillow or as MATLAB does it.
 
-The two differ by up to 15 grey levels, so the kind is always named.
+The two differ by up to 15 grey levels, so the kind must always be given.
 """
 
 from functools import lru_cache
@@ -32,7 +32,7 @@ def resize_bicubic(image: np.ndarray, size: tuple[int, int], kind: str) -> np.nd
     Args:
         image: (H, W, 3) uint8.
         size: (H_out, W_out).
-        kind: ``pil`` (what torchvision does to Pillow images, so LIIF, LTE and CLIT) or ``matlab``.
+        kind: ``pil`` (as torchvision resizes Pillow images, and so LIIF, LTE and CLIT) or ``matlab``.
 
     Returns:
         (H_out, W_out, 3) uint8, rounded.
@@ -49,14 +49,14 @@ def resize_bicubic(image: np.ndarray, size: tuple[int, int], kind: str) -> np.nd
 def _matlab_weights(length: int, length_out: int) -> np.ndarray:
     """MATLAB's bicubic kernel for one axis as a matrix (length_out, length), float32; borders are mirrored.
 
-    The kernel is BasicSR's; as a matrix it is two products an image instead of a Python loop over its rows.
+    The weights are BasicSR's; as matrices they take two products per image instead of a Python loop over its rows.
     """
     if length == length_out:
         return np.eye(length, dtype=np.float32)
     weights, indices, before, _ = calculate_weights_indices(
         length, length_out, length_out / length, "cubic", kernel_width=4, antialiasing=True
     )
-    index = indices.long() - before  # -1, -2, .. lie before the image
+    index = indices.long() - before  # -1, -2, ... lie before the image
     index = index % (2 * length)
     index = torch.where(index < length, index, 2 * length - 1 - index)
     matrix = torch.zeros(length_out, length)

@@ -1,6 +1,6 @@
 """Coordinates and cells, as LIIF defines them (Chen et al., CVPR 2021).
 
-An image covers [-1, 1] on both axes, order (y, x), so that a pixel of an axis of n pixels is 2 / n wide.
+An image spans [-1, 1] on both axes, in the order (y, x): on an axis of n pixels, each is 2 / n wide.
 """
 
 import torch
@@ -10,7 +10,7 @@ from clit_plugin.ops.sizes import Size
 
 
 def pixel_centres(n: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Tensor:
-    """Centres of an axis' n pixels, (n,), ascending, in (-1, 1)."""
+    """Centres of the n pixels of an axis, (n,), ascending, in (-1, 1)."""
     half = 1.0 / n
     return half - 1.0 + 2.0 * half * torch.arange(n, device=device, dtype=dtype or torch.get_default_dtype())
 
@@ -27,7 +27,7 @@ def make_cell(size: Size, *, device: torch.device | None = None, dtype: torch.dt
 
 
 def size_tensor(size: Size, like: Tensor) -> Tensor:
-    """``size`` as (2,), with device and dtype of ``like``; filled there, as a copy from the host would wait."""
+    """``size`` as (2,), with device and dtype of ``like``; filled there, as a copy from the host would block."""
     return torch.stack([torch.full((), float(n), device=like.device, dtype=like.dtype) for n in size])
 
 
@@ -35,7 +35,7 @@ def nearest_index(coord: Tensor, size: Size) -> Tensor:
     """Row and column of the pixel nearest to each coordinate.
 
     A coordinate on the border between two pixels goes to the even one, as in ``grid_sample``'s ``nearest`` mode,
-    with which the original code was trained.
+    which the original code uses.
 
     Args:
         coord: (..., 2) in [-1, 1].
@@ -50,7 +50,7 @@ def nearest_index(coord: Tensor, size: Size) -> Tensor:
 
 
 def local_grid_offsets(grid: Size, *, device: torch.device | None = None) -> Tensor:
-    """Offsets in pixels of a local grid of (G_h, G_w) pixels, both odd, about its centre: (G_h * G_w, 2) int64."""
+    """Offsets in pixels from the centre of a local grid of (G_h, G_w) pixels, both odd: (G_h * G_w, 2) int64."""
     axes = [torch.arange(-(n // 2), n // 2 + 1, device=device) for n in grid]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, 1)
 
@@ -58,14 +58,14 @@ def local_grid_offsets(grid: Size, *, device: torch.device | None = None) -> Ten
 def relative_coordinates(coord: Tensor, index: Tensor, offsets: Tensor, size: Size) -> Tensor:
     """Position of each query relative to the pixels of its local grid (eq. 2).
 
-    The unit is half an LR pixel, so that neighbouring grid points differ by 2. The order of operations is the
-    original's: the highest frequencies of the positional encoding magnify its rounding a thousandfold.
+    The unit is half an LR pixel, so that neighbouring grid points differ by 2. The order of operations is that of the
+    original: the highest frequencies of the positional encoding magnify rounding errors a thousandfold.
 
     Args:
         coord: (B, Q, 2) in [-1, 1].
         index: (B, Q, 2), the centre pixel of each query's grid.
         offsets: (N, 2), from ``local_grid_offsets``.
-        size: (H, W) of the map on which the grid lies.
+        size: (H, W) of the feature map that contains the grid.
 
     Returns:
         (B, Q, N, 2).

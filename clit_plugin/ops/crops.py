@@ -1,4 +1,4 @@
-"""Rectangles of images, and the one where two images differ most."""
+"""Crops of images, and the crop where two images differ most."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-_CROP = 48  # side of the crop that is chosen
+_CROP = 48  # side of the chosen crop
 
 
 class Crop(NamedTuple):
@@ -18,7 +18,7 @@ class Crop(NamedTuple):
     height: int
 
     def of(self, image: np.ndarray) -> np.ndarray:
-        """The part of an image (H, W, 3)."""
+        """The crop of an image (H, W, 3)."""
         return image[self.y : self.y + self.height, self.x : self.x + self.width]
 
     def __str__(self) -> str:
@@ -26,7 +26,12 @@ class Crop(NamedTuple):
 
 
 def worst_crop(hr: Tensor, bicubic: Tensor) -> Crop:
-    """The square of 48 pixels, or less in a small image, where bicubic interpolation's squared error is largest."""
+    """The 48x48 crop, smaller in a small image, where the squared error of bicubic interpolation is largest.
+
+    Args:
+        hr: (3, H, W).
+        bicubic: The same shape.
+    """
     error = (hr - bicubic).square().mean(0).numpy()
     side = min(_CROP, *error.shape)
     means = cv2.boxFilter(error.astype(np.float64), -1, (side, side), anchor=(0, 0))

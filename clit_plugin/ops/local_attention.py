@@ -11,12 +11,12 @@ from clit_plugin.ops.sizes import Size
 
 
 def sample_bilinear(feature: Tensor, coord: Tensor, *, padding_mode: str = "zeros") -> Tensor:
-    """Bilinear samples of a map.
+    """Bilinear samples of a feature map.
 
     Args:
         feature: (B, C, H, W).
         coord: (B, Q, 2) in [-1, 1], order (y, x).
-        padding_mode: What lies outside the map, as in ``grid_sample``.
+        padding_mode: Values outside the map, as in ``grid_sample``.
 
     Returns:
         (B, Q, C).
@@ -27,9 +27,9 @@ def sample_bilinear(feature: Tensor, coord: Tensor, *, padding_mode: str = "zero
 
 
 def resize_bilinear(feature: Tensor, size: Size) -> Tensor:
-    """A map (B, C, H, W) resized to ``size`` (paper eq. 8).
+    """A feature map (B, C, H, W) resized to ``size`` (paper eq. 8).
 
-    Zeros lie outside the map, as in the released code, so that the border fades where ``F.interpolate`` repeats it.
+    Outside the map are zeros, as in the released code: the border fades, where ``F.interpolate`` would repeat it.
     """
     b, c, _, _ = feature.shape
     coord = make_coord(size, device=feature.device, dtype=feature.dtype).expand(b, -1, -1)
@@ -37,22 +37,22 @@ def resize_bilinear(feature: Tensor, size: Size) -> Tensor:
 
 
 def pad_for_local_grid(feature: Tensor, grid: Size) -> Tensor:
-    """Surround a map by the zeros that local grids (G_h, G_w), odd, see outside it.
+    """Pad a feature map with the zeros that local grids of (G_h, G_w) pixels, both odd, read outside it.
 
     Args:
         feature: (B, C, H, W).
         grid: (G_h, G_w).
 
     Returns:
-        (B, H + G_h - 1, W + G_w - 1, C), contiguous: a pixel's channels lie together, as ``gather_local_grid`` reads
-        them. It is made once a map, not once a chunk of queries.
+        (B, H + G_h - 1, W + G_w - 1, C), contiguous: ``gather_local_grid`` reads all channels of a pixel at once. Call
+        it once per map, not once per chunk of queries.
     """
     pad_h, pad_w = grid[0] // 2, grid[1] // 2
     return F.pad(feature.permute(0, 2, 3, 1), (0, 0, pad_w, pad_w, pad_h, pad_h)).contiguous()
 
 
 def gather_local_grid(padded: Tensor, index: Tensor, grid: Size) -> Tensor:
-    """Features of the pixels of each query's local grid; zeros outside the map.
+    """Features at the pixels of each query's local grid; zeros outside the map.
 
     Args:
         padded: From ``pad_for_local_grid`` with the same grid.
@@ -90,7 +90,7 @@ def attention_weights(q: Tensor, k: Tensor, bias: Tensor) -> Tensor:
 
 
 def weight_values(weights: Tensor, v: Tensor) -> Tensor:
-    """Multiply values by their head's attention, without summing over the grid (the decoder sees every pixel).
+    """Multiply the values by their head's attention, without summing over the grid (the decoder sees every pixel).
 
     Args:
         weights: (B, Q, N, heads).

@@ -1,4 +1,4 @@
-"""Local ensemble (LIIF, Fig. 2): blend the predictions from the four LR pixels around a query."""
+"""Local ensemble (LIIF, Fig. 2): blend the predictions of the four LR pixels around a query."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,12 +10,12 @@ from clit_plugin.ops.coordinates import nearest_index, relative_coordinates, siz
 from clit_plugin.ops.sizes import Size
 
 SHIFTS = ((-1, -1), (-1, 1), (1, -1), (1, 1))  # in half pixels of the map
-EDGE = 1e-6  # LIIF's shift and clamp of the local ensemble, in units of half an image
+EDGE = 1e-6  # LIIF's epsilon for shifting and clamping, in units of half an image
 _TINY = 1e-9
 
 
 class Neighbour(NamedTuple):
-    """An LR pixel for each query: its row and column (B, Q, 2), and where the query lies, seen from it (B, Q, 2)."""
+    """An LR pixel per query: its row and column (B, Q, 2), and the query's position relative to it (B, Q, 2)."""
 
     pixel: Tensor
     delta: Tensor
@@ -29,28 +29,28 @@ def ensemble_neighbours(coord: Tensor, size: Size) -> list[Neighbour]:
         size: (H, W) of the map.
 
     Returns:
-        One for each of ``SHIFTS``; delta in half LR pixels, so that an LR pixel is 2 wide.
+        One per shift of ``SHIFTS``; delta is in half LR pixels, so that an LR pixel is 2 wide.
     """
     extent = size_tensor(size, coord)
     shifted = [
-        (coord + size_tensor(shift, coord) / extent + EDGE).clamp(-1 + EDGE, 1 - EDGE)  # half an LR pixel
+        (coord + size_tensor(shift, coord) / extent + EDGE).clamp(-1 + EDGE, 1 - EDGE)  # by half an LR pixel
         for shift in SHIFTS
     ]
     return [_neighbour(coord, nearest_index(position, size), size) for position in shifted]
 
 
 def nearest_neighbour(coord: Tensor, size: Size) -> Neighbour:
-    """The pixel nearest to the query itself; arguments and units as in ``ensemble_neighbours``."""
+    """The pixel nearest to the query; arguments and units as in ``ensemble_neighbours``."""
     return _neighbour(coord, nearest_index(coord, size), size)
 
 
 def ensemble_areas(neighbours: Sequence[Neighbour]) -> list[Tensor]:
-    """Area between each neighbour and the query, (B, Q, 1)."""
+    """Area of the rectangle between each neighbour and the query, (B, Q, 1)."""
     return [neighbour.delta.prod(-1, keepdim=True).abs() for neighbour in neighbours]
 
 
 def blend(predictions: Sequence[Tensor], areas: Sequence[Tensor]) -> Tensor:
-    """Each prediction (..., 3) weighs as much as the area (..., 1) of the opposite corner; one stays as it is."""
+    """Weight each prediction (..., 3) by the area (..., 1) at the opposite corner; a single one is returned as is."""
     if len(predictions) == 1:
         return predictions[0]
     areas = [area + _TINY for area in areas]

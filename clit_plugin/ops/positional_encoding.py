@@ -10,8 +10,8 @@ def encoding_frequencies(name: str) -> Tensor:
     """Angular frequencies of a positional encoding, (L,).
 
     Args:
-        name: ``eq6``: 2^0 .. 2^9, the paper's L = 10. ``released``: 2^linspace(0, 10, 16) - 1, what the released code
-            trains with; the first is 0. ``none``: no frequency, (0,).
+        name: ``eq6``: 2^0 ... 2^9, the paper's L = 10. ``released``: 2^linspace(0, 10, 16) - 1, as in the released
+            code; the first is 0. ``none``: no frequencies, (0,).
 
     Raises:
         ValueError: Any other name.
@@ -33,7 +33,7 @@ def positional_encoding(delta: Tensor, frequencies: Tensor) -> Tensor:
         frequencies: (L,). Empty means no encoding.
 
     Returns:
-        (..., 4 L): sines of y, sines of x, cosines of y, cosines of x; or ``delta`` itself where L = 0.
+        (..., 4 L): sines of y, sines of x, cosines of y, cosines of x; ``delta`` itself if L = 0.
     """
     if frequencies.numel() == 0:
         return delta
@@ -42,5 +42,5 @@ def positional_encoding(delta: Tensor, frequencies: Tensor) -> Tensor:
 
 
 def encoding_dim(frequencies: Tensor) -> int:
-    """Number of features that ``positional_encoding`` gives for these frequencies."""
+    """Number of features that ``positional_encoding`` returns for these frequencies."""
     return 4 * frequencies.numel() or 2

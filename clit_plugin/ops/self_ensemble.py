@@ -13,11 +13,11 @@ def upscale_ensemble(upscale: Callable[[Tensor, Size], Tensor], lq: Tensor, size
     """Upscale an image in several orientations and average.
 
     Args:
-        upscale: (B, 3, h, w) and (H, W) to (B, 3, H, W). By odd quarter turns it is asked for (W, H), so that scales
-            that differ per axis turn with the image.
+        upscale: (B, 3, h, w) and (H, W) to (B, 3, H, W). For odd quarter turns it gets (W, H), so that scales that
+            differ per axis turn with the image.
         lq: (B, 3, h, w).
         size: (H, W).
-        views: 1: the image as it is; 4: its rotations; 8: those of its mirror image as well.
+        views: 1: the image itself; 4: its rotations; 8: also the rotations of its mirror image.
 
     Raises:
         ValueError: Another number of views.
@@ -36,7 +36,7 @@ def upscale_part_ensemble(
 
 
 def _mean(upscale: Callable[[Tensor, bool, int], Tensor], lq: Tensor, views: int) -> Tensor:
-    """The mean of what comes of the views, each told whether it is mirrored and how often it is turned by a quarter."""
+    """The mean over the views; ``upscale`` gets the view, whether it is mirrored, and its number of quarter turns."""
     if views not in (1, 4, 8):
         raise ValueError(f"views: expected 1, 4 or 8, got {views}")
     total = torch.zeros(())

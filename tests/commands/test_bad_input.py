@@ -230,7 +230,7 @@ NAMES = {
 DATA = {
     "no folder": (lambda: shutil.rmtree("hr"), TRAIN, "hr: no such folder of images"),
     "a file": (lambda: (shutil.rmtree("hr"), Path("hr").touch()), TRAIN, "hr: no such folder of images"),
-    "no image": (lambda: (shutil.rmtree("hr"), Path("hr").mkdir()), TRAIN, "no images there or below"),
+    "no image": (lambda: (shutil.rmtree("hr"), Path("hr").mkdir()), TRAIN, "no images in it or its subfolders"),
     "a pipe": (lambda: os.mkfifo("hr/x.png"), TRAIN, "hr/x.png: is a pipe or a device"),
     "a link to nowhere": (lambda: Path("hr/x.png").symlink_to("none"), TRAIN, "hr/x.png: cannot be read"),
     "a link to itself": (lambda: Path("hr/x.png").symlink_to("x.png"), TRAIN, "hr/x.png: cannot be read"),
@@ -260,10 +260,10 @@ DATA = {
 }
 
 LMDB = {
-    "cut off": (cut("hr.lmdb/data.mdb", 8192), "data.mdb: is cut off"),
+    "cut off": (cut("hr.lmdb/data.mdb", 8192), "data.mdb: truncated"),
     "cut off by a byte": (
         lambda: os.truncate("hr.lmdb/data.mdb", os.path.getsize("hr.lmdb/data.mdb") - 1),
-        "data.mdb: is cut off",
+        "data.mdb: truncated",
     ),
     "empty": (cut("hr.lmdb/data.mdb", 0), "data.mdb: not a data file of LMDB"),
     "another file": (lambda: shutil.copy("clit.pth", "hr.lmdb/data.mdb"), "data.mdb: not a data file of LMDB"),
@@ -317,7 +317,7 @@ PICTURES = {
     "CMYK": (lambda: (image("x.jpg", "CMYK")(), os.replace("x.jpg", "bad.png")), "bad.png: holds CMYK colours"),
     "LAB": (lambda: (image("x.tif", "LAB")(), os.replace("x.tif", "bad.png")), "bad.png: holds LAB colours"),
     "floats": (lambda: (image("x.tif", "F")(), os.replace("x.tif", "bad.png")), "samples of float32 are not handled"),
-    "no images": (lambda: Path("bad.png").mkdir(), "bad.png: no images there or below"),
+    "no images": (lambda: Path("bad.png").mkdir(), "bad.png: no images in it or its subfolders"),
 }
 
 DRAW = "attention hr/0001.png -o out.png --weights clit.pth"
@@ -361,7 +361,7 @@ COMMANDS = {
     "an LMDB with foreign files": (
         write("hr.lmdb/mine.txt", "mine"),
         "prepare hr -o hr.lmdb --keep-extension --overwrite",
-        "is not replaced, as it holds mine.txt",
+        "not replaced, as it also holds mine.txt",
     ),
     "weights of ours to convert": (nothing, "convert clit.pth -o out.pth", "expected a checkpoint of the original"),
     "weights converted onto themselves": (nothing, "convert clit.pth -o clit.pth --overwrite", "the checkpoint itself"),

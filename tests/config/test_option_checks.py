@@ -725,7 +725,9 @@ def test_missing_images_of_a_validation_set_write_nothing(run_in_empty_folder, t
 
 def test_a_folder_without_images_writes_nothing(run_in_empty_folder, tmp_path):
     (tmp_path / "empty").mkdir()
-    assert "no images there or below" in run_in_empty_folder("train", f"datasets.train.dataroot_gt={tmp_path}/empty")
+    assert "no images in it or its subfolders" in run_in_empty_folder(
+        "train", f"datasets.train.dataroot_gt={tmp_path}/empty"
+    )
 
 
 def test_a_missing_lmdb_writes_nothing(run_in_empty_folder, tmp_path):

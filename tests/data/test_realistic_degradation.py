@@ -296,7 +296,7 @@ def test_bicubic_kernels_go_on_as_before():
         ({"betap_range": [0.5, 0.9]}, r"betap_range: expected min <= 1 <= max"),
         ({"kernel_list": ["iso", "sinc"]}, r"kernel_list\[1\]: expected one of iso, .*got 'sinc'"),
         ({"kernel_list": [], "kernel_prob": []}, r"kernel_list: expected at least one"),
-        ({"kernel_list": ["iso"]}, r"kernel_prob: expected as many numbers as kernel_list has shapes, 1, got 6"),
+        ({"kernel_list": ["iso"]}, r"kernel_prob: expected one number per entry of kernel_list, 1, got 6"),
         ({"kernel_list": ["iso"], "kernel_prob": [0]}, r"kernel_prob: expected numbers of at least 0, not all 0"),
         ({"kernel_list": ["iso", "aniso"], "kernel_prob": [2, -1]}, r"kernel_prob: expected numbers of at least 0"),
         ({"resize_modes": []}, r"resize_modes: expected at least one"),

@@ -1,4 +1,4 @@
-"""From a folder of images to an LMDB that BasicSR reads, in a work folder that outlives interruptions."""
+"""From a folder of images to an LMDB that BasicSR reads, in a work folder that survives interruptions."""
 
 import json
 import os
@@ -47,15 +47,23 @@ def prepare_lmdb(
     overwrite: bool = False,
     workers: int | None = None,
 ) -> None:
-    """Make the LMDB ``output`` of the images below ``folder``; a no-op where it is there and up to date.
+    """Write the images below ``folder`` to the LMDB ``output``; do nothing if it is up to date.
 
-    Images are 8-bit RGB; keys come from ``lmdb_key``. With ``sub_image``, square crops of that size are stored
-    instead, ``step`` (by default half of it) apart. ``convert`` is that of ``decode_rgb``, ``keep_extension`` that of
-    ``lmdb_key``.
+    Images are stored as 8-bit RGB PNG.
+
+    Args:
+        folder: Searched recursively.
+        output: A folder whose name ends in ``.lmdb``.
+        sub_image: Store square crops of this size instead of whole images.
+        step: Distance between crops, by default half of ``sub_image``.
+        convert: As in ``decode_rgb``.
+        keep_extension: As in ``lmdb_key``.
+        overwrite: Replace an ``output`` that was made from other images or with other settings.
+        workers: Decoding threads, by default the number of CPUs, at most 8.
 
     Raises:
-        UserError: Wrong arguments; no images, equal keys or an image that cannot be taken; ``output`` or its
-            ``.partial`` is in the way; the disk is full. What was done so far waits in ``.partial`` for the next call.
+        UserError: Bad arguments; no images, equal keys or an image that is refused; ``output`` or its ``.partial`` is
+            something else; the disk is full. The next call resumes from ``.partial``.
     """
     if not output.name.endswith(".lmdb") or output.name == ".lmdb":
         raise UserError(f"{output}: the output's name must end in .lmdb, as BasicSR requires")
@@ -69,7 +77,7 @@ def prepare_lmdb(
         "convert": convert,
         "compress_level": COMPRESS_LEVEL,
     }
-    if keep_extension:  # LMDBs that were made before there was the choice stay what they are
+    if keep_extension:  # absent by default, so that older LMDBs still count as up to date
         settings["keep_extension"] = True
     signature = {"settings": settings, "sources": sources}
     if _is_done(output, signature, overwrite=overwrite):
@@ -91,7 +99,7 @@ def prepare_lmdb(
     with storage_errors(partial):
         _open_partial(partial, signature)
         with LmdbWriter(folder=partial, sources=sources) as writer:
-            _tell_what_is_there(writer, total=len(sources))
+            _say_what_is_done(writer, total=len(sources))
             missing = [source for source in sources if source not in writer.done]
             encoded = _bounded_map(encode, missing, workers=workers)
             with bar(encoded, desc="Writing", total=len(sources), initial=len(writer.done), unit="image") as progress:
@@ -116,7 +124,7 @@ def _checked_step(sub_image: int | None, step: int | None) -> int | None:
 
 
 def _is_done(output: Path, signature: dict[str, Any], *, overwrite: bool) -> bool:
-    """Tell whether ``output`` is what would be made; if it is something else, whether it may be replaced."""
+    """Whether ``output`` is up to date. Raises UserError if it is something that must not be replaced."""
     if not output.exists():
         return False
     complete = all((output / name).is_file() for name in ("data.mdb", "meta_info.txt"))
@@ -124,38 +132,37 @@ def _is_done(output: Path, signature: dict[str, Any], *, overwrite: bool) -> boo
         return True
     if not overwrite:
         raise UserError(
-            f"{output}: exists already, made of other images or with other settings (or by another tool); "
+            f"{output}: exists already, made from other images, with other settings or by another tool; "
             "give --overwrite to replace it, or another output"
         )
     if not (output / "data.mdb").is_file():
-        raise UserError(f"{output}: is no LMDB (it holds no data.mdb), so it is not replaced; remove it yourself")
+        raise UserError(f"{output}: not an LMDB (it has no data.mdb), so it is not replaced; remove it yourself")
     _check_own(output)
     return False
 
 
 def _check_own(folder: Path) -> None:
-    """Raise UserError where a folder that is to be deleted holds more than an LMDB's files."""
+    """Raise UserError if a folder that is to be deleted holds more than the files of an LMDB."""
     if foreign := sorted(path.name for path in folder.iterdir() if path.name not in _FILES):
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise UserError(
-            f"{folder}: is not replaced, as it holds {foreign[0]}{more}, which is not the LMDB's; move that away, or "
-            "give another output"
+            f"{folder}: not replaced, as it also holds {foreign[0]}{more}; move that away, or give another output"
         )
 
 
 def _open_partial(partial: Path, signature: dict[str, Any]) -> None:
-    """Make the work folder, or keep the one there if most of its images can be used."""
+    """Create the work folder, or keep the existing one if most of its images can be reused."""
     if partial.exists() and not partial.is_dir() or partial.is_dir() and any(partial.iterdir()):
         if not (partial / _SIGNATURE).is_file():
-            raise UserError(f"{partial}: was not made by 'clit prepare', which needs that name; move it away")
+            raise UserError(f"{partial}: not made by 'clit prepare', which needs that name; move it away")
         earlier = _read_signature(partial)
         stamps = earlier.get("sources", {})
         stamps = stamps if isinstance(stamps, dict) else {}
         unchanged = [source for source, stamp in stamps.items() if signature["sources"].get(source) == stamp]
-        # Of files that changed, the writer deletes the images; but a large part of them would leave a file of holes.
+        # The writer deletes the images of changed files, but deleting most of them would leave a sparse file.
         if earlier.get("settings") != signature["settings"] or len(unchanged) < len(stamps) / 2:
             _check_own(partial)
-            say(f"{partial}: made of other images or with other settings, thrown away")
+            say(f"{partial}: made from other images or with other settings, discarded")
             shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
     write_text(partial / _SIGNATURE, json.dumps(signature))
@@ -169,15 +176,15 @@ def _read_signature(folder: Path) -> dict[str, Any]:
     return signature if isinstance(signature, dict) else {}
 
 
-def _tell_what_is_there(writer: LmdbWriter, *, total: int) -> None:
+def _say_what_is_done(writer: LmdbWriter, *, total: int) -> None:
     if writer.dropped:
-        say(f"{writer.folder}: {writer.dropped} images have changed or are gone since, thrown away")
+        say(f"{writer.folder}: {writer.dropped} images have changed or are gone, discarded")
     if writer.done:
-        say(f"{writer.folder}: going on, {len(writer.done)} of {total} images are there already")
+        say(f"{writer.folder}: resuming, {len(writer.done)} of {total} images are done already")
 
 
 def _check_all(writer: LmdbWriter, *, workers: int) -> int:
-    """Read every image back; return their number."""
+    """Read back all images; return their number."""
     stored = [image for images in writer.done.values() for image in images]
 
     def check(read: tuple[StoredImage, bytes | None]) -> None:
@@ -189,7 +196,7 @@ def _check_all(writer: LmdbWriter, *, workers: int) -> int:
 
 
 def _publish(partial: Path, output: Path) -> None:
-    """Give the complete LMDB its name. What had it before steps aside, and is deleted afterwards."""
+    """Rename the complete LMDB to ``output``; what was there is moved aside first and deleted afterwards."""
     aside = None
     if output.exists():
         aside = tempfile.mkdtemp(prefix=f"{output.name}.old-", dir=output.parent)
@@ -201,7 +208,7 @@ def _publish(partial: Path, output: Path) -> None:
 
 
 def _bounded_map(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
-    """Map in threads, in order, with only a few items in memory (OpenCV works outside Python's lock)."""
+    """Map in threads, in order, with few items in memory (OpenCV releases Python's lock)."""
     pool = ThreadPoolExecutor(workers)
     waiting: deque[Future[Result]] = deque()
     try:

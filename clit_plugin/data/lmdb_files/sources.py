@@ -1,4 +1,4 @@
-"""The image files that go into an LMDB, and what becomes of each."""
+"""The image files that go into an LMDB, and their encoding."""
 
 import io
 import os
@@ -18,17 +18,17 @@ from clit_plugin.utils.errors import UserError
 
 
 def find_sources(folder: Path, *, keep_extension: bool = False) -> dict[str, list[int]]:
-    """Find the images in ``folder`` and below it; hidden files and folders are passed over.
+    """Find the images in ``folder`` and below it; hidden files and folders are skipped.
 
     Args:
         folder: Where to look.
-        keep_extension: As in ``lmdb_key``: files that differ in the extension alone are then told apart.
+        keep_extension: As in ``lmdb_key``: files may then differ in the extension alone.
 
     Returns:
-        Relative path, '/' between its parts -> [size in bytes, time of change in ns], sorted by path.
+        Relative path, with '/' as separator -> [size in bytes, modification time in ns], sorted by path.
 
     Raises:
-        UserError: No such folder, no images in it, one that is no regular file, or two that would get the same key.
+        UserError: No such folder, no images in it, one that is not a regular file, or two with the same key.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of images")
@@ -46,19 +46,19 @@ def find_sources(folder: Path, *, keep_extension: bool = False) -> dict[str, lis
             status = (folder / relative).stat()
             sources[relative] = [status.st_size, status.st_mtime_ns]
     if not sources:
-        raise UserError(f"{folder}: no images there or below; looked for {', '.join(IMAGE_SUFFIXES)}")
+        raise UserError(f"{folder}: no images in it or its subfolders; looked for {', '.join(IMAGE_SUFFIXES)}")
     return sources
 
 
 def encode_source(
     *, folder: Path, source: str, sub_image: int | None, step: int | None, convert: bool, keep_extension: bool = False
 ) -> list[EncodedImage]:
-    """Decode an image file and encode it as PNG: whole, or as the crops of ``sub_image`` at ``crop_starts``.
+    """Decode an image file and encode it as PNG: whole, or cropped to ``sub_image`` squares at ``crop_starts``.
 
-    Crops are numbered row by row, in keys as BasicSR's ``extract_subimages.py`` numbers them: ``_s001``, ``_s002``, ...
+    Crops are numbered row by row, in BasicSR's notation (``extract_subimages.py``): ``_s001``, ``_s002``, ...
 
     Raises:
-        UserError: The file cannot be read, is no image that ``decode_rgb`` takes, or is smaller than the crop.
+        UserError: The file cannot be read, is refused by ``decode_rgb``, or is smaller than the crop.
     """
     path = folder / source
     with _reading_errors():
@@ -67,14 +67,14 @@ def encode_source(
     if header is not None:
         check_decodable(header, str(path), bytes_a_pixel=BYTES_A_PIXEL)
         if header.frames > 1:
-            warn(f"{path}: holds {header.frames} images, an animation or pages; the first is taken")
+            warn(f"{path}: holds {header.frames} frames or pages; only the first is used")
     bgr = cv2.cvtColor(decode_rgb(content, str(path), convert=convert), cv2.COLOR_RGB2BGR)
     height, width = bgr.shape[:2]
     if sub_image is None or step is None:
         crops = {lmdb_key(source, keep_extension=keep_extension): bgr}
     elif sub_image > min(height, width):
         raise UserError(
-            f"{path}: {height} x {width} pixels (height x width) hold no sub-image of {sub_image} x {sub_image}; "
+            f"{path}: {width}x{height} is smaller than a sub-image of {sub_image}x{sub_image}; "
             f"remove the file, or give --sub-image {min(height, width)} or less"
         )
     else:
@@ -101,7 +101,7 @@ def encode_source(
 
 
 def crop_starts(length: int, *, size: int, step: int) -> list[int]:
-    """Place crops of ``size`` on ``length`` >= ``size`` pixels: 0, step, 2 step, ... and one up to the border."""
+    """Starts of crops of ``size`` along ``length`` >= ``size`` pixels: 0, step, 2 step, ... and one at the border."""
     starts = list(range(0, length - size + 1, step))
     if starts[-1] + size < length:
         starts.append(length - size)
@@ -109,9 +109,9 @@ def crop_starts(length: int, *, size: int, step: int) -> list[int]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """The image files below a folder, links followed, every folder once and under its own name where it has one.
+    """The image files below a folder, following links. Every folder is visited once, by its own path if it has one.
 
-    So links that lead back, or up, end.
+    Links that lead back or up therefore do not recurse forever.
     """
     seen = {_identity(parent) for parent in folder.resolve().parents}
     folders, links = [folder], deque[Path]()
@@ -128,7 +128,7 @@ def _walk(folder: Path) -> Iterator[Path]:
                 if entry.is_dir():
                     (links if entry.is_symlink() else folders).append(Path(entry.path))
                 elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                    if not stat.S_ISREG(entry.stat().st_mode):  # which might be waited for without end
+                    if not stat.S_ISREG(entry.stat().st_mode):  # reading it might block forever
                         raise UserError(f"{entry.path}: is a pipe or a device, not a file; remove it")
                     yield Path(entry.path)
 

@@ -1,4 +1,4 @@
-"""Filling an LMDB of PNG images so that it can be stopped at any moment and gone on with."""
+"""Writing an LMDB of PNG images so that it can be interrupted at any moment and resumed."""
 
 import errno
 import json
@@ -36,7 +36,7 @@ class EncodedImage(NamedTuple):
 
 
 class StoredImage(NamedTuple):
-    """An image in the LMDB, with the CRC-32 of the PNG bytes that were handed over."""
+    """An image in the LMDB, with the CRC-32 of the PNG bytes written."""
 
     key: str
     height: int
@@ -45,53 +45,63 @@ class StoredImage(NamedTuple):
 
 
 def lmdb_key(relative_path: str, *, suffix: str = "", keep_extension: bool = False) -> str:
-    """Name an image file as its LMDB entry is named: relative path without the extension ("a/0001x2").
+    """The LMDB key of an image file: its relative path without the extension ("a/0001x2").
 
-    BasicSR encodes keys as ASCII and lists one a line, so bytes (UTF-8) outside printable ASCII, and "%", are
+    BasicSR encodes keys as ASCII and lists one per line, so bytes (UTF-8) outside printable ASCII, and "%", are
     percent-encoded. Different paths give different keys, unless they differ in the extension alone.
 
     Args:
-        relative_path: Path below the image folder, '/' between its parts, with the extension: the last one goes.
-        suffix: Appended to the key: the number of a sub-image.
-        keep_extension: Leave the extension in the key ("a/0001x2.png").
+        relative_path: Path below the image folder, with '/' as separator and with the extension.
+        suffix: Appended to the key, such as the number of a sub-image.
+        keep_extension: Keep the extension in the key ("a/0001x2.png").
 
     Raises:
-        UserError: The key has more than the 511 bytes that LMDB allows.
+        UserError: The key exceeds the 511 bytes that LMDB allows.
     """
     stem = (relative_path if keep_extension else os.path.splitext(relative_path)[0]) + suffix
-    # A file name that is not UTF-8 holds surrogates, which give its bytes back.
+    # A file name that is not UTF-8 contains surrogates, which encode its bytes.
     key = quote(stem, safe=_KEPT_IN_KEYS, errors="surrogateescape")
     if len(key) > _MAX_KEY_BYTES:
         raise UserError(
-            f"{relative_path}: its LMDB key would have {len(key)} bytes, at most {_MAX_KEY_BYTES} are possible; "
+            f"{relative_path}: its LMDB key would have {len(key)} bytes, more than LMDB's {_MAX_KEY_BYTES}; "
             "shorten the names of the file and its folders"
         )
     return key
 
 
 class LmdbWriter:
-    """Fills the LMDB in ``folder``, one source file after the other; a later writer on the folder goes on.
+    """Writes the LMDB in ``folder``, source file by source file, and resumes what an earlier writer left there.
 
-    A source counts as done once its images are committed and a line of the journal says so, in this order. Leaving
-    the ``with`` block, by whichever way, commits what was added.
+    A source is done once its images are committed and then listed in the journal. Leaving the ``with`` block, also by
+    an exception, commits what was added.
 
     Attributes:
         done: The images of each source that is done.
-        dropped: How many sources an earlier writer had done that are gone or changed since; their images are deleted.
+        dropped: How many sources an earlier writer had done that were removed or changed since; their images are
+            deleted.
     """
 
-    def __init__(self, *, folder: Path, sources: Mapping[str, list[int]], map_bytes: int = _FIRST_MAP_BYTES) -> None:
-        """Open the LMDB, making it where there is none.
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        sources: Mapping[str, list[int]],
+        map_bytes: int = _FIRST_MAP_BYTES,
+        commit_bytes: int = _COMMIT_BYTES,
+    ) -> None:
+        """Open the LMDB, or create it.
 
         Args:
-            folder: An existing folder, of this writer's own.
-            sources: Every source there is, with its stamp (size, time of change): what a source was done under.
-            map_bytes: Size of the map to begin with; it grows as needed.
+            folder: An existing folder that nothing else uses.
+            sources: All sources, each with its stamp (size, modification time); a changed stamp means a changed file.
+            map_bytes: Initial size of the map, which grows as needed.
+            commit_bytes: Images are committed once they take this many bytes, or come from a few dozen sources.
         """
         self.folder = folder
         self.done: dict[str, list[StoredImage]] = {}
         self.dropped = 0
         self._sources = sources
+        self._commit_bytes = commit_bytes
         self._journal = folder / JOURNAL
         self._pending: dict[str, list[EncodedImage]] = {}
         self._pending_bytes = 0
@@ -108,14 +118,14 @@ class LmdbWriter:
             self._env.close()
 
     def add(self, *, source: str, images: list[EncodedImage]) -> None:
-        """Take all images of one source; they are committed with those of a few dozen others."""
+        """Add all images of one source; they are committed together with those of other sources."""
         self._pending[source] = images
         self._pending_bytes += sum(len(image.png) for image in images)
-        if len(self._pending) >= _COMMIT_SOURCES or self._pending_bytes >= _COMMIT_BYTES:
+        if len(self._pending) >= _COMMIT_SOURCES or self._pending_bytes >= self._commit_bytes:
             self.commit()
 
     def commit(self) -> None:
-        """Write what was added to the disk."""
+        """Write what was added to disk."""
         if not self._pending:
             return
 
@@ -146,7 +156,7 @@ class LmdbWriter:
         write_text(self.folder / "meta_info.txt", "".join(lines))
 
     def _transact(self, change: Callable[[lmdb.Transaction], None]) -> None:
-        """Run ``change`` in one transaction, and again in a map of twice the size as often as the map is full."""
+        """Run ``change`` in one transaction; as long as the map is full, double its size and try again."""
         while True:
             try:
                 with self._env.begin(write=True) as transaction:
@@ -156,7 +166,7 @@ class LmdbWriter:
                 self._env.set_mapsize(2 * self._env.info()["map_size"])
 
     def _take_over(self) -> None:
-        """Keep what an earlier writer has done from unchanged sources; delete every other image."""
+        """Keep what an earlier writer has done of unchanged sources; delete all other images."""
         earlier = self._read_journal()
         self.done = {
             source: images for source, (stamp, images) in earlier.items() if self._sources.get(source) == stamp
@@ -177,32 +187,32 @@ class LmdbWriter:
             try:
                 source, stamp, images = json.loads(line)
                 records[source] = (stamp, [StoredImage(*image) for image in images])
-            except (ValueError, TypeError, RecursionError):  # torn by a crash, or of another hand
+            except (ValueError, TypeError, RecursionError):  # cut off by a crash, or edited
                 continue
         return records
 
     def _journal_lines(self, done: Mapping[str, list[StoredImage]]) -> str:
-        # The line break comes first, so that a line torn by a crash does not spoil the next one.
+        # The line break comes first, so that a line cut off by a crash does not spoil the next one.
         return "".join("\n" + json.dumps([source, self._sources[source], images]) for source, images in done.items())
 
 
 def check_image(*, image: StoredImage, content: bytes | None, folder: Path) -> None:
-    """Check that an image was read back as it was written.
+    """Check that an image reads back as written.
 
     Raises:
-        UserError: The bytes differ from those written, or are no image of the size noted.
+        UserError: The bytes differ from those written, or do not decode to the size written.
     """
     name = f"{folder}, key {image.key!r}"
     if content is None or zlib.crc32(content) != image.crc32:
-        raise UserError(f"{name}: reads back otherwise than written; check the disk, remove the folder and run again")
+        raise UserError(f"{name}: does not read back as written; check the disk, remove the folder and run again")
     shape = decode_rgb(content, name).shape
     if shape != (image.height, image.width, 3):
-        raise UserError(f"{name}: has shape {shape}, written was ({image.height}, {image.width}, 3); run again")
+        raise UserError(f"{name}: decodes to shape {shape} instead of ({image.height}, {image.width}, 3); run again")
 
 
 @contextmanager
 def storage_errors(folder: Path) -> Iterator[None]:
-    """Turn a full disk, missing permission and the like, met while writing ``folder``, into one line.
+    """Report a full disk, missing permissions and the like while writing ``folder`` in one line.
 
     Raises:
         UserError: In place of LMDB's and the operating system's errors.
@@ -211,7 +221,7 @@ def storage_errors(folder: Path) -> Iterator[None]:
         yield
     except (lmdb.Error, OSError) as error:
         full = isinstance(error, lmdb.DiskError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        # The write that takes the last of the disk succeeds in part, which LMDB calls an input/output error.
+        # A write that fills the disk succeeds in part, which LMDB reports as an input/output error.
         if full or (isinstance(error, lmdb.Error) and shutil.disk_usage(folder.parent).free < _COMMIT_BYTES):
             raise UserError(f"{folder}: no space left on the disk; make room and run the same command again") from error
         raise UserError(f"{folder}: cannot be written ({error})") from error

@@ -1,4 +1,4 @@
-"""LMDBs that are cut off, and lists that are not theirs; reading behind the end of a file would kill this process."""
+"""Truncated LMDBs, and lists that are not theirs; reading beyond the end of a file would kill this process."""
 
 import os
 import shutil
@@ -36,14 +36,14 @@ def test_a_whole_lmdb_is_read_whatever_wrote_it_last(tmp_path):
 
 
 @pytest.mark.parametrize("kept", ["all but a byte", "half", "a page", "150 bytes", "nothing"])
-def test_a_data_file_that_is_cut_off_is_refused_before_it_is_mapped(folder, kept, monkeypatch):
+def test_a_truncated_data_file_is_refused_before_it_is_mapped(folder, kept, monkeypatch):
     path = folder / "data.mdb"
-    with lmdb.open(str(folder), readonly=True, lock=False) as env:  # LMDB's own words for what the header says
+    with lmdb.open(str(folder), readonly=True, lock=False) as env:  # what LMDB itself reads in the header
         page, pages = env.stat()["psize"], env.info()["last_pgno"] + 1
     lengths = {"all but a byte": page * pages - 1, "half": page * pages // 2, "a page": page, "150 bytes": 150}
     os.truncate(path, lengths.get(kept, 0))
-    monkeypatch.setattr(image_source, "_file_client", None)  # is not to be asked for
-    with pytest.raises(UserError, match=r"data\.mdb: (is cut off|not a data file of LMDB).*make it again"):
+    monkeypatch.setattr(lmdb, "open", None)  # must not be called
+    with pytest.raises(UserError, match=r"data\.mdb: (truncated|not a data file of LMDB).*make it anew"):
         ImageSource(str(folder))
 
 
@@ -69,14 +69,14 @@ def test_a_listed_image_that_is_not_stored_is_refused_by_name(folder):
 @pytest.mark.parametrize("size", ["(100000,100000,3)", "(38,41,3)"])
 def test_a_size_that_is_not_the_stored_one_is_refused_before_memory_is_asked_for(folder, size):
     relist(folder, lambda lines: [line.replace("(41,38,3)", size) if "0007" in line else line for line in lines])
-    with pytest.raises(UserError, match=r"meta_info.txt gives '0007' \d+x\d+ pixels, but data\.mdb holds 38x41"):
+    with pytest.raises(UserError, match=r"meta_info.txt lists '0007' as \d+x\d+, but data\.mdb holds 38x41"):
         ImageSource(str(folder))
 
 
-def test_images_that_are_stored_and_not_listed_are_told_and_left_out(folder, capsys):
+def test_images_that_are_stored_but_not_listed_are_reported_and_ignored(folder, capsys):
     relist(folder, lambda lines: lines[:9])
     assert len(ImageSource(str(folder)).sizes) == 9
-    assert "3 of 12 images are not in meta_info.txt and not used" in capsys.readouterr().err
+    assert "3 of 12 images are not in meta_info.txt and are ignored" in capsys.readouterr().err
 
 
 def test_an_lmdb_that_was_made_anew_is_read_anew(folder, tmp_path):
@@ -92,7 +92,9 @@ def test_a_cache_that_memory_has_no_room_for_is_refused_before_it_is_filled(fold
     source = ImageSource(str(folder.with_name(root)))
     needed = 12 * 41 * 38 * 3
     monkeypatch.setattr(image_source, "memory_left", lambda: needed - 1)
-    with pytest.raises(UserError, match=r"^cache: the images of .* \(the largest, '0001', is 38x41\); leave cache out"):
+    with pytest.raises(
+        UserError, match=r"^cache: the images of .* \(the largest, '0001', is 38x41\); set cache: false"
+    ):
         source.fill_cache(source.sizes, progress=False)
     monkeypatch.setattr(image_source, "memory_left", lambda: needed)
     source.fill_cache(source.sizes, progress=False)

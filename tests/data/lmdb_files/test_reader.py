@@ -91,9 +91,9 @@ def test_a_missing_meta_info_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("asked", ["x.lmdb", "x.lmdb.partial"])
-def test_an_unfinished_lmdb_is_called_so(tmp_path, asked):
+def test_an_incomplete_lmdb_is_reported_as_such(tmp_path, asked):
     make_folder(tmp_path / "x.lmdb.partial", "a.png (4,5,3) 1\n")
-    with pytest.raises(UserError, match="x.lmdb.partial: the LMDB is unfinished; run the same 'clit prepare' again"):
+    with pytest.raises(UserError, match="x.lmdb.partial: the LMDB is incomplete; run the same 'clit prepare' again"):
         read_meta_info(tmp_path / asked)
 
 
