@@ -12,14 +12,15 @@ from demo_table import bicubic, held_out, load
 from torch import Tensor
 from tqdm import tqdm
 
-from clit_plugin.metrics import Protocol, psnr_float
+from clit_plugin.metrics.float_metrics import psnr_float
+from clit_plugin.metrics.protocol import EvaluationProtocol
 
 SCALES = (2, 3, 4, 6, 12)
 
 
 def scores(root: str, upscale: Callable[[Tensor, tuple[int, int]], Tensor], progress: tqdm) -> list[float]:
     """PSNR at each scale, the mean over the photographs."""
-    protocol, means = Protocol.named("benchmark"), []
+    protocol, means = EvaluationProtocol.named("benchmark"), []
     for scale in SCALES:
         dataset, values = held_out(root, scale), []
         for i in range(len(dataset)):
@@ -42,7 +43,7 @@ def main(root: str, systems: list[tuple[str, str]]) -> None:
             sizes[name] = sum(p.numel() for p in net.parameters())
             table[name].append(scores(root, net.upscale, progress))
     seeds = max(map(len, table.values()))
-    print(f"PSNR in dB, mean and standard deviation over {seeds} seeds, {Protocol.named('benchmark')}\n")
+    print(f"PSNR in dB, mean and standard deviation over {seeds} seeds, {EvaluationProtocol.named('benchmark')}\n")
     print("| system | parameters | " + " | ".join(f"x{scale}" for scale in SCALES) + " |")
     print("|---|---|" + "---|" * len(SCALES))
     for name, runs in table.items():

@@ -15,7 +15,8 @@ from tqdm import tqdm
 import clit_plugin  # noqa: F401, fills the registries
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
 from clit_plugin.inference.load_network import load_network
-from clit_plugin.metrics import Protocol, psnr_float
+from clit_plugin.metrics.float_metrics import psnr_float
+from clit_plugin.metrics.protocol import EvaluationProtocol
 from clit_plugin.ops.bicubic import resize_bicubic
 from clit_plugin.ops.pixels import to_samples, to_tensor
 
@@ -45,7 +46,7 @@ def bicubic(lq: Tensor, size: tuple[int, int]) -> Tensor:
 def main(root: str, stage1: str, stage2: str, picture: str) -> None:
     """Print the table and write the picture."""
     lit, clit = load(stage1), load(stage2)
-    protocol = Protocol.named("benchmark")
+    protocol = EvaluationProtocol.named("benchmark")
     rows, panels = [], []
     progress = tqdm(total=len(SCALES) * len(held_out(root, SCALES[0])), desc="Scoring", unit="image")
     for scale in SCALES:

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.data.image_io import encode_png
     from clit_plugin.figures.comparison_figure import Systems, crops_figure, text_figure
     from clit_plugin.inference.pictures import check_new_png, read_picture
-    from clit_plugin.metrics import Protocol
+    from clit_plugin.metrics.protocol import EvaluationProtocol
     from clit_plugin.ops.bicubic import check_degradation
     from clit_plugin.ops.pixels import to_samples
     from clit_plugin.utils.atomic_files import write_bytes
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     if args.figure == "crops":
         _check_factor("--scale", args.scale)
         crops = [parse_crop(text) for text in args.crop]
-        figure = crops_figure(image, systems, args.scale, crops, Protocol.named(args.protocol))
+        figure = crops_figure(image, systems, args.scale, crops, EvaluationProtocol.named(args.protocol))
     else:
         for name, factor in [("--reduce", args.reduce), *(("--scales", scale) for scale in args.scales)]:
             _check_factor(name, factor)

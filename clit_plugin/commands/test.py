@@ -3,12 +3,15 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from clit_plugin.basicsr_bridge.pipeline import run_pipeline, settle_device
 from clit_plugin.commands.shared_arguments import add_option_arguments, add_param_key_argument
-from clit_plugin.evaluation.results import StoredResults
+from clit_plugin.evaluation.result_files import settings_to_json
+from clit_plugin.evaluation.stored_sets import StoredSet
+from clit_plugin.metrics.protocol import PROTOCOLS
 from clit_plugin.utils.console import is_quiet, say
 from clit_plugin.utils.errors import IncompleteError, UserError
 from clit_plugin.utils.failures import one_line
@@ -56,8 +59,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("pil", "matlab", "realistic"),
         help="make LR from HR by this bicubic kernel, or as the option file's {type: realistic} does by default",
     )
-    parser.add_argument("--protocol", choices=("div2k", "benchmark"), help="score by this protocol")
-    parser.add_argument("--again", action="store_true", help="compute what is stored, too")
+    parser.add_argument("--protocol", choices=tuple(PROTOCOLS), help="score by this protocol")
+    parser.add_argument("--again", action="store_true", help="compute again what is stored already")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="MINUTES",
+        help="under torchrun, end when no process has finished an image for so long (default: %(default)g)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,35 +75,42 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         UserError: Bad options, data or weights; nothing is written then.
-        IncompleteError: Sets whose images are not there were passed over.
+        IncompleteError: Sets whose images are missing were skipped.
     """
     from clit_plugin.config.input_checks import check_files
     from clit_plugin.evaluation.dataset_selection import missing_roots
     from clit_plugin.evaluation.provenance import describe_evaluation
     from clit_plugin.evaluation.report.score_table import score_table
     from clit_plugin.utils.output_files import check_writable
+    from clit_plugin.utils.peers import WatchedRun, end_together
 
+    if not args.timeout > 0:
+        raise UserError(f"--timeout: expected more than 0 minutes, got {args.timeout:g}")
     runs = _options(args)
+    stored: list[list[StoredSet]] = []
     missing: dict[str, str] = {}
     for options in runs:
         for note in settle_device(options, args.opt or options["name"]):
             say(note)
         missing = missing_roots(options["datasets"])
         if missing and (args.sets or args.folder or len(missing) == len(options["datasets"])):
-            raise UserError(_told(missing))
+            raise UserError(_missing_text(missing))
         options["datasets"] = {key: one for key, one in options["datasets"].items() if one["name"] not in missing}
         check_files(options)
         check_writable(_root(options) / "results.csv")
-        options["evaluation"] = describe_evaluation(options)
-    for i, options in enumerate(runs):
-        if len(runs) > 1:
-            say(f"{i + 1} of {len(runs)}: {options['name']}")
-        _test(options, Path(args.opt).name if args.opt else f"{options['name']}.yml", again=args.again)
+        stored.append([StoredSet(_root(options), settings) for settings in describe_evaluation(options).values()])
+    watched = WatchedRun("clit test", "--timeout", "what is stored is kept, the same command goes on from it")
+    with end_together(timeout=args.timeout, run=watched):
+        for i, (options, sets) in enumerate(zip(runs, stored, strict=True)):
+            if len(runs) > 1:
+                say(f"{i + 1} of {len(runs)}: {options['name']}")
+            _test(options, sets, Path(args.opt).name if args.opt else f"{options['name']}.yml", again=args.again)
     if os.environ.get("RANK", "0") == "0" and not is_quiet():
-        sys.stdout.write(score_table([_results(options) for options in runs]) + "\n")
+        results = [[result for one in sets if (result := one.read()) is not None] for sets in stored]
+        sys.stdout.write(score_table(results) + "\n")
     say("Results: " + ", ".join(f"{os.path.relpath(_root(options))}/results.csv" for options in runs))
     if missing:
-        raise IncompleteError(f"passed over {_told(missing)}")
+        raise IncompleteError(f"skipped {_missing_text(missing)}")
     return 0
 
 
@@ -139,45 +156,40 @@ def _options(args: argparse.Namespace) -> list[dict[str, Any]]:
     return runs
 
 
-def _test(options: dict[str, Any], file_name: str, *, again: bool) -> None:
+def _test(options: dict[str, Any], sets: Sequence[StoredSet], file_name: str, *, again: bool) -> None:
     """Score the sets of one run that are not stored yet."""
     import basicsr.test
 
     from clit_plugin.basicsr_bridge.output_patches import reset_logger
 
     if not again:
-        _drop_stored(options, StoredResults(_root(options)))
+        _drop_stored(options, sets)
     if options["datasets"]:
         reset_logger()
+        options["evaluation"] = {one.settings.set: settings_to_json(one.settings) for one in sets}
         try:
             run_pipeline(basicsr.test.test_pipeline, options, file_name, [], Path.cwd())
         except (UserError, OSError) as error:
-            told = str(error) if isinstance(error, UserError) else f"{options['name']}: {one_line(error)}"
-            raise IncompleteError(f"{told}; what is done stays, the same command goes on from it") from error
+            text = str(error) if isinstance(error, UserError) else f"{options['name']}: {one_line(error)}"
+            raise IncompleteError(f"{text}; what is stored is kept, the same command goes on from it") from error
 
 
 def _root(options: dict[str, Any]) -> Path:
     return Path.cwd() / "results" / options["name"]
 
 
-def _results(options: dict[str, Any]) -> list[dict[str, Any]]:
-    """The stored results of a run's sets."""
-    stored = StoredResults(_root(options))
-    found = [stored.find(header) for header in options["evaluation"].values()]
-    return [result for result in found if result is not None]
-
-
-def _drop_stored(options: dict[str, Any], stored: StoredResults) -> None:
-    """Leave only the sets that are not stored, or are without the pictures that are wanted now."""
+def _drop_stored(options: dict[str, Any], sets: Sequence[StoredSet]) -> None:
+    """Keep only the sets that are not stored, or are stored without the pictures that are asked for now."""
+    stored = {one.settings.set: one for one in sets}
     for key, dataset in list(options["datasets"].items()):
-        result = stored.find(options["evaluation"][dataset["name"]])
-        if result and result["options"]["save_img"] >= options["val"]["save_img"]:
-            means = ", ".join(f"{metric} {value:.4f}" for metric, value in result["metrics"].items())
-            say(f"{dataset['name']}: stored before, passed over ({means})")
+        result = stored[dataset["name"]].read()
+        if result and result.options["save_img"] >= options["val"]["save_img"]:
+            means = ", ".join(f"{metric} {value:.4f}" for metric, value in result.metrics.items())
+            say(f"{dataset['name']}: stored already, skipped ({means})")
             del options["datasets"][key]
 
 
-def _told(missing: dict[str, str]) -> str:
+def _missing_text(missing: dict[str, str]) -> str:
     sets: dict[str, list[str]] = {}
     for name, root in missing.items():
         sets.setdefault(root, []).append(name)

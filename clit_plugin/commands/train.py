@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.config.input_checks import check_files, checkpoint_bytes
     from clit_plugin.config.option_checks import load_run
     from clit_plugin.utils.output_files import check_writable
-    from clit_plugin.utils.peers import end_together
+    from clit_plugin.utils.peers import WatchedRun, end_together
 
     root = Path.cwd()
     problems, runs = Problems(), []
@@ -78,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
             check_writable(_latest(root, stages[i]), needed=checkpoint_bytes(stages[i]))
     problems.raise_found()
     timeout = max(stage["train"]["timeout"] for stage in stages)
-    with end_together(timeout=timeout), lock_runs(root / "experiments", (names[i] for i in todo)):
+    watched = WatchedRun("clit train", "train.timeout", "what is saved stays, --auto_resume goes on from it")
+    with end_together(timeout=timeout, run=watched), lock_runs(root / "experiments", (names[i] for i in todo)):
         for i, stage in enumerate(stages):
             told = f"Stage {i + 1} of {len(stages)}, {stage['name']}"
             if i in todo:

@@ -9,7 +9,7 @@ from typing import Any
 
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from clit_plugin.metrics.protocol import Protocol
+from clit_plugin.metrics.protocol import PROTOCOLS
 from clit_plugin.utils.errors import Problems, UserError
 
 _SHUFFLED = "training draws every epoch's images in a new order, validation takes them as they come"
@@ -150,8 +150,8 @@ def _tell_protocol(options: dict[str, Any], metrics: Any, where: str, notes: lis
         for metric in metrics.values()
         if isinstance(metric, dict)
     ]
-    for name in ("benchmark", "div2k"):
-        if given and all(arguments == Protocol.named(name).metric_options(scale) for arguments in given):
+    for name, protocol in PROTOCOLS.items():
+        if given and all(arguments == protocol.metric_options(scale) for arguments in given):
             options["protocol"] = name
             notes.append(f"{where}.protocol: {name}, as crop_border and test_y_channel of val.metrics say")
 

@@ -13,6 +13,7 @@ from clit_plugin.config.input_checks import check_files
 from clit_plugin.config.option_checks import load_run
 from clit_plugin.config.shipped_options import PREFIX
 from clit_plugin.evaluation.provenance import describe_evaluation
+from clit_plugin.evaluation.result_files import settings_to_json
 from clit_plugin.utils.console import say
 from clit_plugin.utils.errors import UserError
 
@@ -44,7 +45,8 @@ def read_order(path: str, changes: Sequence[str], is_train: bool) -> Order:
             say(note)
         check_files(run.options)
         if not is_train:
-            run.options["evaluation"] = describe_evaluation(run.options)
+            described = describe_evaluation(run.options)
+            run.options["evaluation"] = {name: settings_to_json(one) for name, one in described.items()}
     except UserError as error:
         for problem in error.problems:
             sys.stderr.write(f"{Path(sys.argv[0]).name}: error: {problem}\n")

@@ -10,7 +10,7 @@ from clit_plugin.data.dataset_options import parse_train_set, parse_val_set
 from clit_plugin.data.scale_reach import ScaleReach
 from clit_plugin.data.training_set import TrainingSet
 from clit_plugin.data.validation_set import ValidationSet
-from clit_plugin.metrics.protocol import Protocol
+from clit_plugin.metrics.protocol import EvaluationProtocol
 
 
 @DATASET_REGISTRY.register()
@@ -44,7 +44,7 @@ class ArbitraryScalePairedDataset(Dataset):
         UserError: Bad options, missing images, images that do not pair up, or that are too small for the crop or x1.2.
     """
 
-    protocol: Protocol | None = None
+    protocol: EvaluationProtocol | None = None
     reach: ScaleReach | None = None
     batch_size: int | None = None
     resume_iter: int | None = None

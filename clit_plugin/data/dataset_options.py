@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from clit_plugin.data.realistic_options import RealisticOptions, parse_realistic
 from clit_plugin.data.scale_schedule import ScaleRanges, check_scale_ranges
+from clit_plugin.metrics.protocol import ProtocolName
 from clit_plugin.ops.bicubic import check_degradation
 from clit_plugin.ops.sizes import Pair, scale_pair
 from clit_plugin.utils.errors import Problems, UserError
@@ -120,7 +121,7 @@ class TrainSetOptions(SetOptions):
 class ValSetOptions(SetOptions):
     """``datasets.val``, ``datasets.val_2``, ..., and ``datasets.test...``."""
 
-    protocol: Literal["div2k", "benchmark"] = key("div2k: RGB, shave scale + 6; benchmark: Y, shave scale")
+    protocol: ProtocolName = key("div2k: RGB, shave scale + 6; benchmark: Y, shave scale")
     scale: float | tuple[float, float] | None = key(
         "any real scale, or [y, x]; required without dataroot_lq, else inferred from the image sizes", None
     )

@@ -9,7 +9,7 @@ import torch
 from clit_plugin.data.dataset_options import ValSetOptions
 from clit_plugin.data.image_pairs import ImagePairs
 from clit_plugin.data.realistic_degradation import make_lr
-from clit_plugin.metrics.protocol import Protocol
+from clit_plugin.metrics.protocol import EvaluationProtocol
 from clit_plugin.ops.pixels import to_tensor
 from clit_plugin.ops.sizes import Pair, Size, by, lr_size, scale_label, scaled_size
 from clit_plugin.utils.errors import UserError
@@ -40,7 +40,7 @@ class ValidationSet:
 
     def __init__(self, options: ValSetOptions) -> None:
         self.options = options
-        self.protocol = Protocol.named(options.protocol)
+        self.protocol = EvaluationProtocol.named(options.protocol)
         self.pairs = ImagePairs(options, slice(options.max_images))
         self.pairs.check_given(options.scales)
         is_made = self.pairs.lq is None

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clit_plugin.data.dataset_options import complete_set
+from clit_plugin.metrics.protocol import usual_protocol
 from clit_plugin.ops.sizes import scale_label, scale_pair
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.schema import choose
@@ -31,14 +32,14 @@ def choose_sets(
 
     Args:
         datasets: ``datasets`` of checked options.
-        names: Sets (``Set5_x2``) or families of them (``Set5``) to keep; by default all, or those of ``folders``.
-        scales: At these scales instead of the file's. Where the file has no such set, LR is made from HR.
-        folders: HR images by family: another place for a family of the file, or a set that the file does not have.
-        degradation: Make LR so, wherever it is made from HR; of a new set ``pil`` by default.
-        protocol: Score so; by default a new set whose name begins with DIV2K by div2k, others by benchmark.
+        names: Sets (``Set5_x2``) or families (``Set5``) to keep; by default all, or those of ``folders``.
+        scales: Replace the file's scales. At a scale that the file has no set for, LR is made from HR.
+        folders: HR images by family: another location for a family of the file, or a new set.
+        degradation: Overrides the degradation wherever LR is made from HR; a new set has ``pil`` by default.
+        protocol: Overrides the protocol; a new set has ``usual_protocol`` by default.
 
     Raises:
-        UserError: A name that is not there, or a set that lacks one of these.
+        UserError: An unknown name, or a set that lacks one of these.
     """
     folders, scales = folders or {}, _different(scales)
     sets = [{**dataset} for dataset in datasets.values()]
@@ -66,19 +67,19 @@ def choose_sets(
 
 
 def missing_roots(datasets: Mapping[str, _Set]) -> dict[str, str]:
-    """The folder or LMDB that was looked for and is not there, by the name of its set."""
+    """The folder or LMDB that does not exist, by the name of its set."""
     missing = {}
     for dataset in datasets.values():
         for key in ("dataroot_lq", "dataroot_gt"):
             root = dataset[key]
-            # An LMDB that is being made says so when it is read.
+            # An unfinished LMDB is reported when it is read.
             if root is not None and not any(Path(f"{root}{end}").expanduser().exists() for end in ("", ".partial")):
                 missing[dataset["name"]] = root
     return missing
 
 
 def _different(scales: Sequence[float | list[float]]) -> list[float | list[float]]:
-    """Each scale once. Raises UserError for two that would share a name."""
+    """Each scale once. Raises UserError for two that would get the same set name."""
     by_label: dict[str, float | list[float]] = {}
     for scale in scales:
         known = by_label.setdefault(scale_label(scale), scale)
@@ -96,11 +97,10 @@ def _new_sets(
     degradation: str | Mapping[str, Any] | None,
     protocol: str | None,
 ) -> list[_Set]:
-    """A set that no option file has; by default as LIIF, LTE and CLIT score it."""
+    """A set that is in no option file, at every scale; scored by its usual protocol unless one is given."""
     if not scales:
-        raise UserError(f"--scales: missing; {family} is in no option file, so they must be given, as --scales 2 3")
-    protocol = protocol or ("div2k" if family.upper().startswith("DIV2K") else "benchmark")
-    new = {"dataroot_gt": folder, "degradation": degradation or "pil", "protocol": protocol}
+        raise UserError(f"--scales: missing; {family} is in no option file, so scales are required, as --scales 2 3")
+    new = {"dataroot_gt": folder, "degradation": degradation or "pil", "protocol": protocol or usual_protocol(family)}
     return [
         complete_set({**new, "name": f"{family}_x{scale_label(scale)}", "scale": scale}, phase="test")
         for scale in scales

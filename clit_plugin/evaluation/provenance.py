@@ -1,4 +1,4 @@
-"""What decides the numbers of a test, gathered before it starts: the head of every stored result."""
+"""What determines the numbers of a test, collected before it starts: the settings of every stored result."""
 
 import copy
 import hashlib
@@ -18,19 +18,19 @@ from clit_plugin.data.image_source import ImageSource
 from clit_plugin.data.validation_set import ValidationSet
 from clit_plugin.evaluation.dataset_selection import family_of
 from clit_plugin.evaluation.multiply_adds import count_multiply_adds, count_parameters
+from clit_plugin.evaluation.results import EvaluationSettings, WeightsFile
 from clit_plugin.utils.console import bar
 
-# To be raised when this package's evaluation changes in a way that changes numbers: stored ones are then made anew.
+# Raise it when this package's evaluation changes in a way that changes numbers: stored results are then recomputed.
 EVALUATION_VERSION = 1
 _PACKAGES = ("clit_plugin", "basicsr", "torch", "torchvision", "numpy", "pillow", "opencv-python")
 
 
-def describe_evaluation(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The head of each set's result, by the set's name.
+def describe_evaluation(options: Mapping[str, Any]) -> dict[str, EvaluationSettings]:
+    """The settings of each set's result, by the set's name.
 
-    Everything that decides a number is in ``fingerprint``: the images' and the weights' bytes, the network, the
-    scale, how LR is made, protocol and metrics. Where the files lie, versions, and what the network costs are told but
-    not in it.
+    Everything that determines a number is in ``fingerprint``: the bytes of images and weights, the network, the scale,
+    how LR is made, protocol and metrics. Paths, versions and the network's cost are recorded but not part of it.
 
     Args:
         options: Checked options of a test, with their defaults.
@@ -40,7 +40,7 @@ def describe_evaluation(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]
     """
     weights = _weights(options["path"])
     digests: dict[tuple[str, tuple[str, ...]], str] = {}
-    headers = {}
+    described = {}
     parameters = count_parameters(options["network_g"])
 
     @cache
@@ -54,43 +54,44 @@ def describe_evaluation(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]
         parts = [_digest(pairs.gt, pairs.names, digests)]
         if pairs.lq is not None:
             parts.append(_digest(pairs.lq, pairs.lq_names, digests))
+        degradation = set_options.degradation or "files"
+        data_sha256 = hashlib.sha256("".join(parts).encode()).hexdigest()
         decisive = {
             "evaluation": EVALUATION_VERSION,
             "scale": None if scales is None else list(scales),
-            "degradation": set_options.degradation or "files",
-            "protocol": {"name": protocol.name, "channel": "Y" if protocol.y_channel else "RGB"}
-            | {"extra_shave": protocol.extra_shave},
-            "data_sha256": hashlib.sha256("".join(parts).encode()).hexdigest(),
-            "weights_sha256": weights and weights["sha256"],
-            "param_key": weights and weights["param_key"],
+            "degradation": degradation,
+            "protocol": {"name": protocol.name, "channel": protocol.channel, "extra_shave": protocol.extra_shave},
+            "data_sha256": data_sha256,
+            "weights_sha256": weights and weights.sha256,
+            "param_key": weights and weights.param_key,
             "network_g": options["network_g"],
             "metrics": options["val"]["metrics"],
             "self_ensemble": options["val"]["self_ensemble"],
         }
-        headers[dataset["name"]] = {
-            "format": 1,
-            "fingerprint": hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12],
-            "name": options["name"],
-            "set": dataset["name"],
-            "family": family_of(dataset),
-            **{key: decisive[key] for key in ("scale", "degradation", "protocol", "data_sha256")},
-            "metrics": list(options["val"]["metrics"]),
-            "weights": weights,
-            "options": copy.deepcopy(
-                {
-                    "network_g": options["network_g"],
-                    "dataset": dataset,
-                    "metrics": options["val"]["metrics"],
-                    "save_img": options["val"]["save_img"],
-                    "self_ensemble": options["val"]["self_ensemble"],
-                }
-            ),
-            "versions": versions(),
-            "parameters": parameters,
-            "multiply_adds": None if scales is None else cost(scales[0], scales[1]),
-            "device": torch.cuda.get_device_name() if options["num_gpu"] else "CPU",
+        recorded = {
+            "network_g": options["network_g"],
+            "dataset": dataset,
+            "metrics": options["val"]["metrics"],
+            "save_img": options["val"]["save_img"],
+            "self_ensemble": options["val"]["self_ensemble"],
         }
-    return headers
+        described[dataset["name"]] = EvaluationSettings(
+            fingerprint=hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12],
+            name=options["name"],
+            set=dataset["name"],
+            family=family_of(dataset),
+            scale=scales,
+            degradation=degradation,
+            protocol=protocol,
+            data_sha256=data_sha256,
+            weights=weights,
+            options=copy.deepcopy(recorded),
+            versions=versions(),
+            parameters=parameters,
+            multiply_adds=None if scales is None else cost(scales[0], scales[1]),
+            device=torch.cuda.get_device_name() if options["num_gpu"] else "CPU",
+        )
+    return described
 
 
 def versions() -> dict[str, str]:
@@ -104,14 +105,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _weights(path: Mapping[str, Any]) -> dict[str, Any] | None:
+def _weights(path: Mapping[str, Any]) -> WeightsFile | None:
     file = path.get("pretrain_network_g")
     if not file:
         return None
     with Path(file).expanduser().open("rb") as content:
         digest = hashlib.file_digest(content, "sha256") if hasattr(hashlib, "file_digest") else _file_digest(content)
     param_key = choose_param_key(read_checkpoint(file), path.get("param_key_g", "auto"), file)
-    return {"path": str(file), "sha256": digest.hexdigest(), "param_key": param_key}
+    return WeightsFile(path=str(file), sha256=digest.hexdigest(), param_key=param_key)
 
 
 def _file_digest(content: Any) -> Any:

@@ -10,7 +10,8 @@ from torch import Tensor
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 from clit_plugin.inference.apply import upscale_with_progress
 from clit_plugin.inference.memory import check_memory
-from clit_plugin.metrics import Protocol, psnr_float
+from clit_plugin.metrics.float_metrics import psnr_float
+from clit_plugin.metrics.protocol import EvaluationProtocol
 from clit_plugin.ops.bicubic import resize_bicubic
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.crops import Crop, worst_crop
@@ -43,7 +44,7 @@ class Systems:
 
 
 def crops_figure(
-    image: np.ndarray, systems: Systems, scale: float, crops: Sequence[Crop], protocol: Protocol
+    image: np.ndarray, systems: Systems, scale: float, crops: Sequence[Crop], protocol: EvaluationProtocol
 ) -> np.ndarray:
     """Fig. 5: a row a crop, with HR, bicubic and every system; see ``clit figure --help``.
 

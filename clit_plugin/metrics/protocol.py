@@ -1,20 +1,22 @@
-"""Evaluation protocols: which channel is compared, and how much of the border is not (LIIF, LTE, CLIT)."""
+"""Evaluation protocols: which channel is compared, and how much of the border is cut off (LIIF, LTE, CLIT)."""
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from clit_plugin.utils.errors import UserError
 
+ProtocolName = Literal["div2k", "benchmark"]
+
 
 @dataclass(frozen=True, kw_only=True)
-class Protocol:
+class EvaluationProtocol:
     """How an image is scored.
 
     Attributes:
-        name: What is printed beside every number.
+        name: Printed beside every number.
         y_channel: Whether luma alone is compared (ITU-R BT.601, 16-235), or all of RGB.
-        extra_shave: Pixels cut from every border beyond the scale.
+        extra_shave: Pixels cut from every border in addition to the scale.
     """
 
     name: str
@@ -22,31 +24,44 @@ class Protocol:
     extra_shave: int
 
     @staticmethod
-    def named(name: str) -> "Protocol":
+    def named(name: str) -> "EvaluationProtocol":
         """``div2k``: RGB, shave scale + 6; ``benchmark``: Y, shave scale.
 
         Raises:
             UserError: Any other name.
         """
-        try:
-            return _PROTOCOLS[name]
-        except KeyError:
-            raise UserError(f"protocol: expected one of {', '.join(_PROTOCOLS)}, got {name!r}") from None
+        for known, protocol in PROTOCOLS.items():
+            if name == known:
+                return protocol
+        raise UserError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {name!r}")
+
+    @property
+    def channel(self) -> str:
+        """``Y`` or ``RGB``."""
+        return "Y" if self.y_channel else "RGB"
 
     def shave(self, scale: float) -> int:
-        """Pixels cut from every border; of a fractional scale, or one per axis, the next integer of the larger."""
+        """Pixels cut from every border: the scale, rounded up, and ``extra_shave``.
+
+        Args:
+            scale: Where the axes differ, the larger one.
+        """
         return math.ceil(scale - 1e-6) + self.extra_shave
 
     def metric_options(self, scale: float) -> dict[str, Any]:
-        """The arguments by which BasicSR's metrics, and ours, know the protocol."""
+        """The protocol as arguments of BasicSR's metrics, and of ours."""
         return {"crop_border": self.shave(scale), "test_y_channel": self.y_channel}
 
     def __str__(self) -> str:
-        channel = "Y" if self.y_channel else "RGB"
-        return f"{self.name}: {channel}, shave scale{f' + {self.extra_shave}' if self.extra_shave else ''}"
+        return f"{self.name}: {self.channel}, shave scale{f' + {self.extra_shave}' if self.extra_shave else ''}"
 
 
-_PROTOCOLS = {
-    "div2k": Protocol(name="div2k", y_channel=False, extra_shave=6),
-    "benchmark": Protocol(name="benchmark", y_channel=True, extra_shave=0),
+PROTOCOLS: dict[ProtocolName, EvaluationProtocol] = {
+    "div2k": EvaluationProtocol(name="div2k", y_channel=False, extra_shave=6),
+    "benchmark": EvaluationProtocol(name="benchmark", y_channel=True, extra_shave=0),
 }
+
+
+def usual_protocol(dataset: str) -> ProtocolName:
+    """The protocol by which LIIF, LTE and CLIT score a data set: ``div2k`` for DIV2K, ``benchmark`` for all others."""
+    return "div2k" if dataset.upper().startswith("DIV2K") else "benchmark"

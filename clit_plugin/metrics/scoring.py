@@ -8,11 +8,11 @@ from basicsr.utils import tensor2img
 from torch import Tensor
 
 from clit_plugin.metrics.float_metrics import FLOAT_METRICS, SSIM_WINDOW
-from clit_plugin.metrics.protocol import Protocol
+from clit_plugin.metrics.protocol import EvaluationProtocol
 
 
 def score_image(
-    img: Tensor, gt: Tensor, *, metrics: Mapping[str, Mapping[str, Any]], protocol: Protocol, scale: float
+    img: Tensor, gt: Tensor, *, metrics: Mapping[str, Mapping[str, Any]], protocol: EvaluationProtocol, scale: float
 ) -> dict[str, float]:
     """Every metric of an image.
 

@@ -1,27 +1,74 @@
-"""What a resume takes from the state, and what from options that have changed since it was written."""
+"""What a resume takes from the saved state, and what from options that have changed since."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
+from clit_plugin.data.dataset_options import SET_BY_BASICSR
 from clit_plugin.utils.errors import UserError
 
 _SETTINGS = ("milestones", "gamma", "restarts", "restart_weights", "periods", "eta_min", "base_lrs")
 _NONE = object()
 
 
+def training_options(opt: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that determine what a training computes; its states record them.
+
+    Args:
+        opt: BasicSR's options of a training, before BasicSR removes types from them.
+    """
+    train_set = {key: value for key, value in opt["datasets"]["train"].items() if key not in SET_BY_BASICSR}
+    kept = {key: opt[key] for key in ("manual_seed", "network_g", "train")}
+    return dict(plain({**kept, "datasets": {"train": train_set}}))
+
+
+def resume(
+    state: Mapping[str, Any],
+    options: Mapping[str, Any],
+    optimizers: Sequence[torch.optim.Optimizer],
+    schedulers: Sequence[LRScheduler],
+) -> list[str]:
+    """Load the states of optimisers and schedules, as far as the options still ask for the same.
+
+    Args:
+        state: A training state, as the model saves it.
+        options: ``training_options`` of this run.
+        optimizers: As the options have built them.
+        schedulers: As the options have built them.
+
+    Returns:
+        What has changed since the state was written, as ``train.total_iter 5 -> 7``.
+
+    Raises:
+        UserError: Something has changed that cannot change on a resume.
+    """
+    total = options["train"]["total_iter"]
+    if total < state["iter"]:
+        raise UserError(f"train.total_iter: {total}, but the state to resume from is of step {state['iter']}")
+    old = state.get("options", options)  # states of earlier versions do not record them
+    changed = [
+        change for change in differences(old, options) if not change.startswith(("train.optim_g.", "train.scheduler."))
+    ]
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        changed += resume_optimizer(optimizer, saved)
+    warm_up = old["train"]["warmup_iter"] != options["train"]["warmup_iter"]
+    for scheduler, saved in zip(schedulers, state["schedulers"], strict=True):
+        changed += resume_scheduler(scheduler, saved, anew=warm_up)
+    return changed
+
+
 def resume_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> Iterator[str]:
-    """Load an optimiser's state; its settings are those of the options, but for the rate, which has a schedule.
+    """Load an optimiser's state; its settings are those of the options, except the learning rate, which has a schedule.
 
     Args:
         optimizer: As the options have built it.
         saved: Its ``state_dict``.
 
     Yields:
-        Settings that were others, as ``train.optim_g.eps 1e-08 -> 1e-06``.
+        Settings that have changed, as ``train.optim_g.eps 1e-08 -> 1e-06``.
 
     Raises:
         UserError: A setting has changed for which the state lacks what the optimiser needs.
@@ -29,7 +76,7 @@ def resume_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any])
     groups = []
     for old, new in zip(saved["param_groups"], optimizer.param_groups, strict=True):
         if len(old["params"]) != len(new["params"]):
-            raise UserError("network_g: has not the trainable weights that the state was written for")
+            raise UserError("network_g: its trainable weights are not those that the state was written for")
         if new.get("amsgrad") and not old.get("amsgrad"):
             raise UserError("train.optim_g.amsgrad: false in the state, and cannot become true on a resume")
         settings = {name: value for name, value in new.items() if name not in ("params", "lr")}
@@ -41,12 +88,12 @@ def resume_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any])
 
 
 def resume_scheduler(scheduler: LRScheduler, saved: Mapping[str, Any], *, anew: bool = False) -> Iterator[str]:
-    """Load a schedule's state if it is of this schedule; otherwise place this one where the old one stood.
+    """Load a schedule's state if it belongs to this schedule; otherwise advance this one to where the old one stood.
 
     Args:
-        scheduler: As the options have built it, of an optimiser whose state is loaded.
+        scheduler: As the options have built it, with the state of its optimiser loaded.
         saved: The old one's ``state_dict``.
-        anew: Place it in any case.
+        anew: Advance it in any case.
 
     Yields:
         What has changed, as ``train.scheduler.milestones [3] -> [4]``.
@@ -57,7 +104,7 @@ def resume_scheduler(scheduler: LRScheduler, saved: Mapping[str, Any], *, anew: 
         if _listed(old) != _listed(new):
             changed.append(name)
             key = "train.optim_g.lr" if name == "base_lrs" else f"train.scheduler.{name}"
-            yield f"{key} {_told(old)} -> {_told(new)}"
+            yield f"{key} {_shown(old)} -> {_shown(new)}"
     if not changed and not anew:
         scheduler.load_state_dict(dict(saved))
         return
@@ -66,7 +113,7 @@ def resume_scheduler(scheduler: LRScheduler, saved: Mapping[str, Any], *, anew: 
     groups = scheduler.optimizer.param_groups
     for group in groups:
         group["lr"] = group["initial_lr"]
-    for step in sorted(turns | {done}):  # between these a rate that depends on the one before stays as it is
+    for step in sorted(turns | {done}):  # between these, a rate that depends on the previous one is constant
         scheduler.last_epoch = step
         for group, rate in zip(groups, scheduler.get_lr(), strict=True):
             group["lr"] = rate
@@ -75,12 +122,12 @@ def resume_scheduler(scheduler: LRScheduler, saved: Mapping[str, Any], *, anew: 
 
 
 def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
-    """What is otherwise in new options than in old ones, as ``train.total_iter 5 -> 7``."""
+    """How new options differ from old ones, as ``train.total_iter 5 -> 7``."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in [*old, *(name for name in new if name not in old)]:
             yield from differences(old.get(name, _NONE), new.get(name, _NONE), f"{where}.{name}" if where else name)
     elif old is not new and old != new:
-        yield f"{where} {_told(old)} -> {_told(new)}"
+        yield f"{where} {_shown(old)} -> {_shown(new)}"
 
 
 def plain(options: Any) -> Any:
@@ -94,5 +141,5 @@ def _listed(value: Any) -> Any:
     return sorted(value.elements()) if isinstance(value, Counter) else plain(value)
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     return "none" if value is _NONE else str(_listed(value))

@@ -1,8 +1,8 @@
-"""The processes of a training under torchrun end together.
+"""The processes of a run under torchrun end together.
 
-One that fails or freezes leaves the others waiting in a collective, for hours; one that is asked to stop has to tell
-rank 0, which saves. They leave each other notes in the store by which torchrun has brought them together: by these a
-process that waits for a long validation elsewhere is told from one that waits for nothing.
+A process that fails or freezes leaves the others waiting in a collective, for hours; one that is asked to stop has to
+tell rank 0, which saves. They leave each other notes in the store by which torchrun has brought them together: these
+distinguish a process that waits for a long validation elsewhere from one that waits for nothing.
 """
 
 import os
@@ -11,6 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 import torch.distributed as dist
@@ -24,22 +25,38 @@ _SECONDS_TO_ANSWER = 5.0
 _SECONDS_FOR_THE_STORE = 30.0
 
 
-@contextmanager
-def end_together(*, timeout: float) -> Iterator[None]:
-    """End this process where another one has failed or stopped meanwhile, and tell the others if this one does.
+@dataclass(frozen=True)
+class WatchedRun:
+    """How a timeout is reported.
 
-    If no process notes progress (``progress.made``) for a while, all end. Without torchrun nothing is watched.
+    Attributes:
+        command: ``clit train``.
+        option: The option that sets the timeout.
+        remedy: What is kept, and how to go on.
+    """
+
+    command: str
+    option: str
+    remedy: str
+
+
+@contextmanager
+def end_together(*, timeout: float, run: WatchedRun) -> Iterator[None]:
+    """End this process when another one has failed or stopped, and notify the others if this one does.
+
+    If no process makes progress (``progress.made``) until the timeout, all end. Without torchrun nothing is watched.
 
     Args:
-        timeout: Minutes of that while.
+        timeout: Minutes without progress.
+        run: What the error says about the run.
 
     Raises:
-        SystemExit: This process failed because another one had ended, which has told why.
+        SystemExit: This process failed because another one had ended, which has reported why.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield
         return
-    watch = _Watch(timeout)
+    watch = _Watch(timeout, run)
     try:
         yield
     except BaseException as error:
@@ -82,12 +99,13 @@ class _Watch:
     """Two threads: one exchanges notes with the other processes, one counts the seconds since there was progress.
 
     Args:
-        timeout: Minutes without any after which the process ends.
+        timeout: Minutes without progress after which the process ends.
+        run: What the error says about the run.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, run: WatchedRun) -> None:
         self.done = threading.Event()
-        self.timeout, self.rank = timeout, os.environ["RANK"]
+        self.timeout, self.run, self.rank = timeout, run, os.environ["RANK"]
         self.idle = 0.0  # seconds
         for task in (self._exchange_notes, self._count_seconds):
             threading.Thread(target=task, daemon=True).start()
@@ -146,8 +164,8 @@ class _Watch:
 
     def _tell(self, what: str) -> None:
         sys.stderr.write(
-            f"clit train: error: no process has made progress for {self.timeout:g} minutes (train.timeout): {what}; "
-            "what is saved stays, --auto_resume goes on from it\n"
+            f"{self.run.command}: error: no process has made progress for {self.timeout:g} minutes "
+            f"({self.run.option}): {what}; {self.run.remedy}\n"
         )
         sys.stderr.flush()
 

@@ -11,7 +11,7 @@ from clit_plugin.archs.build import build_network
 from clit_plugin.commands.cli import main
 from clit_plugin.commands.figure import parse_crop
 from clit_plugin.figures.comparison_figure import Systems, crops_figure, text_figure
-from clit_plugin.metrics import Protocol
+from clit_plugin.metrics.protocol import EvaluationProtocol
 from clit_plugin.ops.bicubic import resize_bicubic
 from clit_plugin.ops.crops import Crop, worst_crop
 from clit_plugin.utils.errors import UserError
@@ -50,7 +50,7 @@ def systems(**networks):
 def test_panels_of_crops_are_the_systems_pixels_with_their_psnr(image, captions):
     both = systems(CLIT=CLIT)
     crop = Crop(11, 7, 20, 10)
-    crops_figure(image, both, 2.5, [crop], Protocol.named("div2k"))
+    crops_figure(image, both, 2.5, [crop], EvaluationProtocol.named("div2k"))
     hr = image[:60, :82]  # LR is 24 x 33 pixels, 33 * 2.5 = 82.5, rounded to even
     lq = resize_bicubic(hr, (24, 33), "pil")
     np.testing.assert_array_equal(captions["HR, 11,7,20x10"].image, hr[7:17, 11:31])

@@ -11,7 +11,8 @@ from clit_plugin.archs.build import build_network
 from clit_plugin.commands.cli import main
 from clit_plugin.commands.test_arguments import name_weights
 from clit_plugin.inference.load_network import load_network
-from clit_plugin.metrics import Protocol, psnr_float
+from clit_plugin.metrics.float_metrics import psnr_float
+from clit_plugin.metrics.protocol import EvaluationProtocol
 from clit_plugin.utils.errors import UserError
 
 
@@ -52,7 +53,7 @@ def psnr_by_hand(place, weights, param_key):
     given = {"phase": "test", "name": "m", "dataroot_gt": str(place / "hr"), "scale": 2}
     images = ArbitraryScalePairedDataset({**given, "degradation": "pil", "protocol": "benchmark"})
     pairs = [(image["lq"][None], image["gt"][None]) for image in (images[i] for i in range(len(images)))]
-    options = Protocol.named("benchmark").metric_options(2)
+    options = EvaluationProtocol.named("benchmark").metric_options(2)
     scores = [psnr_float(net.upscale(lq, gt.shape[-2:]), gt, **options) for lq, gt in pairs]
     return sum(scores) / len(scores)
 

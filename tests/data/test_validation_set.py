@@ -8,7 +8,8 @@ import torch
 from dataset_helpers import train_set, val_set, write_images
 from PIL import Image
 
-from clit_plugin.metrics import Protocol, psnr_float
+from clit_plugin.metrics.float_metrics import psnr_float
+from clit_plugin.metrics.protocol import EvaluationProtocol
 from clit_plugin.utils.errors import UserError
 
 
@@ -103,7 +104,7 @@ def test_the_cache_of_a_validation_set_gives_the_same_images(pairs):
 
 
 def test_a_validation_set_knows_its_protocol_and_a_training_set_has_none(hr):
-    assert val_set(hr, scale=2, protocol="div2k").protocol == Protocol.named("div2k")
+    assert val_set(hr, scale=2, protocol="div2k").protocol == EvaluationProtocol.named("div2k")
     assert train_set(hr).protocol is None
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 import clit_plugin
 from clit_plugin.inference.load_network import load_network
-from clit_plugin.metrics import Protocol, psnr_float
+from clit_plugin.metrics.float_metrics import psnr_float
+from clit_plugin.metrics.protocol import EvaluationProtocol
 from clit_plugin.ops.bicubic import resize_bicubic
 
 FOLDER = Path(clit_plugin.__file__).parent / "weights"
@@ -37,7 +38,7 @@ def test_a_shipped_file_is_small_described_and_on_the_card(file):
 @pytest.mark.parametrize(("scale", "gain"), [(2, 3.4), (4, 2.5), (6, 1.5)])
 def test_clit_small_gains_over_bicubic_on_two_images_of_set5(shared, scale, gain):
     net = load_network(str(FOLDER / "clit_small.pth"))
-    options = Protocol.named("benchmark").metric_options(scale)
+    options = EvaluationProtocol.named("benchmark").metric_options(scale)
     gains = []
     for name in ("butterfly", "woman"):
         image = np.asarray(Image.open(shared / "data/benchmarks/Set5/HR" / f"{name}.png").convert("RGB"))

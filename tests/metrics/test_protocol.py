@@ -1,6 +1,6 @@
 import pytest
 
-from clit_plugin.metrics import Protocol
+from clit_plugin.metrics.protocol import EvaluationProtocol
 from clit_plugin.utils.errors import UserError
 
 
@@ -9,29 +9,29 @@ from clit_plugin.utils.errors import UserError
     [(1, 1, 7), (2, 2, 8), (2.0, 2, 8), (2.001, 3, 9), (3.4, 4, 10), (3.5, 4, 10), (4, 4, 10), (30, 30, 36)],
 )
 def test_the_border_cut_is_the_scale_and_6_more_on_div2k(scale, benchmark, div2k):
-    assert Protocol.named("benchmark").shave(scale) == benchmark
-    assert Protocol.named("div2k").shave(scale) == div2k
+    assert EvaluationProtocol.named("benchmark").shave(scale) == benchmark
+    assert EvaluationProtocol.named("div2k").shave(scale) == div2k
 
 
 def test_rounding_of_the_scale_does_not_cut_another_pixel():
-    assert Protocol.named("benchmark").shave(0.1 * 3 * 10) == 3  # 3.0000000000000004
-    assert Protocol.named("benchmark").shave(3 - 1e-12) == 3
+    assert EvaluationProtocol.named("benchmark").shave(0.1 * 3 * 10) == 3  # 3.0000000000000004
+    assert EvaluationProtocol.named("benchmark").shave(3 - 1e-12) == 3
 
 
 def test_the_border_is_a_whole_number_of_pixels():
-    assert type(Protocol.named("div2k").shave(2.5)) is int
+    assert type(EvaluationProtocol.named("div2k").shave(2.5)) is int
 
 
 def test_benchmarks_compare_luma_and_div2k_all_colours():
-    assert Protocol.named("benchmark").metric_options(3.4) == {"crop_border": 4, "test_y_channel": True}
-    assert Protocol.named("div2k").metric_options(3.4) == {"crop_border": 10, "test_y_channel": False}
+    assert EvaluationProtocol.named("benchmark").metric_options(3.4) == {"crop_border": 4, "test_y_channel": True}
+    assert EvaluationProtocol.named("div2k").metric_options(3.4) == {"crop_border": 10, "test_y_channel": False}
 
 
 def test_a_protocol_says_what_it_does():
-    assert str(Protocol.named("benchmark")) == "benchmark: Y, shave scale"
-    assert str(Protocol.named("div2k")) == "div2k: RGB, shave scale + 6"
+    assert str(EvaluationProtocol.named("benchmark")) == "benchmark: Y, shave scale"
+    assert str(EvaluationProtocol.named("div2k")) == "div2k: RGB, shave scale + 6"
 
 
 def test_another_protocol_is_refused_with_those_there_are():
     with pytest.raises(UserError, match="expected one of div2k, benchmark, got 'set5'"):
-        Protocol.named("set5")
+        EvaluationProtocol.named("set5")

@@ -6,7 +6,8 @@ import pytest
 import torch
 from basicsr.metrics.psnr_ssim import calculate_ssim_pt
 
-from clit_plugin.metrics import Protocol, ssim_float
+from clit_plugin.metrics.float_metrics import ssim_float
+from clit_plugin.metrics.protocol import EvaluationProtocol
 from clit_plugin.metrics.scoring import least_side, score_image
 from clit_plugin.utils.errors import UserError
 
@@ -21,7 +22,7 @@ ALL = {
 
 def psnr(img: torch.Tensor, gt: torch.Tensor, protocol: str, scale: float) -> float:
     """PSNR by a protocol."""
-    return score_image(img, gt, metrics=PSNR, protocol=Protocol.named(protocol), scale=scale)["psnr"]
+    return score_image(img, gt, metrics=PSNR, protocol=EvaluationProtocol.named(protocol), scale=scale)["psnr"]
 
 
 def test_div2k_is_the_mean_square_of_all_three_colours():
@@ -63,7 +64,7 @@ def test_floats_agree_with_basicsr_on_the_same_rounded_images(protocol, size):
     gt = torch.rand(1, 3, *size)
     img = (gt + 0.1 * torch.randn_like(gt)).clamp(0, 1)
     img, gt = ((image * 255).round() / 255 for image in (img, gt))
-    scores = score_image(img, gt, metrics=ALL, protocol=Protocol.named(protocol), scale=2.5)
+    scores = score_image(img, gt, metrics=ALL, protocol=EvaluationProtocol.named(protocol), scale=2.5)
     assert scores["psnr"] == pytest.approx(scores["psnr_bytes"], abs=1e-3)
     assert scores["ssim"] == pytest.approx(scores["ssim_bytes"], abs=1e-3)
     assert all(type(value) is float for value in scores.values())
@@ -83,7 +84,7 @@ def test_arguments_in_the_options_precede_the_protocol():
     img = gt.clone()
     img[..., 0, :] = 0.9
     metrics = {"psnr": {"type": "psnr_float", "crop_border": 0, "better": "higher"}}
-    assert score_image(img, gt, metrics=metrics, protocol=Protocol.named("div2k"), scale=2)["psnr"] < 30
+    assert score_image(img, gt, metrics=metrics, protocol=EvaluationProtocol.named("div2k"), scale=2)["psnr"] < 30
 
 
 def test_a_tiny_image_is_refused():
