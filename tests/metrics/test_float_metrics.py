@@ -7,7 +7,7 @@ from basicsr.metrics import calculate_metric
 from basicsr.metrics.psnr_ssim import calculate_psnr, calculate_ssim
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from clit_plugin.metrics import psnr_float, ssim_float
+from clit_plugin.metrics.float_metrics import psnr_float, ssim_float
 from clit_plugin.utils.errors import UserError
 
 CROPS = [0, 1, 4]

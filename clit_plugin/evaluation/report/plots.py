@@ -90,7 +90,7 @@ def _add_legend(canvas: Canvas, axes: Axes) -> None:
 def _widest_legend(canvas: Canvas, handles: Sequence[Any]) -> Legend:
     """A legend below the axes with as many columns as fit."""
     for columns in (4, 3, 2, 1):
-        legend = canvas.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=7)
+        legend = canvas.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8)
         if columns == 1 or legend.get_window_extent().width <= canvas.bbox.width:
             break
         legend.remove()
