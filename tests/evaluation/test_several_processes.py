@@ -1,0 +1,56 @@
+"""``clit test`` under torchrun."""
+
+import os
+import subprocess
+import sys
+
+from evaluation_helpers import bicubic_options, results, scores
+from train_helpers import write_yaml
+
+from clit_plugin.commands.cli import main
+
+_STUCK = '''
+import os, time
+from basicsr.utils.registry import ARCH_REGISTRY
+from clit_plugin.archs import Bicubic
+
+@ARCH_REGISTRY.register()
+class Stuck(Bicubic):
+    """Never returns on rank 1."""
+
+    def upscale(self, *args, **kwargs):
+        if os.environ["RANK"] == "1":
+            time.sleep(600)
+        return super().upscale(*args, **kwargs)
+'''
+
+
+def torchrun(folder, *arguments):
+    """``clit test`` with two processes on the CPU."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d"]
+    command += ["--rdzv_endpoint=localhost:0", "-m", "clit_plugin", "test", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
+
+
+def test_two_processes_store_what_one_does(place):
+    assert main(["test", "-opt", "test.yml"]) == 0
+    alone = results(place)["tiny_x2"]
+    done = torchrun(place, "-opt", "test.yml", "--again")
+    assert done.returncode == 0, done.stderr[-2000:]
+    both = results(place)["tiny_x2"]
+    assert both["finished"] >= alone["finished"]
+    assert both["metrics"] == alone["metrics"] and scores(both) == scores(alone)
+
+
+def test_processes_end_when_one_of_them_is_stuck(place):
+    (place / "stuck.py").write_text(_STUCK)
+    write_yaml(
+        place / "stuck.yml", {**bicubic_options(place / "hr", "Stuck"), "custom_imports": {"imports": ["stuck"]}}
+    )
+    done = torchrun(place, "-opt", "stuck.yml", "--timeout", "0.2")
+    assert done.returncode != 0
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("clit test: error: no process")]
+    assert "has made progress for 0.2 minutes (--timeout)" in line
+    assert line.endswith("what is stored is kept, the same command goes on from it")
+    assert results(place) == {}
