@@ -1,4 +1,4 @@
-"""A run's numbers for programs: ``curves.jsonl`` beside its log, a JSON line for every line of numbers printed."""
+"""A run's numbers for programs: ``curves.jsonl`` beside its log, one line of JSON per line of numbers printed."""
 
 import json
 import math
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from basicsr.utils import MessageLogger
+from basicsr.utils import MessageLogger, get_root_logger
 from basicsr.utils.dist_util import master_only
 from torch import Tensor
 
@@ -46,12 +46,28 @@ def append(file: Path, record: Mapping[str, Any]) -> None:
 
 @master_only
 def forget_after(file: Path, step: int) -> None:
-    """Drop what was written of later steps, which a resumed run takes again, and a line that a crash cut off."""
+    """Drop the lines of later steps, which a resumed run repeats, and lines that are damaged, as by a crash."""
     if not file.is_file():
         return
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("}\n") and json.loads(line)["iter"] <= step]
+    kept, damaged = [], 0
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        step_of_line = _step(line)
+        if step_of_line is None:
+            damaged += 1
+        elif step_of_line <= step:
+            kept.append(line + "\n")
+    if damaged:
+        get_root_logger().warning(f"{file}: {damaged} damaged line{'s' * (damaged > 1)} removed")
     write_text(file, "".join(kept))
+
+
+def _step(line: str) -> int | None:
+    """The step that a line of numbers is of; None if it is damaged."""
+    try:
+        step = json.loads(line)["iter"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return step if isinstance(step, int) else None
 
 
 def centre_crops(output: Tensor, gt: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from train_helpers import crash, log_of, stage_options, stop_at, train, write_images, write_yaml
 
-from clit_plugin.basicsr_bridge.run_log import append, centre_crops
+from clit_plugin.basicsr_bridge.run_log import append, centre_crops, forget_after
 from clit_plugin.models.cumulative_scale_model import CumulativeScaleModel
 
 
@@ -95,6 +95,37 @@ def test_a_resumed_run_replaces_the_lines_of_the_steps_that_it_takes_again(optio
     lines = lines_of(tmp_path)
     assert [line["iter"] for line in lines if "set" not in line] == [1, 2, 3, 4]
     assert [line["iter"] for line in lines if "set" in line] == [2, 4]
+    assert "curves.jsonl: 1 damaged line removed" in log_of(tmp_path, "s")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b'{"iter": 2, "l_p\n',
+        b"\x00\x00\x00\n",
+        b'{"l_pix": 1.0}\n',
+        b"[2]\n",
+        b'{"iter": null}\n',
+        b"\xff\xfe}\n",
+        b"\n",
+    ],
+)
+def test_a_damaged_line_is_dropped_with_a_warning_wherever_it_is(tmp_path, caplog, damage):
+    file = tmp_path / "curves.jsonl"
+    lines = [json.dumps({"iter": step, "l_pix": 0.5}).encode() + b"\n" for step in (1, 2, 3)]
+    file.write_bytes(lines[0] + damage + lines[1] + lines[2])
+    with caplog.at_level("WARNING", logger="basicsr"):
+        forget_after(file, 2)
+    assert file.read_bytes() == lines[0] + lines[1]
+    assert "1 damaged line removed" in caplog.text
+
+
+def test_whole_lines_are_kept_without_a_warning(tmp_path, caplog):
+    file = tmp_path / "curves.jsonl"
+    file.write_text('{"iter": 1}\n{"iter": 2}\n')
+    with caplog.at_level("WARNING", logger="basicsr"):
+        forget_after(file, 2)
+    assert file.read_text() == '{"iter": 1}\n{"iter": 2}\n' and caplog.text == ""
 
 
 def test_a_stop_in_a_validation_leaves_whole_lines(option_file, tmp_path, monkeypatch):

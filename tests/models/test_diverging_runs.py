@@ -1,5 +1,6 @@
 """A training whose numbers are not finite any more: what it skips, where it stops, what it never writes."""
 
+import itertools
 import json
 import math
 
@@ -8,6 +9,7 @@ import torch
 from train_helpers import log_of, stage_options, train, weights, write_images, write_yaml
 
 from clit_plugin.models.cumulative_scale_model import CumulativeScaleModel
+from clit_plugin.models.loss_gradients import LossGradients
 
 
 @pytest.fixture
@@ -19,14 +21,14 @@ def option_file(tmp_path, monkeypatch):
 
 
 def spoil_loss(monkeypatch, steps):
-    """Let the loss of some steps be NaN."""
-    original = CumulativeScaleModel._output_and_loss
+    """Let the loss of some steps be NaN, for a run from step 1 on."""
+    original, count = LossGradients.forward, itertools.count(1)
 
-    def output_and_loss(self, inputs, stage_sizes):
+    def forward(self, inputs, stage_sizes):
         output, loss = original(self, inputs, stage_sizes)
-        return output, loss * float("nan") if self.current_iter in steps else loss
+        return output, loss * float("nan") if next(count) in steps else loss
 
-    monkeypatch.setattr(CumulativeScaleModel, "_output_and_loss", output_and_loss)
+    monkeypatch.setattr(LossGradients, "forward", forward)
 
 
 def assert_finite(folder):

@@ -1,13 +1,12 @@
 """train.amp, accumulate, grad_clip and channels_last, by the weights that a training leaves."""
 
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import pytest
 import torch
 from train_helpers import stage_options, to_lmdb, train, weights, write_images, write_yaml
 
-from clit_plugin.models.cumulative_scale_model import CumulativeScaleModel
+from clit_plugin.models.loss_gradients import LossGradients
 
 STEPS = 3
 
@@ -76,7 +75,7 @@ def test_clipped_gradients_move_the_weights_less(trained):
     assert updates(clipped, start).norm() < 0.5 * updates(plain, start).norm()
 
 
-def test_processes_exchange_gradients_only_behind_the_last_part():
+def test_processes_exchange_gradients_only_after_the_last_part():
     class Net(torch.nn.Linear):
         """As DistributedDataParallel, it can hold back what a backward pass would send."""
 
@@ -92,9 +91,7 @@ def test_processes_exchange_gradients_only_behind_the_last_part():
             self.seen = (*self.seen, self.held)
             return super().forward(lq)
 
-    model = CumulativeScaleModel.__new__(CumulativeScaleModel)
-    model.net_g, model.opt, model.device = Net(2, 2), {"dist": True}, torch.device("cpu")
-    model.accumulate, model.autocast, model.cri_pix, model.stage_sizes = 3, None, torch.nn.L1Loss(), []
-    model.guarded_step = SimpleNamespace(scaler=None)
-    model._forward_and_backward([torch.ones(6, 2)] * 4)
-    assert model.net_g.seen == (True, True, False)
+    net = Net(2, 2)
+    gradients = LossGradients(net, torch.nn.L1Loss(), device=torch.device("cpu"), accumulate=3)
+    gradients([torch.ones(6, 2)] * 4, [])
+    assert net.seen == (True, True, False)
