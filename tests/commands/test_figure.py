@@ -69,7 +69,7 @@ def test_panels_of_crops_are_the_systems_pixels_with_their_psnr(image, captions)
 def test_hr_is_cropped_as_the_data_set_crops_it():
     square = np.zeros((100, 100, 3), np.uint8)
     with pytest.raises(UserError, match="not inside a.png, 97 pixels wide and 97 high"):  # LR is 29 x 29 pixels
-        crops_figure(square, systems(), 3.3333334, [Crop(0, 0, 98, 97)], Protocol.named("benchmark"))
+        crops_figure(square, systems(), 3.3333334, [Crop(0, 0, 98, 97)], EvaluationProtocol.named("benchmark"))
 
 
 def test_panels_of_text_have_the_size_of_their_scale(image, captions):
