@@ -166,10 +166,15 @@ def _about(given: Any, path: str) -> dict[str, Any]:
 
 def _figures(path: str) -> list[dict[str, Any]]:
     """Each set's result, with what a number means nothing without."""
-    from clit_plugin.evaluation.results import read_results
+    from clit_plugin.evaluation.result_files import settings_to_json
+    from clit_plugin.evaluation.stored_sets import read_results
 
-    keys = ("set", "scale", "degradation", "protocol", "metrics")
-    return [{key: result.get(key) for key in keys} for result in read_results([path])]
+    figures = []
+    for result in read_results([path]):
+        settings = settings_to_json(result)
+        figure = {key: settings[key] for key in ("set", "scale", "degradation", "protocol")}
+        figures.append({**figure, "metrics": dict(result.metrics)})
+    return figures
 
 
 def _onnx(net: "ArbitraryScaleArch", header: Mapping[str, str], path: str) -> tuple[bytes, bytes]:

@@ -1,4 +1,4 @@
-"""Which sets of an option file are tested, at which scales, and where their images are."""
+"""Which data sets are tested, at which scales, and where their images are."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

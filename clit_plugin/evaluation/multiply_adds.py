@@ -1,4 +1,4 @@
-"""What a network costs, as papers count it: parameters, and multiply-adds for an output of 1280 x 720 pixels."""
+"""The cost of a network as papers count it: parameters, and multiply-adds for an output of 1280 x 720 pixels."""
 
 import inspect
 from collections.abc import Mapping
@@ -14,26 +14,26 @@ from clit_plugin.ops.stages import greedy_stage_sizes
 
 OUTPUT = (720, 1280)  # (H, W)
 _QUERIES = (64, 128)
-_LQ = (64, 64)  # what is counted; all that is done once an image grows with its area
+_LQ = (64, 64)  # counted for this size; what is done once per image grows with its area
 
 
 def count_parameters(network: Mapping[str, Any]) -> int:
-    """Trained numbers of a network."""
+    """The number of parameters of a network."""
     return sum(parameter.numel() for parameter in build_network(network).parameters())
 
 
 def count_multiply_adds(network: Mapping[str, Any], scale: tuple[float, float]) -> float | None:
-    """Multiply-adds of the plain equations, of products and convolutions alone, from LR to ``OUTPUT``.
+    """Multiply-adds of the plain equations, matrix products and convolutions only, from LR to ``OUTPUT``.
 
     Nothing is computed: on torch's meta device a forward pass is counted with a few queries and with twice as many,
-    which tells the cost of a query and that of an LR pixel. The fast paths need fewer.
+    which gives the cost per query and per LR pixel. The fast paths need fewer.
 
     Args:
         network: Checked options.
         scale: (y, x).
 
     Returns:
-        The number, or None for a network of the user's that does not run so.
+        The number, or None for a user's network that does not run on the meta device.
     """
     options = dict(network)
     if "reference" in inspect.signature(ARCH_REGISTRY.get(network["type"])).parameters:

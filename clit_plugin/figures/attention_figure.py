@@ -30,12 +30,12 @@ Box = tuple[float, float, float, float]  # top, bottom, left, right
 
 @dataclass(frozen=True)
 class Query:
-    """A place whose maps are drawn.
+    """A position whose attention maps are drawn.
 
     Attributes:
-        asked: As the user said it, ``X,Y``.
-        pixel: (y, x) of the output's pixel that it belongs to.
-        place: (y, x) of that pixel's centre in pixels of the image, the first one's centre at 0.5.
+        asked: As the user gave it, ``X,Y``.
+        pixel: (y, x) of the output pixel that contains it.
+        place: (y, x) of that pixel's centre in pixels of the image; the first pixel's centre is 0.5.
     """
 
     asked: str
@@ -46,19 +46,19 @@ class Query:
 def draw_attention(
     lq: Tensor, queries: Sequence[Query], maps: Sequence[AttentionMaps], grid: Size, *, scale: float, used: int
 ) -> bytes:
-    """Draw every head's map of every branch for each query.
+    """Draw the map of every head of every branch for each query.
 
-    A row is a query and a branch. Its first panel is the image with the query (cross) and the branch's local grid
-    (frame); then comes a panel a head, the surroundings of the query under the head's weights, dark for none and
-    yellow for the largest of the panel, which stands above it in percent of the head's sum.
+    There is one row per query and branch. Its first panel is the image with the query (cross) and the branch's local
+    grid (frame). One panel per head follows: the surroundings of the query under the head's weights, dark for zero and
+    yellow for the panel's largest weight, which is given above it in percent of the head's sum.
 
     Args:
         lq: (3, H, W), RGB in [0, 1].
-        queries: Where.
-        maps: One a branch, of the same queries, for a batch of one.
+        queries: The positions.
+        maps: One per branch, for the same queries and a batch of one.
         grid: (G_h, G_w).
         scale: Of the output.
-        used: How many of the branches the scale uses, the first ones.
+        used: How many branches the scale uses, counted from the first.
 
     Returns:
         A PNG file's bytes.

@@ -1,4 +1,4 @@
-"""Systems side by side on one image: crops with their PSNR, and one image at several scales."""
+"""Systems side by side on one image: crops with their PSNR, or the image at several scales."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _SHOWN = 230  # pixels a crop is magnified to, about
 
 @dataclass(frozen=True, kw_only=True)
 class Systems:
-    """What is compared: bicubic interpolation and networks by their names, on images reduced by ``degradation``."""
+    """What is compared: bicubic interpolation, and networks by name, on images reduced by ``degradation``."""
 
     networks: Mapping[str, ArbitraryScaleArch]
     degradation: str
@@ -46,20 +46,20 @@ class Systems:
 def crops_figure(
     image: np.ndarray, systems: Systems, scale: float, crops: Sequence[Crop], protocol: EvaluationProtocol
 ) -> np.ndarray:
-    """Fig. 5: a row a crop, with HR, bicubic and every system; see ``clit figure --help``.
+    """Fig. 5: one row per crop, with HR, bicubic and every system; see ``clit figure --help``.
 
     Args:
         image: (H, W, 3) uint8; its lower right border is cut so that LR has floor(H / scale) rows.
         systems: What is compared.
         scale: More than 1.
-        crops: Where to look; none: where bicubic interpolation fails most.
-        protocol: Of the PSNR of whole images.
+        crops: What is shown; if empty, the crop where bicubic interpolation has the largest error.
+        protocol: For the PSNR of whole images.
 
     Returns:
         (h, w, 3) uint8.
 
     Raises:
-        UserError: The image is too small, or a crop not inside it.
+        UserError: The image is too small, or a crop is not inside it.
     """
     reduced = lr_size((image.shape[0], image.shape[1]), scale)
     if min(reduced) < 1:
@@ -97,20 +97,20 @@ def crops_figure(
 def text_figure(
     image: np.ndarray, systems: Systems, reduce: float, scales: Sequence[float], crop: Crop | None
 ) -> np.ndarray:
-    """Fig. 6: the image reduced, then at every scale, a row a system, pixel by pixel.
+    """Fig. 6: the reduced image, then at every scale, one row per system, one pixel of the figure per pixel.
 
     Args:
         image: (H, W, 3) uint8.
         systems: What is compared.
-        reduce: By how much it is reduced first.
-        scales: From there.
-        crop: The part of ``image`` that is shown; None: all of it.
+        reduce: The factor by which it is reduced first.
+        scales: Of the reduced image.
+        crop: The part of ``image`` that is shown; None for all of it.
 
     Returns:
         (h, w, 3) uint8.
 
     Raises:
-        UserError: The image is too small, or the crop not inside it.
+        UserError: The image is too small, or the crop is not inside it.
     """
     size = (image.shape[0], image.shape[1])
     crop = crop or Crop(0, 0, size[1], size[0])
@@ -138,7 +138,7 @@ def _check_inside(crop: Crop, size: Size, name: str) -> None:
 
 
 def _scaled(crop: Crop, size: Size, out: Size) -> Crop:
-    """The same part of an image of another size, at least a pixel."""
+    """The same part of an image of another size, at least one pixel."""
     y, x = out[0] / size[0], out[1] / size[1]
     top, left = min(round(crop.y * y), out[0] - 1), min(round(crop.x * x), out[1] - 1)
     return Crop(left, top, max(1, round(crop.width * x)), max(1, round(crop.height * y)))

@@ -21,13 +21,13 @@ _STRIP = 64
 def psnr_float(img: Tensor, img2: Tensor, *, crop_border: int, test_y_channel: bool) -> float:
     """PSNR in dB of unrounded images, clamped to [0, 1].
 
-    BasicSR's ``calculate_psnr_pt`` adds 1e-8 to the error and so cannot tell 80 dB from more; this one does not.
+    BasicSR's ``calculate_psnr_pt`` adds 1e-8 to the error, which limits it to 80 dB; this one does not.
 
     Args:
-        img: (1, 3, H, W), RGB, about [0, 1].
+        img: (1, 3, H, W), RGB, not necessarily within [0, 1].
         img2: The reference, of the same shape.
         crop_border: Pixels cut from every border.
-        test_y_channel: Compare Y of BT.601 (coefficients 65.481, 128.553, 24.966 over 255, as every cited work).
+        test_y_channel: Compare Y of BT.601 (coefficients 65.481, 128.553, 24.966 over 255, as in LIIF, LTE and CLIT).
 
     Raises:
         UserError: The images are smaller than twice the border, or differ in size.
@@ -43,11 +43,11 @@ def psnr_float(img: Tensor, img2: Tensor, *, crop_border: int, test_y_channel: b
 def ssim_float(img: Tensor, img2: Tensor, *, crop_border: int, test_y_channel: bool) -> float:
     """SSIM of unrounded images, clamped to [0, 1], by BasicSR's formula (11x11 Gaussian window).
 
-    Args and errors: as ``psnr_float``; what is left of an image is at least 11 pixels high and wide.
+    Arguments and errors as for ``psnr_float``; inside the border an image must be at least 11 pixels high and wide.
     """
     img, img2 = _cut(img, img2, crop_border, least=SSIM_WINDOW)
     total, rows = 0.0, img.shape[-2] - SSIM_WINDOW + 1
-    # The mean over strips whose windows do not overlap: the float64 maps of a 2K image would take gigabytes.
+    # Strip by strip: the float64 maps of a 2K image would take gigabytes.
     for top in range(0, rows, _STRIP):
         height = min(_STRIP, rows - top)
         strip = (..., slice(top, top + height + SSIM_WINDOW - 1), slice(None))

@@ -1,4 +1,4 @@
-"""Scoring one image by a protocol: the same few lines for validation in training and for tests."""
+"""Scores of one image by a protocol, for validation and tests alike."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,15 +17,15 @@ def score_image(
     """Every metric of an image.
 
     Args:
-        img: (1, 3, H, W), RGB, about [0, 1], not clamped.
+        img: (1, 3, H, W), RGB, not clamped.
         gt: The reference, of the same shape, in [0, 1].
-        metrics: ``val.metrics`` of the options: type and arguments by name. Arguments given there precede the
+        metrics: ``val.metrics`` of the options: type and arguments by name. Arguments given there override the
             protocol's.
-        protocol: Which channel is compared, and how much of the border is not.
-        scale: The larger one of the axes'.
+        protocol: Which channel is compared, and how much of the border is cut off.
+        scale: Where the axes differ, the larger one.
 
     Returns:
-        Value by name, as plain floats. Ours compare unrounded values, BasicSR's rounded bytes.
+        Value by name. The float metrics compare unrounded values, BasicSR's compare rounded bytes.
 
     Raises:
         UserError: The image is too small for the border.
@@ -44,5 +44,5 @@ def score_image(
 
 
 def least_side(metrics: Mapping[str, Mapping[str, Any]]) -> int:
-    """How many pixels an image needs within the border, high and wide."""
+    """How many pixels high and wide an image must at least be inside the border."""
     return max((SSIM_WINDOW if "ssim" in str(options.get("type")) else 1 for options in metrics.values()), default=1)

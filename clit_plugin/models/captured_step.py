@@ -16,7 +16,7 @@ _MOST_GRAPHS = 256
 
 @dataclass
 class _Captured:
-    """A graph with the tensors that it reads and writes whenever it is replayed."""
+    """A graph with the tensors that it reads and writes on every replay."""
 
     graph: Any
     inputs: list[Tensor]
@@ -26,15 +26,15 @@ class _Captured:
 
 
 class CapturedStep:
-    """A step's forward and backward pass, replayed as one launch for shapes that come again.
+    """A step's forward and backward pass, replayed as a single launch for shapes that recur.
 
-    The step of a small network is about a thousand kernels of a few microseconds, which Python launches more slowly
-    than a GPU runs them. Shapes that come for the first time are computed as usual, which also warms up the libraries;
-    when they come again the step is captured. The numbers are those of the kernels that were captured.
+    The step of a small network is about a thousand kernels of a few microseconds each, which Python launches more slowly
+    than a GPU runs them. Shapes that are new are computed eagerly, which also warms up the libraries; the second time
+    the step is captured. The numbers are those of the captured kernels.
 
     Args:
-        net: The network; its gradients are set.
-        forward: From (inputs, stage_sizes) to (output, loss), with no wait of the host in it.
+        net: The network, whose parameters receive the gradients.
+        forward: From (inputs, stage_sizes) to (output, loss), without synchronising with the host.
     """
 
     def __init__(self, net: nn.Module, forward: Forward) -> None:
@@ -43,13 +43,13 @@ class CapturedStep:
         self.pool = torch.cuda.graph_pool_handle()
         self.seen: set[Any] = set()
         self.captured: OrderedDict[Any, _Captured] = OrderedDict()
-        # Shapes change from batch to batch, and a capture cannot hold the measurements of cuDNN's benchmark.
+        # Shapes change from batch to batch, and cuDNN cannot benchmark its kernels within a capture.
         torch.backends.cudnn.benchmark = False
 
     def __call__(self, inputs: Sequence[Tensor], stage_sizes: Sizes) -> tuple[Tensor, Tensor]:
         """Output and loss; every parameter in use has its gradient, the others None.
 
-        What is returned is overwritten by the next call.
+        The next call overwrites what is returned.
         """
         key = (tuple((tuple(x.shape), x.dtype) for x in inputs), tuple(map(tuple, stage_sizes)))
         if key in self.captured:
@@ -71,7 +71,7 @@ class CapturedStep:
         return step.output, step.loss
 
     def _compute(self, inputs: Sequence[Tensor], stage_sizes: Sizes) -> tuple[Tensor, Tensor]:
-        """The step as usual, but on the stream of the captures: autograd remembers the stream of a parameter."""
+        """The eager step, on the stream of the captures: autograd remembers the stream of a parameter."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             self.net.zero_grad(set_to_none=True)
@@ -84,7 +84,7 @@ class CapturedStep:
         static = [x.clone() for x in inputs]
         self.net.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
-        # Other threads, as the one that pins a loader's memory, go on meanwhile.
+        # Other threads keep running, as the one that pins a DataLoader's memory.
         with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
             output, loss = self.forward(static, stage_sizes)
             loss.backward()

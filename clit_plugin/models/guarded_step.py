@@ -1,4 +1,4 @@
-"""An optimiser's step that is not taken where the loss or a gradient is not finite."""
+"""An optimiser's step that is skipped if the loss or a gradient is not finite."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -11,29 +11,30 @@ from torch import Tensor
 
 from clit_plugin.utils.errors import UserError
 
-_REMEMBERED = 256  # steps; on a GPU, what is wrong is noticed some steps later
+_REMEMBERED = 256  # steps; on a GPU, a bad one is noticed some steps later
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What is told of the batch of a skipped step."""
+    """What is reported about the batch of a skipped step."""
 
     files: Sequence[str]
-    scale: Tensor  # a single number, on its device until it is told
+    scale: Tensor  # a single number, on its device until it is reported
 
 
 class GuardedStep:
-    """Takes an optimiser's step, clipped, or skips it with all that the optimiser remembers.
+    """Takes an optimiser's step with clipped gradients, or skips it and leaves the optimiser's state as it is.
 
-    With a fused optimiser the decision stays on the device, by the flag that PyTorch's own loss scaling uses, and no
-    step waits for a GPU; the count of skipped steps is read as it arrives. Other optimisers wait for the norm.
+    With a fused optimiser the decision stays on the device, through the flag that PyTorch's own loss scaling uses, and
+    no step synchronises with the GPU; the count of skipped steps is read when it arrives. Other optimisers wait for the
+    norm.
 
     Args:
         optimizer: Its gradients are clipped and applied.
         device: Of its parameters.
-        max_skipped: Steps in a row that may be skipped.
-        grad_clip: Largest norm of all gradients together, to which larger ones are scaled; None for no limit.
-        scaler: What has scaled the loss, under float16. While its scale can still be lowered, a step that it skips for
+        max_skipped: How many steps in a row may be skipped.
+        grad_clip: Largest norm of all gradients together; larger ones are scaled down to it. None for no limit.
+        scaler: Scales the loss, under float16. While its scale can still be lowered, a step that is skipped because of
             gradients alone does not count.
     """
 
@@ -50,11 +51,13 @@ class GuardedStep:
         self.max_skipped, self.grad_clip = max_skipped, grad_clip
         self.on_device = all(group.get("fused") for group in optimizer.param_groups)
         self.one = torch.ones((), device=device)
-        self.counts = torch.zeros(3, dtype=torch.long, device=device)  # skipped in a row; longest row; last step of it
+        self.counts = torch.zeros(
+            3, dtype=torch.long, device=device
+        )  # skipped in a row; longest such row; its last step
         self.arrived = self.counts
         if self.on_device and device.type == "cuda":
             self.arrived = torch.zeros(3, dtype=torch.long, pin_memory=True)
-        self.sums = torch.zeros(3, device=device)  # since the last reading: norms, steps taken, steps skipped
+        self.sums = torch.zeros(3, device=device)  # since the last read: norms, steps taken, steps skipped
         self.batches: deque[tuple[int, Batch]] = deque(maxlen=_REMEMBERED)
 
     @torch.no_grad()
@@ -64,7 +67,7 @@ class GuardedStep:
         Args:
             loss: A single number, not scaled.
             step: Its number.
-            batch: Told of if it is one step too many.
+            batch: Named in the error if this is one step too many.
 
         Raises:
             UserError: More than ``max_skipped`` in a row were skipped.
@@ -88,7 +91,7 @@ class GuardedStep:
         self._stop_at_too_many()
 
     def read(self) -> dict[str, float]:
-        """For the log, since the last reading: mean norm before clipping, skipped steps, and the loss's scale."""
+        """For the log, since the last read: mean norm before clipping, skipped steps, and the loss's scale."""
         norms, taken, skipped = self.sums.tolist()
         self.sums.zero_()
         numbers: dict[str, float] = {}
@@ -105,12 +108,12 @@ class GuardedStep:
         return {} if self.scaler is None else self.scaler.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with what ``state_dict`` gave; with nothing, of a run without loss scaling, as new."""
+        """Load what ``state_dict`` returned; an empty state, of a run without loss scaling, changes nothing."""
         if self.scaler is not None and state:
             self.scaler.load_state_dict(dict(state))
 
     def _anywhere(self, bad: Tensor) -> Tensor:
-        """Whether it is bad on any process: gradients are shared, but every process has a loss of its own."""
+        """Whether it is bad on any process: gradients are shared, but each process has its own loss."""
         if dist.is_initialized() and dist.get_world_size() > 1:
             flag = bad.float()
             dist.all_reduce(flag, dist.ReduceOp.MAX)
@@ -129,14 +132,14 @@ class GuardedStep:
 
     def _stop_at_too_many(self) -> None:
         if self.arrived is not self.counts:
-            self.arrived.copy_(self.counts, non_blocking=True)  # what is read below may be of a step before
+            self.arrived.copy_(self.counts, non_blocking=True)  # what is read below may be from an earlier step
         _, longest, _ = self.arrived.tolist()
         if longest <= self.max_skipped:
             return
         _, longest, last = self.counts.tolist()
         batch = next((batch for step, batch in self.batches if step == last), None)
-        told = f"step {last}: {longest} steps in a row had a loss or gradients that are not finite"
+        text = f"step {last}: {longest} steps in a row had a loss or gradients that are not finite"
         if batch is not None:
             files = ", ".join(batch.files[:4]) + (f" and {len(batch.files) - 4} more" if len(batch.files) > 4 else "")
-            told += f", the last at x{batch.scale.item():.4g} of {files}"
-        raise UserError(f"{told}; lower train.optim_g.lr, set train.grad_clip, or allow more by train.max_skipped")
+            text += f", the last at x{batch.scale.item():.4g} of {files}"
+        raise UserError(f"{text}; lower train.optim_g.lr, set train.grad_clip, or allow more by train.max_skipped")

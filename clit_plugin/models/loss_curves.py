@@ -1,4 +1,4 @@
-"""A training's curves: its loss as a whole, by branch and by scale, and how fast it goes."""
+"""The curves of a training: its loss in total, by branch and by scale, and its speed."""
 
 import math
 import time
@@ -14,16 +14,16 @@ RANGES = ("x1-2", "x2-4", "x4-8", "x8-16", "x16_up")  # as tensorboard allows th
 
 
 class LossCurves:
-    """Means of a loss, gathered on its device and read when they are printed: no step waits for the GPU.
+    """Means of a loss, accumulated on its device and read when they are printed: no step waits for the GPU.
 
-    ``l_pix`` is the mean since the last reading. Those of a group are smoothed over about ``window`` of its own steps:
-    ``l_branch_2`` of the steps whose last branch is the second, ``l_x2-4`` of those whose scale is 2 to below 4. A
-    loss that is not finite shows in ``l_pix`` and is left out of the groups.
+    ``l_pix`` is the mean since the last read. The mean of a group is smoothed over about ``window`` of its own steps:
+    ``l_branch_2`` over steps whose last branch is the second, ``l_x2-4`` over those whose scale is from 2 to below 4.
+    A loss that is not finite appears in ``l_pix`` and is left out of the groups.
 
     Args:
-        num_branches: Of the network; with one, there are no groups by branch.
+        num_branches: Of the network; with a single one there are no groups by branch.
         device: The loss's.
-        window: Steps of a group over which it is smoothed; of fewer it is the plain mean, nearly.
+        window: Steps of a group over which it is smoothed; over fewer it is close to the plain mean.
     """
 
     def __init__(self, *, num_branches: int, device: torch.device, window: int = 100) -> None:
@@ -39,7 +39,7 @@ class LossCurves:
 
     @torch.no_grad()
     def add(self, loss: Tensor, *, scale: Tensor, branches: int) -> None:
-        """Take a step's loss.
+        """Add a step's loss.
 
         Args:
             loss: A single number.
@@ -49,14 +49,14 @@ class LossCurves:
         loss = loss.detach().float()
         self._sum += loss
         self._steps += 1
-        # A crop is a whole number of pixels, of which float32 does not give the scale back exactly.
+        # A crop is a whole number of pixels, from which float32 does not recover the scale exactly.
         group = torch.bucketize(scale + 1e-4, self._edges, right=True)
         hit = ((self._ids == group) | (self._ids == -branches)) & loss.isfinite()
         step = torch.stack([loss.nan_to_num(), torch.ones_like(loss)])
         self._groups = torch.lerp(self._groups, step[:, None], hit / self.window)
 
     def read(self) -> dict[str, float]:
-        """The means over all processes, on rank 0; every process calls it. ``l_pix`` begins anew."""
+        """The means over all processes, on rank 0; every process calls it. ``l_pix`` restarts."""
         values, processes = torch.cat([self._sum, self._groups.flatten()]), 1
         if dist.is_initialized() and dist.get_world_size() > 1:
             dist.reduce(values, dst=0)
@@ -82,9 +82,9 @@ def total_scale(lq: Tensor, cell: Tensor) -> Tensor:
 
 
 class Pace:
-    """How long a step takes, by the clock between two readings, without what is paused (validation, writing).
+    """How long a step takes, by the clock between two reads, excluding what is paused (validation, checkpoints).
 
-    Steps are only launched on a GPU, so that to time them one by one would tell nothing.
+    On a GPU steps are only launched, so timing them one by one would mean nothing.
     """
 
     def __init__(self) -> None:
@@ -99,14 +99,14 @@ class Pace:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Do something that is not training."""
+        """Exclude what happens inside from the pace."""
         begun = time.perf_counter()
         yield
         if self.since is not None:
             self.since += time.perf_counter() - begun
 
     def read(self) -> float:
-        """Seconds a step since the last reading; the device is to be done with its work. Not a number before a step."""
+        """Seconds per step since the last read, once the device has finished its work; NaN before the first step."""
         now = time.perf_counter()
         seconds = (now - self.since) / self.steps if self.since is not None and self.steps else math.nan
         self.since, self.steps = now, 0

@@ -84,7 +84,7 @@ def _store(*, seconds: float = 10) -> dist.Store:
 
 
 def _claim(status: int) -> int | None:
-    """Note that this process ends; the status of the one that ended before it, if there is one."""
+    """Record that this process ends. Returns the status of the process that ended before it, if any."""
     try:
         store = _store()
         if store.add("ended", 1) == 1:
@@ -96,7 +96,7 @@ def _claim(status: int) -> int | None:
 
 
 class _Watch:
-    """Two threads: one exchanges notes with the other processes, one counts the seconds since there was progress.
+    """Two threads: one exchanges notes with the other processes, one counts the seconds without progress.
 
     Args:
         timeout: Minutes without progress after which the process ends.

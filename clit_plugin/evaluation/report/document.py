@@ -1,4 +1,4 @@
-"""What a report consists of, whichever format it is written in."""
+"""The parts of a report, independent of the format it is written in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, a small addition beside it, and its rank in the column (1 best, 2 second, 0 neither)."""
+    """A cell: its text, a small addition below it, and its rank in the column (1 best, 2 second best, 0 neither)."""
 
     text: str
     addition: str = ""
@@ -24,7 +24,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading of a section."""
+    """A section heading."""
 
     text: str
 
@@ -38,20 +38,20 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: ``groups`` of columns (text, how many), column names, rows, notes below it."""
+    """A table: ``groups`` of columns (heading, number of columns), column names, rows, notes below it."""
 
     caption: str
     columns: Sequence[str]
     rows: Sequence[Row]
     groups: Sequence[tuple[str, int]] = ()
     notes: Sequence[str] = ()
-    text_columns: int = 1  # so many of the first columns are text, the others numbers
-    legend: str = ""  # of what ranks mark: columns are compared within this
+    text_columns: int = 1  # how many columns at the left are text; the others are numbers
+    legend: str = ""  # the rows among which a column is ranked
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing as SVG, with its name as a file and what it shows."""
+    """A plot as SVG, with its file name and what it shows."""
 
     name: str
     svg: str
@@ -60,7 +60,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file's content, with its name as a file and what it shows."""
+    """The content of a PNG file, with its file name and what it shows."""
 
     name: str
     png: bytes

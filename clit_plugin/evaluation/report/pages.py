@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else, and as Markdown."""
+"""A report as a self-contained HTML file, and as Markdown."""
 
 import base64
 import html
@@ -35,10 +35,10 @@ figcaption { font-size: 0.82rem; color: #444; }
 
 
 def as_html(document: Document) -> str:
-    """One file with everything in it: style, drawings, no scripts, nothing from a network."""
+    """One file that contains everything: style and plots, no scripts, nothing loaded from a network."""
     title = html.escape(document.title)
     body = "\n".join(map(_html_block, document.blocks))
-    # The icon of nothing keeps browsers from asking a server for one.
+    # An empty icon keeps browsers from requesting one.
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -48,12 +48,12 @@ def as_html(document: Document) -> str:
 
 
 def as_markdown(document: Document) -> str:
-    """Markdown; drawings are the files that ``figure_file`` names, beside it."""
+    """Markdown; plots and pictures are separate files, named by ``figure_file``."""
     return "\n\n".join([f"# {_md(document.title)}", *map(_markdown_block, document.blocks)]) + "\n"
 
 
 def figure_file(figure: Figure | Picture) -> str:
-    """The drawing's file, of characters that every file system and every link takes."""
+    """The file name of a plot or picture, of characters that are safe in every file system and link."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in figure.name) + (
         ".svg" if isinstance(figure, Figure) else ".png"
     )
@@ -155,7 +155,7 @@ def _line(cells: Sequence[str] | object) -> str:
 
 
 def _md(text: str) -> str:
-    """Text in which Markdown and the HTML within it find nothing to act on."""
+    """Text with everything escaped that Markdown, or HTML in it, would interpret."""
     for character in "\\`*_[]|#<>":
         text = text.replace(
             character, "\\" + character if character not in "<>" else {"<": "&lt;", ">": "&gt;"}[character]

@@ -13,9 +13,9 @@ class PaperRow:
     """A method of a table.
 
     Attributes:
-        method: Its name there.
-        network: Type, and encoder, of the ``network_g`` that is this method; nothing where there is none here.
-        psnr: In dB by (family, scale); what the paper leaves out is not in it.
+        method: Its name in the paper.
+        network: Type and encoder of the ``network_g`` that is this method; None if this package does not have it.
+        psnr: In dB by (family, scale), as far as the paper gives it.
     """
 
     method: str
@@ -30,11 +30,11 @@ class PaperTable:
     Attributes:
         name: ``Table 1``.
         caption: The paper's.
-        protocol: By which it is scored.
-        images: How many a family has.
+        protocol: The protocol of its figures.
+        images: How many images each family has.
         columns: (family, scale), in order.
         lr: How LR is made for each column: ``files`` or ``pil``.
-        notes: What is to be known about its figures.
+        notes: Remarks on its figures.
         rows: In order.
     """
 
