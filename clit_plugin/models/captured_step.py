@@ -28,7 +28,7 @@ class _Captured:
 class CapturedStep:
     """A step's forward and backward pass, replayed as a single launch for shapes that recur.
 
-    The step of a small network is about a thousand kernels of a few microseconds each, which Python launches more slowly
+    The step of a small network is about a thousand kernels of a few microseconds, which Python launches more slowly
     than a GPU runs them. Shapes that are new are computed eagerly, which also warms up the libraries; the second time
     the step is captured. The numbers are those of the captured kernels.
 
