@@ -25,7 +25,7 @@ _LONGEST_SCALE = 4
 _HEAD = """\
 # Train:    clit train -opt THIS_FILE
 # Upscale:  clit upscale IN -o OUT --weights experiments/{name}/models/net_g_latest.pth --scale 3.4
-# All keys are explained in the README's section "Options"; relative paths start at the working directory.
+# options/REFERENCE.md in the repository explains all keys; relative paths start at the working directory.
 """
 
 _SMALL = """\

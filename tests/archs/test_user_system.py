@@ -1,4 +1,4 @@
-"""The README's own system, run as it stands there."""
+"""The system of one's own in archs/README.md, run as it stands there."""
 
 import re
 from pathlib import Path
@@ -7,11 +7,11 @@ import torch
 import yaml
 from train_helpers import stage_options, train, write_images, write_yaml
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "clit_plugin" / "archs" / "README.md"
 
 
-def test_the_readmes_system_trains_from_its_file_and_yaml(tmp_path, monkeypatch):
-    section = README.read_text().split("## Your own system")[1].split("\n## ")[0]
+def test_the_pages_system_trains_from_its_file_and_yaml(tmp_path, monkeypatch):
+    section = PAGE.read_text().split("## Your own system")[1].split("\n## ")[0]
     code, options = (re.search(rf"```{kind}\n(.*?)```", section, re.S)[1] for kind in ("python", "yaml"))
     network = yaml.safe_load(options)["network_g"]
     del network["_delete_"]
