@@ -90,7 +90,7 @@ class TrainingSet:
         return *clip_scales(scales[:-1], limit), scales[-1]
 
     def _sample(self, name: str, scale: float, epoch: int, number: int) -> Sample:
-        """Crop, queries and augmentation; ``scale`` is not asked of a given pair."""
+        """Crop, queries and augmentation; ``scale`` applies only where LR is made from HR."""
         options, pairs = self.options, self.pairs
         rng = np.random.default_rng((options.seed, epoch, number, _CROP_STREAM))
         if pairs.lq is None:

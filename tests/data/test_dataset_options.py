@@ -1,4 +1,4 @@
-"""Which options a data set takes."""
+"""Which options a data set accepts."""
 
 import copy
 
@@ -42,7 +42,7 @@ def test_basicsr_builds_it_by_name_and_the_options_stay_as_they_are(hr, make):
         ({"scale": 2}, r"scale: unknown key"),
     ],
 )
-def test_training_options_that_do_not_fit_are_named(hr, changes, message):
+def test_bad_training_options_are_named(hr, changes, message):
     with pytest.raises(UserError, match=message):
         train_set(hr, **changes)
 
@@ -59,6 +59,6 @@ def test_training_options_that_do_not_fit_are_named(hr, changes, message):
         ({"scale": 2, "protocol": "set5"}, r"protocol: expected one of div2k, benchmark, got 'set5'"),
     ],
 )
-def test_validation_options_that_do_not_fit_are_named(hr, changes, message):
+def test_bad_validation_options_are_named(hr, changes, message):
     with pytest.raises(UserError, match=message):
         val_set(hr, **changes)

@@ -1,4 +1,4 @@
-"""Given LR images: how they pair up with HR, and what is trained on them."""
+"""Given LR images: how they pair up with HR, and what samples of them contain."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_the_lr_crop_of_a_pair_is_cut_from_the_given_file(pairs):
     assert (crops == patch).all((2, 3, 4)).any()
 
 
-def test_the_first_branch_of_a_pair_takes_the_drawn_scale_and_no_more_than_there_is(pairs):
+def test_the_first_branch_of_a_pair_gets_the_drawn_scale_clipped_to_the_pair_s(pairs):
     hr, lr = pairs
     for low, grid in ((1.5, 12), (4.0, 20)):  # of the pair's 2.5 or so
         options = {"scale_ranges": [[[low, low], [1, 4]]], "dataroot_lq": str(lr), "filename_tmpl": "{}x2"}

@@ -20,7 +20,7 @@ KEYS = ["0001", "b/0002", "b/c d"]
 
 
 class Sums(Dataset):
-    """Reads every image of two sources in a worker, and gives what tells it from the others."""
+    """Reads every image of two sources in a worker, and returns sums that identify it."""
 
     def __init__(self, *sources: ImageSource) -> None:
         self.sources = sources

@@ -11,7 +11,7 @@ BasicSRSampler = NumberedSampler.__mro__[1]  # the original, whose name in Basic
 
 
 class Images:
-    """A data set of which a sampler sees only its length, and what is set on it."""
+    """A data set as the sampler sees it: its length and attributes."""
 
     def __init__(self, length: int, **attributes) -> None:
         self.length = length
@@ -49,7 +49,7 @@ def test_an_epoch_of_whole_batches_is_basicsr_s():
     assert ours == epoch_of(BasicSRSampler(Images(6), 1, 0, 2), 3)
 
 
-def test_indices_say_where_they_stand():
+def test_indices_carry_their_epoch_position_and_number():
     for rank in range(3):
         indices = epoch_of(NumberedSampler(Images(7), 3, rank, 2), 5)
         assert [index.epoch for index in indices] == [5] * 5

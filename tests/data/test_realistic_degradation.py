@@ -303,7 +303,7 @@ def test_bicubic_kernels_go_on_as_before():
         ({"resize_modes": ["nearest"]}, r"resize_modes\[0\]: expected one of area"),
     ],
 )
-def test_options_that_do_not_fit_are_named(changes, message):
+def test_bad_options_are_named(changes, message):
     with pytest.raises(UserError, match=r"datasets\.tiny\.degradation\." + message):
         options(**changes)
 

@@ -1,4 +1,4 @@
-"""Training batches follow from seed, epoch and number: in any process, on any rank, after a resume."""
+"""Training batches depend on seed, epoch and sample number alone: in any process, on any rank, after a resume."""
 
 import copy
 import logging

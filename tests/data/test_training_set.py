@@ -1,4 +1,4 @@
-"""Training samples: what they hold, which scales they have, how they are augmented."""
+"""Training samples: contents, scales, augmentation."""
 
 import numpy as np
 import pytest

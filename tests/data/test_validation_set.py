@@ -1,4 +1,4 @@
-"""Validation images: how HR is cropped and LR made, what results are called, what the protocol measures."""
+"""Validation images: cropping of HR, making of LR, names of results, published PSNR."""
 
 import shutil
 

@@ -107,7 +107,7 @@ def test_attention_sums_to_1_over_the_grid_in_every_head():
     torch.testing.assert_close(weights.sum(2), torch.ones(2, 5, 3))
 
 
-def test_attention_is_uniform_where_nothing_tells_the_keys_apart():
+def test_attention_is_uniform_over_equal_keys():
     weights = attention_weights(torch.randn(1, 2, 4), torch.ones(1, 2, 9, 4), torch.zeros(1, 2, 9, 2))
     torch.testing.assert_close(weights, torch.full((1, 2, 9, 2), 1 / 9))
 

@@ -50,7 +50,7 @@ def test_frequency_0_encodes_nothing():
 
 
 @pytest.mark.parametrize(("name", "dim"), [("released", 64), ("eq6", 40), ("none", 2)])
-def test_the_dimension_is_foretold(name, dim):
+def test_the_dimension_is_that_of_the_encoding(name, dim):
     frequencies = encoding_frequencies(name)
     assert encoding_dim(frequencies) == dim
     assert positional_encoding(torch.rand(2, 3, 5, 2), frequencies).shape == (2, 3, 5, dim)
