@@ -4,8 +4,6 @@ from pathlib import Path
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-ONNX = ["onnx>=1.16", "onnxruntime>=1.17", "onnxscript>=0.3"]  # torch's exporter needs the last
-SPANDREL = ["spandrel>=0.4"]
 OPTION_FILES = [str(file) for file in sorted(Path("options").rglob("*.yml"))]
 
 
@@ -59,11 +57,13 @@ setup(
             "import-linter>=2",
             "types-PyYAML",
             "types-tqdm",
-            *ONNX,
-            *SPANDREL,
+            "onnx>=1.16",
+            "onnxruntime>=1.17",
+            "onnxscript>=0.3",
+            "spandrel>=0.4",
         ],
-        "onnx": ONNX,
-        "spandrel": SPANDREL,
+        "onnx": ["onnx>=1.16", "onnxruntime>=1.17", "onnxscript>=0.3"],  # torch's exporter needs the last
+        "spandrel": ["spandrel>=0.4"],
         "gpu": ["triton>=3; platform_system == 'Linux'"],  # comes with torch's CUDA builds
     },
     entry_points={"console_scripts": ["clit=clit_plugin.commands.cli:main"]},

@@ -318,8 +318,14 @@ def package_imports() -> set[str]:
 
 
 def test_the_package_imports_nothing_undeclared():
-    optional = imports_of(declared("extras_require")["gpu"])
+    extras = declared("extras_require")
+    optional = imports_of(extras["gpu"] + extras["onnx"] + extras["spandrel"])
     assert package_imports() - declared_imports() - optional == set()
+
+
+def test_the_development_set_up_has_what_the_tests_of_exports_need():
+    extras = declared("extras_require")
+    assert set(extras["onnx"] + extras["spandrel"]) <= set(extras["dev"])
 
 
 def test_the_package_imports_all_that_is_declared():
