@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 from clit_plugin.archs.clit_arch import CLIT
+from clit_plugin.archs.encoders import BasicSRFeatures, SwinIR
 from clit_plugin.archs.encoders.registry import out_channels
 from clit_plugin.archs.local_implicit_arch import LocalImplicitArch
 from clit_plugin.inference.onnx_clit import clit_residual
@@ -39,6 +40,11 @@ from clit_plugin.utils.errors import UserError
 
 TOLERANCE = 1e-4
 _IMPLICIT_QUERIES = 65536
+# Encoders that torch's exporter fails on, some of them only after minutes.
+_REFUSED: dict[type[nn.Module], str] = {
+    SwinIR: "torch traces its padding and attention masks for one image size only",
+    BasicSRFeatures: "torch cannot trace how it taps a layer",
+}
 _TRACED: Size = (17, 22)
 # LR and output sizes of the check: integer (x3, of which rounding is told most), fractional, anisotropic, a cascade.
 _CHECKED: tuple[tuple[Size, Size], ...] = (
@@ -55,14 +61,16 @@ def check_exportable(net: nn.Module) -> ArbitraryScaleArch:
     Raises:
         UserError: Such a network or option.
     """
-    name = type(net).__name__
-    if isinstance(net, CLIT):
-        if net.frequency_channels:
-            raise UserError("frequency_channels: the frequency block's transform is not exported to ONNX")
-        return net
-    if isinstance(net, LocalImplicitArch) and type(net) in DECODERS:
-        return net
-    raise UserError(f"{name}: is not exported to ONNX; CLIT, {', '.join(kind.__name__ for kind in DECODERS)} are")
+    if not isinstance(net, CLIT) and type(net) not in DECODERS:
+        others = ", ".join(kind.__name__ for kind in DECODERS)
+        raise UserError(f"{type(net).__name__}: is not exported to ONNX; CLIT, {others} are")
+    assert isinstance(net, ArbitraryScaleArch)
+    if isinstance(net, CLIT) and net.frequency_channels:
+        raise UserError("frequency_channels: the frequency block's transform is not exported to ONNX")
+    for kind, reason in _REFUSED.items():
+        if isinstance(net.encoder, kind):
+            raise UserError(f"encoder {kind.__name__}: is not exported to ONNX, as {reason}")
+    return net
 
 
 def export_onnx(net: nn.Module, header: Mapping[str, str]) -> tuple[bytes, bytes]:

@@ -42,6 +42,9 @@ NETWORKS = {
     "plain LTE": {"type": "LTE", "encoder": CLIT["encoder"], "width": 8, "cell_clip": False, "local_ensemble": False},
     "MetaSR": {"type": "MetaSR", "encoder": CLIT["encoder"], "width": 8},
 }
+SWINIR = {"type": "SwinIR", "embed_dim": 4, "depths": [2], "num_heads": [1], "window_size": 4, "img_size": 8}
+TAPPED = {"type": "BasicSRFeatures", "layer": "conv_after_body"}
+TAPPED["arch"] = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 4, "num_block": 1, "upscale": 2}
 
 
 def lively(options):
@@ -132,12 +135,27 @@ def test_other_encoders_are_exported_for_every_image_size(encoder):
         assert np.abs(graph.run(None, {"lq": lq})[0] - features(net, lq)).max() < 1e-4
 
 
+def test_an_encoder_of_a_users_own_that_torch_cannot_export_is_refused_by_name():
+    class Own(torch.nn.Module):
+        out_channels = 8
+
+        def forward(self, x):
+            return x.new_tensor(x.sum().item()).expand(1, 8, *x.shape[2:]) if x.sum().item() > 3 else x[:, :1]
+
+    net = lively(LIIF)
+    net.encoder = Own()
+    with pytest.raises(UserError, match="^encoder Own: torch cannot export it to ONNX for every image size$"):
+        exporter.encoder_graph(net)
+
+
 @pytest.mark.parametrize(
     ("network", "told"),
     [
         ({**CLIT, "frequency_channels": 2}, "frequency_channels: "),
         ({"type": "UltraSR", "encoder": CLIT["encoder"], "width": 8}, "UltraSR: is not exported to ONNX; CLIT, LIIF"),
         ({"type": "IPE", "encoder": CLIT["encoder"], "decoder_hidden": [8]}, "IPE: is not exported to ONNX"),
+        ({**LIIF, "encoder": SWINIR}, "encoder SwinIR: is not exported to ONNX, as "),
+        ({**LIIF, "encoder": TAPPED}, "encoder BasicSRFeatures: is not exported to ONNX, as "),
     ],
 )
 def test_what_cannot_be_exported_is_refused_by_name_and_nothing_is_written(
