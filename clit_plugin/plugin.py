@@ -11,6 +11,6 @@ from clit_plugin.data import arbitrary_scale_paired_dataset  # noqa: E402
 from clit_plugin.metrics import float_metrics  # noqa: E402
 from clit_plugin.models import cumulative_scale_model  # noqa: E402
 
-entry.install(basicsr_orders)
+entry.install(basicsr_orders.is_ours, basicsr_orders.read_order)
 
 __all__ = ["archs", "arbitrary_scale_paired_dataset", "cumulative_scale_model", "float_metrics"]

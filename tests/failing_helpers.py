@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from train_helpers import stage_options, write_images, write_yaml
+
+PATIENCE = 150  # seconds to start, train a few steps and end, on a slow machine; a run that hangs takes for ever
 
 _MODULE = '''
 import os, signal, time
@@ -58,17 +61,51 @@ def failing_options(folder: Path, *, workers: int = 1, total_iter: int = 10000, 
 
 
 def start_training(
-    folder: Path, *arguments: str, processes: int = 1, restarts: int = 0, **environment: str
+    folder: Path, *arguments: str, processes: int = 1, restarts: int = 0, own_entry: bool = False, **environment: str
 ) -> subprocess.Popen:
-    """``python -m clit_plugin.train -opt failing.yml`` in ``folder``, under torchrun if there are several processes."""
+    """Train ``failing.yml`` in ``folder``, under torchrun if there are several processes.
+
+    Args:
+        folder: The working directory.
+        arguments: Of the command line.
+        processes: How many.
+        restarts: How often torchrun starts them again.
+        own_entry: By BasicSR's ``train_pipeline`` in a script of two lines, instead of ``clit train``.
+        environment: How it is to fail.
+    """
     launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--rdzv_backend=c10d"]
     launcher += ["--rdzv_endpoint=localhost:0", f"--max-restarts={restarts}"]
-    command = [sys.executable, *(launcher if processes > 1 else []), "-m", "clit_plugin.train", "-opt", "failing.yml"]
+    command = [sys.executable, *(launcher if processes > 1 else [])]
+    if own_entry:
+        (folder / "train.py").write_text(
+            "import clit_plugin\nfrom basicsr.train import train_pipeline\n\ntrain_pipeline('.')\n"
+        )
+        command += ["train.py", *(["--launcher", "pytorch"] if processes > 1 else [])]
+    else:
+        command += ["-m", "clit_plugin", "train"]
     return subprocess.Popen(
-        [*command, *arguments],
+        [*command, "-opt", "failing.yml", *arguments],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def end_of(process: subprocess.Popen) -> tuple[int, str]:
+    """The exit status and what stood on stderr."""
+    try:
+        _, errors = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return process.returncode, errors
+
+
+def wait_for_state(folder: Path, process: subprocess.Popen) -> None:
+    """Until the first state is written."""
+    deadline = time.monotonic() + PATIENCE
+    while not list(folder.glob("experiments/failing/training_states/*.state")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.2)

@@ -16,23 +16,31 @@ _BRANCH = re.compile(r"branches\.(\d+)\.")
 
 
 def read_weights(path: str | Path, param_key: str | None) -> dict[str, Tensor]:
-    """Weights of a checkpoint in BasicSR's layout, on the CPU.
-
-    Args:
-        path: The file.
-        param_key: ``params`` or ``params_ema``; without EMA weights, ``params`` stands in. None: the file is the
-            state dict itself.
+    """Weights of a checkpoint file in BasicSR's layout, on the CPU; see ``select_weights``.
 
     Raises:
-        UserError: Not there, not a checkpoint, without such weights, with something else among them, or with numbers
-            that are not finite.
+        UserError: As ``read_checkpoint`` and ``select_weights``.
     """
-    checkpoint = read_checkpoint(path)
+    return select_weights(read_checkpoint(path), param_key, path)
+
+
+def select_weights(checkpoint: Mapping[str, Any], param_key: str | None, path: str | Path) -> dict[str, Tensor]:
+    """Weights of a checkpoint in BasicSR's layout.
+
+    Args:
+        checkpoint: From ``read_checkpoint``.
+        param_key: ``params`` or ``params_ema``; without EMA weights, ``params`` stands in. None: the file is the
+            state dict itself.
+        path: Where the checkpoint came from, for errors.
+
+    Raises:
+        UserError: Without such weights, with something else among them, or with numbers that are not finite.
+    """
     if param_key is not None:
         weights = checkpoint.get(param_key, checkpoint.get("params"))
         if not isinstance(weights, Mapping):
             raise UserError(f"{path}: no '{param_key}' in it, only {', '.join(map(str, checkpoint)) or 'nothing'}")
-        checkpoint = dict(weights)
+        checkpoint = weights
     if not all(isinstance(name, str) and _is_plain(value) for name, value in checkpoint.items()):
         raise UserError(f"{path}: expected named tensors under '{param_key}', there is something else as well")
     check_finite(checkpoint, path)

@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
+from clit_plugin.basicsr_bridge.training import AFTER_INTERRUPTION, exclusive_training, interruptible_stage
 from clit_plugin.evaluation.provenance import versions
+from clit_plugin.utils.exit_status import exit_status
 from clit_plugin.utils.plain_yaml import write_yaml
 
 Parse = Callable[..., tuple[dict[str, Any], argparse.Namespace]]
@@ -62,29 +64,33 @@ def handing_over(order: Order) -> Iterator[None]:
         _handed = None
 
 
-class Reader(Protocol):
-    """Who reads option files for the pipelines that ``clit`` does not call."""
-
-    def is_ours(self, path: str | None) -> bool:
-        """Whether an option file is for this package."""
-        ...
-
-    def read_order(self, path: str, changes: Sequence[str], is_train: bool) -> Order:
-        """Read, check and complete an option file, or end the process with status 2."""
-        ...
+ReadOrder = Callable[[str, Sequence[str], bool], Order]
 
 
-def install(reader: Reader) -> None:
-    """Put this entry into BasicSR's two pipelines, once BasicSR is patched. Idempotent."""
-    import basicsr.test as basicsr_test
-    import basicsr.train as basicsr_train
+def install(is_ours: Callable[[str | None], bool], read_order: ReadOrder) -> None:
+    """Put this entry into BasicSR's two pipelines, once BasicSR is patched. Idempotent.
+
+    Args:
+        is_ours: Whether an option file, by its path, is for this package.
+        read_order: Reads, checks and completes an option file: path, BasicSR's ``--force_yml`` changes, and whether it
+            is for training. Raises UserError where it is wrong.
+    """
+    import basicsr.test
+    import basicsr.train
     from basicsr.utils.dist_util import master_only
 
+    basicsr_train: Any = basicsr.train
+    basicsr_test: Any = basicsr.test
     if hasattr(basicsr_train.parse_options, "clit_plugin"):
         return
     copy_opt_file = basicsr_train.copy_opt_file
+
+    def order_of(is_train: bool) -> Order | None:
+        return _handed or _order_of_command_line(is_ours, read_order, is_train)
+
     for module in (basicsr_train, basicsr_test):
-        setattr(module, "parse_options", _parser(module.parse_options, reader))  # noqa: B010
+        module.parse_options = _parser(module.parse_options, order_of)
+    basicsr_train.train_pipeline = _guarded(basicsr_train.train_pipeline, order_of)
 
     @master_only
     def keep_what_was_asked(file: str, folder: str) -> None:
@@ -93,26 +99,69 @@ def install(reader: Reader) -> None:
         else:
             _write_asked(_running, Path(folder))
 
-    setattr(basicsr_train, "copy_opt_file", keep_what_was_asked)  # noqa: B010
+    basicsr_train.copy_opt_file = keep_what_was_asked
 
 
-def _parser(original: Parse, reader: Reader) -> Parse:
+def _order_of_command_line(
+    is_ours: Callable[[str | None], bool], read_order: ReadOrder, is_train: bool
+) -> Order | None:
+    """What this process was started for, unless it is for BasicSR's own models; ends with status 2 if it is wrong."""
+    known, _ = _split_command_line()
+    if not is_ours(known.opt):
+        return None
+    orders: list[Order] = []
+    _end_unless_done(lambda: orders.append(read_order(known.opt, known.force_yml, is_train)))
+    return orders[0]
+
+
+def _split_command_line() -> tuple[argparse.Namespace, list[str]]:
+    """Option file and changes to it, and the arguments that are left to BasicSR."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("-opt")
+    parser.add_argument("--force_yml", nargs="+", default=[])
+    return parser.parse_known_args(sys.argv[1:])
+
+
+def _guarded(train_pipeline: Callable[[str], None], order_of: Callable[[bool], Order | None]) -> Callable[[str], None]:
+    """BasicSR's training with what ``clit train`` does around it."""
+
+    def guarded_pipeline(root_path: str) -> None:
+        order = order_of(True)
+        if order is None or order is _handed:  # whoever hands an order over does it by itself
+            train_pipeline(root_path)
+            return
+        root, options = Path(root_path), order.options
+
+        def work() -> None:
+            with (
+                exclusive_training(root, [options["name"]], timeout=options["train"]["timeout"]),
+                interruptible_stage(root / "experiments" / options["name"]),
+                handing_over(order),
+            ):
+                train_pipeline(root_path)
+
+        _end_unless_done(work)
+
+    guarded_pipeline.__name__ = "train_pipeline"
+    return guarded_pipeline
+
+
+def _end_unless_done(work: Callable[[], None]) -> None:
+    status = exit_status(Path(sys.argv[0]).name, work, interrupted=AFTER_INTERRUPTION)
+    if status:
+        raise SystemExit(status)
+
+
+def _parser(original: Parse, order_of: Callable[[bool], Order | None]) -> Parse:
     def parse_options(root_path: str, is_train: bool = True) -> tuple[dict[str, Any], argparse.Namespace]:
         global _running
-        parser = argparse.ArgumentParser(add_help=False)
-        parser.add_argument("-opt")
-        parser.add_argument("--force_yml", nargs="+", default=[])
-        known, rest = parser.parse_known_args(sys.argv[1:])
-        if _handed is not None:
-            _running = _handed
-        elif reader.is_ours(known.opt):
-            _running = reader.read_order(known.opt, known.force_yml, is_train)
-        else:
-            _running = None
+        _running = order_of(is_train)
+        if _running is None:
             return original(root_path, is_train)
+        _, rest = _split_command_line()
         return _parse(original, _running, rest, root_path, is_train)
 
-    setattr(parse_options, "clit_plugin", True)  # noqa: B010
+    parse_options.clit_plugin = True  # type: ignore[attr-defined]
     return parse_options
 
 

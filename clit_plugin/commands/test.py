@@ -4,10 +4,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from clit_plugin.basicsr_bridge.pipeline import run_pipeline, settle_device
+from clit_plugin.basicsr_bridge.pipeline import run_pipeline
 from clit_plugin.commands.shared_arguments import add_option_arguments, add_param_key_argument
 from clit_plugin.evaluation.result_files import settings_to_json
 from clit_plugin.evaluation.stored_sets import StoredSet
@@ -15,6 +16,10 @@ from clit_plugin.metrics.protocol import PROTOCOLS
 from clit_plugin.utils.console import is_quiet, say
 from clit_plugin.utils.errors import IncompleteError, UserError
 from clit_plugin.utils.failures import one_line
+
+if TYPE_CHECKING:  # they import torch
+    from clit_plugin.config.options import Options
+    from clit_plugin.data.dataset_options import ValSetOptions
 
 DESCRIPTION = """\
 Score trained weights: those of --weights, whose files hold their networks, or those of an option file. Results go to
@@ -77,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         UserError: Bad options, data or weights; nothing is written then.
         IncompleteError: Sets whose images are missing were skipped.
     """
+    from clit_plugin.config.device import settle_device
     from clit_plugin.config.input_checks import check_files
     from clit_plugin.evaluation.dataset_selection import missing_roots
     from clit_plugin.evaluation.provenance import describe_evaluation
@@ -86,38 +92,42 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.timeout > 0:
         raise UserError(f"--timeout: expected more than 0 minutes, got {args.timeout:g}")
-    runs = _options(args)
+    runs: list[dict[str, Any]] = []
     stored: list[list[StoredSet]] = []
     missing: dict[str, str] = {}
-    for options in runs:
-        for note in settle_device(options, args.opt or options["name"]):
+    for options, sets in _options(args):
+        options, notes = settle_device(options, args.opt or options.name)
+        for note in notes:
             say(note)
-        missing = missing_roots(options["datasets"])
-        if missing and (args.sets or args.folder or len(missing) == len(options["datasets"])):
+        missing = missing_roots(sets)
+        if missing and (args.sets or args.folder or len(missing) == len(sets)):
             raise UserError(_missing_text(missing))
-        options["datasets"] = {key: one for key, one in options["datasets"].items() if one["name"] not in missing}
-        check_files(options)
-        check_writable(_root(options) / "results.csv")
-        stored.append([StoredSet(_root(options), settings) for settings in describe_evaluation(options).values()])
-    watched = WatchedRun("clit test", "--timeout", "what is stored is kept, the same command goes on from it")
+        options = replace(options, datasets={key: one for key, one in sets.items() if one.name not in missing})
+        check_files(options, with_weights=not args.weights)  # those of --weights have been read
+        given = options.for_basicsr()
+        check_writable(_root(given) / "results.csv")
+        stored.append([StoredSet(_root(given), settings) for settings in describe_evaluation(given).values()])
+        runs.append(given)
+    watched = WatchedRun("clit test", "--timeout", "what is stored is kept, the same command continues from it")
     with end_together(timeout=args.timeout, run=watched):
-        for i, (options, sets) in enumerate(zip(runs, stored, strict=True)):
+        for i, (given, results) in enumerate(zip(runs, stored, strict=True)):
             if len(runs) > 1:
-                say(f"{i + 1} of {len(runs)}: {options['name']}")
-            _test(options, sets, Path(args.opt).name if args.opt else f"{options['name']}.yml", again=args.again)
+                say(f"{i + 1} of {len(runs)}: {given['name']}")
+            _test(given, results, Path(args.opt).name if args.opt else f"{given['name']}.yml", again=args.again)
     if os.environ.get("RANK", "0") == "0" and not is_quiet():
-        results = [[result for one in sets if (result := one.read()) is not None] for sets in stored]
-        sys.stdout.write(score_table(results) + "\n")
-    say("Results: " + ", ".join(f"{os.path.relpath(_root(options))}/results.csv" for options in runs))
+        scores = [[result for one in results if (result := one.read()) is not None] for results in stored]
+        sys.stdout.write(score_table(scores) + "\n")
+    say("Results: " + ", ".join(f"{os.path.relpath(_root(given))}/results.csv" for given in runs))
     if missing:
         raise IncompleteError(f"skipped {_missing_text(missing)}")
     return 0
 
 
-def _options(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Checked options of every run, with the sets that were asked for."""
+def _options(args: argparse.Namespace) -> "list[tuple[Options, dict[str, ValSetOptions]]]":
+    """Checked options of every run, and the sets that are asked for."""
     from clit_plugin.commands.test_arguments import check_overrides, name_weights, parse_folders, parse_scale
-    from clit_plugin.config.option_checks import check_options, load_run
+    from clit_plugin.config.option_checks import check_options, load_option_file
+    from clit_plugin.config.options import set_for_basicsr
     from clit_plugin.config.weights_runs import weights_options
     from clit_plugin.config.yaml_files import read_options, with_overrides
     from clit_plugin.data.realistic_options import RealisticOptions
@@ -136,7 +146,7 @@ def _options(args: argparse.Namespace) -> list[dict[str, Any]]:
         if args.opt is None:
             raise UserError("--weights: missing; give weights files, or an option file with -opt")
         overrides = [f"path.param_key_g={args.param_key}"] if args.param_key else []
-        read = load_run(args.opt, is_train=False, overrides=[*args.set, *overrides])
+        read = load_option_file(args.opt, is_train=False, overrides=[*args.set, *overrides])
         for note in read.notes:
             say(note)
         runs = [read.options]
@@ -145,15 +155,19 @@ def _options(args: argparse.Namespace) -> list[dict[str, Any]]:
         given = read_options(args.opt, args.set) if args.opt else with_overrides({}, args.set)
         runs = []
         for name, file in name_weights(args.weights).items():
-            options = weights_options(name, file, given, args.opt, args.param_key)
+            options, net = weights_options(name, file, given, args.opt, args.param_key)
             if not options.get("datasets"):
                 if not args.folder:
                     raise UserError("--folder: missing; say what to score, as --folder Set5=DIR --scales 2 3 4")
-                options["datasets"] = choose_sets({}, **chosen)
-            runs.append(check_options(options, is_train=False))
-    for options in runs:
-        options["datasets"] = choose_sets(options["datasets"], **chosen)
-    return runs
+                options["datasets"] = {key: set_for_basicsr(one) for key, one in choose_sets({}, **chosen).items()}
+            runs.append(check_options(options, is_train=False, net=net))
+    return [(run, choose_sets(_test_sets(run), **chosen)) for run in runs]
+
+
+def _test_sets(options: "Options") -> "dict[str, ValSetOptions]":
+    from clit_plugin.data.dataset_options import ValSetOptions
+
+    return {key: dataset for key, dataset in options.datasets.items() if isinstance(dataset, ValSetOptions)}
 
 
 def _test(options: dict[str, Any], sets: Sequence[StoredSet], file_name: str, *, again: bool) -> None:
@@ -171,7 +185,7 @@ def _test(options: dict[str, Any], sets: Sequence[StoredSet], file_name: str, *,
             run_pipeline(basicsr.test.test_pipeline, options, file_name, [], Path.cwd())
         except (UserError, OSError) as error:
             text = str(error) if isinstance(error, UserError) else f"{options['name']}: {one_line(error)}"
-            raise IncompleteError(f"{text}; what is stored is kept, the same command goes on from it") from error
+            raise IncompleteError(f"{text}; what is stored is kept, the same command continues from it") from error
 
 
 def _root(options: dict[str, Any]) -> Path:

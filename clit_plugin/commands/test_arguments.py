@@ -8,8 +8,8 @@ from clit_plugin.config.weights_runs import FROM_WEIGHTS
 from clit_plugin.utils.errors import UserError
 
 
-def parse_scale(text: str) -> float | list[float]:
-    """``3.7``, or [3.5, 2], of y and x, for ``2x3.5``, of width and height.
+def parse_scale(text: str) -> float | tuple[float, float]:
+    """``3.7``, or (3.5, 2), of y and x, for ``2x3.5``, of width and height.
 
     Raises:
         UserError: Neither, or below 1.
@@ -19,7 +19,7 @@ def parse_scale(text: str) -> float | list[float]:
         raise UserError(
             f"--scales: expected numbers of at least 1, as 2 3.7, or 2x3.5 for width and height; got {text!r}"
         )
-    return float(parts[0]) if len(parts) == 1 else [float(part) for part in reversed(parts)]
+    return float(parts[0]) if len(parts) == 1 else (float(parts[1]), float(parts[0]))
 
 
 def parse_folders(texts: Sequence[str]) -> dict[str, str]:

@@ -1,26 +1,19 @@
-"""Training: the stages of an experiment, one after the other, each by BasicSR's own pipeline.
-
-Under torchrun: ``torchrun --nproc_per_node=4 -m clit_plugin.train -opt stage1.yml stage2.yml``.
-"""
+"""Training: the stages of an experiment, one after the other, each by BasicSR's own pipeline."""
 
 import argparse
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from clit_plugin.basicsr_bridge.pipeline import run_pipeline, settle_device
 from clit_plugin.commands.shared_arguments import add_option_arguments
 from clit_plugin.utils.console import say, warn, written
 from clit_plugin.utils.errors import IncompleteError, Problems, UserError
-from clit_plugin.utils.failures import log_traceback, one_line
-from clit_plugin.utils.signals import end_workers, stop_on_signal, stop_requested
 
-if TYPE_CHECKING:  # it imports torch
-    from clit_plugin.config.option_checks import Run
-from clit_plugin.basicsr_bridge.run_lock import lock_runs
+if TYPE_CHECKING:  # they import torch
+    from clit_plugin.config.option_checks import OptionFile
+    from clit_plugin.config.options import Options
 
 DESCRIPTION = """\
 Train by option files, stage after stage. A stage starts from the weights of the one before it. Results go to
@@ -30,14 +23,16 @@ examples:
   clit train -opt options/train/edsr_stage1.yml
   clit train -opt options/train/edsr_stage1.yml options/train/edsr_stage2.yml --auto_resume
   clit train -opt my.yml --set train.total_iter=1000 datasets.train.batch_size_per_gpu=8
-  torchrun --nproc_per_node=4 -m clit_plugin.train -opt options/train/edsr_stage1.yml
+  torchrun --nproc_per_node=4 -m clit_plugin train -opt options/train/edsr_stage1.yml
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_option_arguments(parser, many=True)
-    parser.add_argument("--auto_resume", "--auto-resume", action="store_true", help="go on where the last run stopped")
+    parser.add_argument(
+        "--auto_resume", "--auto-resume", action="store_true", help="continue where the last run stopped"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,109 +41,106 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: Bad options, data or weights; nothing is written then.
     """
+    from clit_plugin.basicsr_bridge.training import exclusive_training
     from clit_plugin.config.input_checks import check_files, checkpoint_bytes
-    from clit_plugin.config.option_checks import load_run
     from clit_plugin.utils.output_files import check_writable
-    from clit_plugin.utils.peers import WatchedRun, end_together
 
     root = Path.cwd()
-    problems, runs = Problems(), []
-    for path in args.opt:
-        with problems:
-            runs.append(load_run(path, is_train=True, overrides=args.set))
-    problems.raise_found()
-    stages = [run.options for run in runs]
-    names = [stage["name"] for stage in stages]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"name: {name} is that of two stages; each needs a folder of its own")
-    for before, stage, path in zip(stages, stages[1:], args.opt[1:], strict=False):
-        _continue_from(_latest(root, before), stage, path)
-    for one in runs[1:]:
-        weights = os.path.relpath(one.options["path"]["pretrain_network_g"])
-        one.asked["path"] = {**(one.asked.get("path") or {}), "pretrain_network_g": weights}
-    for run in runs:
-        for note in [*run.notes, *settle_device(run.options, run.path)]:
-            say(note)
-    todo = [i for i, stage in enumerate(stages) if not (args.auto_resume and _is_finished(root, stage))]
+    stages = _read_stages(args, root)
+    names = [stage.options.name for stage in stages]
+    todo = [i for i, stage in enumerate(stages) if not (args.auto_resume and _is_finished(root, stage.options))]
+    problems = Problems()
     for i in todo:
         with problems:
             # Weights of a stage that is still to run come from the chain itself.
-            check_files(stages[i], with_weights=i == 0 or i - 1 not in todo)
-            check_writable(_latest(root, stages[i]), needed=checkpoint_bytes(stages[i]))
+            check_files(stages[i].options, with_weights=i == 0 or i - 1 not in todo)
+            check_writable(_latest(root, stages[i].options), needed=checkpoint_bytes(stages[i].options))
     problems.raise_found()
-    timeout = max(stage["train"]["timeout"] for stage in stages)
-    watched = WatchedRun("clit train", "train.timeout", "what is saved stays, --auto_resume goes on from it")
-    with end_together(timeout=timeout, run=watched), lock_runs(root / "experiments", (names[i] for i in todo)):
-        for i, stage in enumerate(stages):
-            told = f"Stage {i + 1} of {len(stages)}, {stage['name']}"
+    timeout = max(stage.options.train.timeout for stage in stages if stage.options.train)
+    with exclusive_training(root, (names[i] for i in todo), timeout=timeout):
+        for i, name in enumerate(names):
+            progress = f"Stage {i + 1} of {len(stages)}, {name}"
             if i in todo:
-                say(told)
-                _train(runs[i], root, auto_resume=args.auto_resume)
+                say(progress)
+                _train(stages[i], root, auto_resume=args.auto_resume)
             else:
-                say(f"{told}: finished before, passed over")
+                say(f"{progress}: finished before, skipped")
     return 0
 
 
-def _train(run: "Run", root: Path, *, auto_resume: bool) -> None:
+def _read_stages(args: argparse.Namespace, root: Path) -> "list[OptionFile]":
+    """The option files, each of which starts from the weights of the one before."""
+    from clit_plugin.config.device import settle_device
+    from clit_plugin.config.option_checks import load_option_file
+
+    problems, files = Problems(), []
+    for path in args.opt:
+        with problems:
+            files.append(load_option_file(path, is_train=True, overrides=args.set))
+    problems.raise_found()
+    names = [file.options.name for file in files]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"name: {name} is that of two stages; each needs a folder of its own")
+    stages = files[:1] + [
+        _continue_from(_latest(root, before.options), file) for before, file in zip(files, files[1:], strict=False)
+    ]
+    for i, stage in enumerate(stages):
+        options, notes = settle_device(stage.options, stage.path)
+        stages[i] = replace(stage, options=options)
+        for note in [*stage.notes, *notes]:
+            say(note)
+    return stages
+
+
+def _train(stage: "OptionFile", root: Path, *, auto_resume: bool) -> None:
     """Train one stage to its end."""
     import basicsr.train
     import torch.distributed as dist
 
     from clit_plugin.basicsr_bridge.output_patches import reset_logger
+    from clit_plugin.basicsr_bridge.pipeline import run_pipeline
+    from clit_plugin.basicsr_bridge.training import interruptible_stage
 
-    stage, flags = run.options, ["--auto_resume"] * auto_resume
+    options, flags = stage.options, ["--auto_resume"] * auto_resume
+    assert options.train is not None
     begun = time.monotonic()
     reset_logger()
-    with _failing_in_one_line(root / "experiments" / stage["name"]), stop_on_signal():
-        run_pipeline(basicsr.train.train_pipeline, stage, run.path, flags, root, run.asked)
-    if stop_requested():  # while the stage was being validated for the last time
-        raise KeyboardInterrupt
+    with interruptible_stage(root / "experiments" / options.name):
+        run_pipeline(basicsr.train.train_pipeline, options.for_basicsr(), stage.path, flags, root, stage.asked)
     if dist.is_initialized():
         dist.barrier()  # the next stage reads what rank 0 has written
-    if not _is_finished(root, stage):
-        raise IncompleteError(f"{stage['name']}: ended before its {stage['train']['total_iter']} steps; see its log")
-    weights = os.path.relpath(_latest(root, stage))
-    say(written(weights, time.monotonic() - begun, f"{stage['train']['total_iter']} steps"))
+    if not _is_finished(root, options):
+        raise IncompleteError(f"{options.name}: ended before its {options.train.total_iter} steps; see its log")
+    weights = os.path.relpath(_latest(root, options))
+    say(written(weights, time.monotonic() - begun, f"{options.train.total_iter} steps"))
 
 
-@contextmanager
-def _failing_in_one_line(folder: Path) -> Iterator[None]:
-    """Make every error of a stage one line, behind which the command ends instead of waiting for workers."""
-    saved = "what is saved stays, --auto_resume goes on from it"
-    try:
-        yield
-    except UserError as error:
-        raise IncompleteError(f"{str(error).rstrip()}; {saved}") from error
-    except Exception as error:
-        log = log_traceback(error, folder)
-        traced = f"{os.path.relpath(log)} has the traceback; " if log else ""
-        raise IncompleteError(f"{folder.name}: {one_line(error)}; {traced}{saved}") from error
-    finally:
-        end_workers()
+def _latest(root: Path, options: "Options") -> Path:
+    return root / "experiments" / options.name / "models" / "net_g_latest.pth"
 
 
-def _latest(root: Path, stage: dict[str, Any]) -> Path:
-    return root / "experiments" / stage["name"] / "models" / "net_g_latest.pth"
-
-
-def _continue_from(weights: Path, stage: dict[str, Any], path: str) -> None:
-    """Let a stage start from the one before it in the chain."""
-    given = stage["path"].get("pretrain_network_g")
+def _continue_from(weights: Path, stage: "OptionFile") -> "OptionFile":
+    """The stage, starting from the weights of the one before it in the chain."""
+    path, shown = stage.options.path, os.path.relpath(weights)
+    given = path.pretrain_network_g
     if given and Path(given).expanduser().resolve() != weights.resolve():
         raise UserError(
-            f"{path}: path.pretrain_network_g is {given}, but the stage before writes "
-            f"{os.path.relpath(weights)}; remove the key, or train the stage on its own"
+            f"{stage.path}: path.pretrain_network_g is {given}, but the stage before writes {shown}; remove the key, "
+            "or train the stage on its own"
         )
-    stage["path"]["pretrain_network_g"] = str(weights)
+    asked = {**stage.asked, "path": {**(stage.asked.get("path") or {}), "pretrain_network_g": shown}}
+    options = replace(stage.options, path=replace(path, pretrain_network_g=str(weights)))
+    return replace(stage, asked=asked, options=options)
 
 
-def _is_finished(root: Path, stage: dict[str, Any]) -> bool:
+def _is_finished(root: Path, options: "Options") -> bool:
     """Whether the final weights are there, of as many steps as the options ask for; damaged ones are set aside."""
     from clit_plugin.archs.weights import read_checkpoint
     from clit_plugin.basicsr_bridge.checkpoint_pairs import set_aside
 
-    weights = Path(os.path.relpath(_latest(root, stage)))
+    assert options.train is not None
+    weights = Path(os.path.relpath(_latest(root, options)))
     if not weights.is_file():
         return False
     try:
@@ -156,4 +148,4 @@ def _is_finished(root: Path, stage: dict[str, Any]) -> bool:
     except UserError as error:
         set_aside(weights, "damaged", error, report=warn)
         return False
-    return bool(steps >= stage["train"]["total_iter"])
+    return bool(steps >= options.train.total_iter)

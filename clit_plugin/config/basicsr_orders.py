@@ -1,21 +1,19 @@
-"""Option files that BasicSR's own entry is given: those for this package are read and checked as ``clit`` does it."""
+"""Option files that BasicSR's own entry is given: those for this package are read and checked as by ``clit``."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
 from clit_plugin.basicsr_bridge.entry import Order, this_command
-from clit_plugin.basicsr_bridge.pipeline import settle_device
 from clit_plugin.config.basicsr_options import is_for_this_package
+from clit_plugin.config.device import settle_device
 from clit_plugin.config.input_checks import check_files
-from clit_plugin.config.option_checks import load_run
+from clit_plugin.config.option_checks import load_option_file
 from clit_plugin.config.shipped_options import PREFIX
 from clit_plugin.evaluation.provenance import describe_evaluation
 from clit_plugin.evaluation.result_files import settings_to_json
 from clit_plugin.utils.console import say
-from clit_plugin.utils.errors import UserError
 
 
 def is_ours(path: str | None) -> bool:
@@ -29,26 +27,24 @@ def is_ours(path: str | None) -> bool:
 
 
 def read_order(path: str, changes: Sequence[str], is_train: bool) -> Order:
-    """Read, check and complete an option file; end the process as argparse does, with status 2, if it is wrong.
+    """Read, check and complete an option file.
 
     Args:
         path: The file.
         changes: BasicSR's ``--force_yml train:total_iter=1000 ...``.
         is_train: Whether it is for training.
-    """
 
+    Raises:
+        UserError: Everything that is wrong.
+    """
     parts = [change.partition("=") for change in changes]
     overrides = [f"{key.replace(':', '.')}{equals}{value}" for key, equals, value in parts]
-    try:
-        run = load_run(path, is_train=is_train, overrides=overrides)
-        for note in [*run.notes, *settle_device(run.options, path)]:
-            say(note)
-        check_files(run.options)
-        if not is_train:
-            described = describe_evaluation(run.options)
-            run.options["evaluation"] = {name: settings_to_json(one) for name, one in described.items()}
-    except UserError as error:
-        for problem in error.problems:
-            sys.stderr.write(f"{Path(sys.argv[0]).name}: error: {problem}\n")
-        raise SystemExit(2) from error
-    return Order(path=path, asked=run.asked, options=run.options, command=this_command())
+    file = load_option_file(path, is_train=is_train, overrides=overrides)
+    options, notes = settle_device(file.options, path)
+    for note in [*file.notes, *notes]:
+        say(note)
+    check_files(options)
+    given = options.for_basicsr()
+    if not is_train:
+        given["evaluation"] = {name: settings_to_json(one) for name, one in describe_evaluation(given).items()}
+    return Order(path=path, asked=file.asked, options=given, command=this_command())

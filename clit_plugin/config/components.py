@@ -2,14 +2,15 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from basicsr.models import lr_scheduler
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, Registry
 
-from clit_plugin.archs.build import build_network
 from clit_plugin.archs.encoders import ENCODER_REGISTRY
+from clit_plugin.config.sections import TrainOptions
 from clit_plugin.utils.blaming import blaming
 from clit_plugin.utils.errors import Problems, UserError
 from clit_plugin.utils.schema import check_arguments, check_mapping, choose
@@ -23,10 +24,10 @@ _SCHEDULERS = {
 
 
 def check_network(network: Mapping[str, Any]) -> dict[str, Any]:
-    """Check ``network_g``; return it with what it lacks filled in.
+    """Check the keys and types of ``network_g``; return it as its annotations want it. Nothing is built.
 
     Raises:
-        UserError: An unknown key, a value of the wrong kind, or one that the network refuses.
+        UserError: An unknown key, or a value of the wrong kind.
     """
     names = [name for name, kind in ARCH_REGISTRY if hasattr(kind, "upscale")]
     problems = Problems()
@@ -37,13 +38,7 @@ def check_network(network: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(network, Mapping) and isinstance(network.get("encoder"), Mapping):
             checked["encoder"] = _check_component(ENCODER_REGISTRY, network["encoder"], "network_g.encoder")
     problems.raise_found()
-    build_network(checked)
     return checked
-
-
-def has_weights(network: Mapping[str, Any]) -> bool:
-    """Whether a network has anything to train or to load."""
-    return bool(build_network(network).state_dict())
 
 
 def check_metrics(metrics: Mapping[str, Any], problems: Problems) -> None:
@@ -60,40 +55,42 @@ def check_metrics(metrics: Mapping[str, Any], problems: Problems) -> None:
             _check_component(METRIC_REGISTRY, {**by_protocol, **rest}, where, names=names, given=("img", "img2"))
 
 
-def check_optimisation(train: dict[str, Any], problems: Problems) -> None:
-    """Check ``train``, build what BasicSR will build of it, on a single weight, and put it in order in place."""
+def check_optimisation(train: TrainOptions, problems: Problems) -> TrainOptions:
+    """Check ``train`` by building what BasicSR will build of it, for a single weight; return it completed."""
     weight = [torch.nn.Parameter(torch.zeros(1))]
-    # BasicSR's schedulers want any optimiser, also while the one that is asked for is wrong.
+    # BasicSR's schedulers need an optimiser, even while the one that is asked for is wrong.
     optimiser: Any = torch.optim.Adam(weight)
     with problems:
-        train["optim_g"] = _check_choice(_OPTIMISERS, train["optim_g"], "train.optim_g", given=("params",))
-        if "lr" not in train["optim_g"]:
+        train = replace(train, optim_g=_check_choice(_OPTIMISERS, train.optim_g, "train.optim_g", given=("params",)))
+        if "lr" not in train.optim_g:
             raise UserError("train.optim_g.lr: missing; the learning rate")
         with blaming("train.optim_g", torch.optim.Adam):
-            optimiser = _build(_OPTIMISERS, train["optim_g"], weight)
-    if train["total_iter"] < 1:
-        problems.add(f"train.total_iter: expected at least 1, got {train['total_iter']}")
+            optimiser = _build(_OPTIMISERS, train.optim_g, weight)
+    if train.total_iter < 1:
+        problems.add(f"train.total_iter: expected at least 1, got {train.total_iter}")
     with problems:
         given = ("optimizer", "last_epoch")
-        train["scheduler"] = _check_choice(_SCHEDULERS, train["scheduler"], "train.scheduler", given=given)
-        with blaming("train.scheduler", _SCHEDULERS[train["scheduler"]["type"]]):
-            _build(_SCHEDULERS, train["scheduler"], optimiser)
-        if sum(train["scheduler"].get("periods", [train["total_iter"]])) < train["total_iter"]:
+        scheduler = _check_choice(_SCHEDULERS, train.scheduler, "train.scheduler", given=given)
+        train = replace(train, scheduler=scheduler)
+        with blaming("train.scheduler", _SCHEDULERS[scheduler["type"]]):
+            _build(_SCHEDULERS, scheduler, optimiser)
+        if sum(scheduler.get("periods", [train.total_iter])) < train.total_iter:
             raise UserError(
-                f"train.scheduler.periods: their sum is {sum(train['scheduler']['periods'])}, less than "
-                f"train.total_iter, {train['total_iter']}"
+                f"train.scheduler.periods: their sum is {sum(scheduler['periods'])}, less than "
+                f"train.total_iter, {train.total_iter}"
             )
     with problems:
-        train["pixel_opt"] = _check_loss(train["pixel_opt"])
-    if not 0 <= train["ema_decay"] < 1:
-        problems.add(f"train.ema_decay: expected 0 to below 1, got {train['ema_decay']}")
-    if train["grad_clip"] is not None and train["grad_clip"] <= 0:
-        problems.add(f"train.grad_clip: expected more than 0, or nothing for no limit; got {train['grad_clip']}")
-    if train["timeout"] <= 0:
-        problems.add(f"train.timeout: expected more than 0 minutes, got {train['timeout']:g}")
+        train = replace(train, pixel_opt=_check_loss(train.pixel_opt))
+    if not 0 <= train.ema_decay < 1:
+        problems.add(f"train.ema_decay: expected 0 to below 1, got {train.ema_decay}")
+    if train.grad_clip is not None and train.grad_clip <= 0:
+        problems.add(f"train.grad_clip: expected more than 0, or nothing for no limit; got {train.grad_clip}")
+    if train.timeout <= 0:
+        problems.add(f"train.timeout: expected more than 0 minutes, got {train.timeout:g}")
     for name, least in (("max_skipped", 0), ("accumulate", 1)):
-        if train[name] < least:
-            problems.add(f"train.{name}: expected at least {least}, got {train[name]}")
+        if getattr(train, name) < least:
+            problems.add(f"train.{name}: expected at least {least}, got {getattr(train, name)}")
+    return train
 
 
 def _check_loss(options: Any) -> dict[str, Any]:

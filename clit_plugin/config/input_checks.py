@@ -1,72 +1,93 @@
-"""What a run will read is looked at before anything is written: data sets, weights, the state to resume from."""
+"""Everything that a run will read is checked before anything is written: data sets, weights, the state to resume."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from clit_plugin.archs.build import build_network
-from clit_plugin.archs.weights import choose_param_key, load_stage, read_checkpoint, read_weights
+from clit_plugin.archs.weights import choose_param_key, load_stage, read_checkpoint, select_weights
 from clit_plugin.basicsr_bridge.checkpoint_pairs import read_state, weights_of
-from clit_plugin.data.dataset_options import parse_train_set, parse_val_set
+from clit_plugin.config.options import Options
+from clit_plugin.data.dataset_options import TrainSetOptions, ValSetOptions
 from clit_plugin.data.training_set import TrainingSet
 from clit_plugin.data.validation_set import ValidationSet
 from clit_plugin.metrics.scoring import least_side
 from clit_plugin.utils.errors import Problems, UserError, located
 
 
-def check_files(options: Mapping[str, Any], *, with_weights: bool = True) -> None:
-    """Look at everything that a run will read: every data set, and the weights against the network.
+def check_files(options: Options, *, with_weights: bool = True) -> None:
+    """Check everything that a run will read: every data set, and the weights against the network.
+
+    Args:
+        options: Checked options; ``options.net`` gets the weights.
+        with_weights: Whether the weights are there yet.
 
     Raises:
         UserError: Missing or unfit data or weights; all of them.
     """
     problems = Problems()
     ending = None
-    if options["val"]["save_img"]:  # as BasicSR puts it behind the names of images
-        is_train = "train" in options["datasets"]
-        ending = str(options["train"]["total_iter"]) if is_train else options["val"]["suffix"] or options["name"]
-    check_data(options, least_side(options["val"]["metrics"]), problems, result_ending=ending)
-    state = options["path"].get("resume_state")
+    if options.val.save_img:  # as BasicSR appends it to the names of images
+        ending = str(options.train.total_iter) if options.train else options.val.suffix or options.name
+    check_data(options.datasets, least_side(options.val.metrics), problems, result_ending=ending)
     with problems:
-        if state:
-            _check_state(state, options["name"])
-    weights = options["path"].get("pretrain_network_g")
+        if options.path.resume_state:
+            _check_state(options.path.resume_state, options.name)
     with problems:
-        if weights and with_weights:
-            net = build_network(options["network_g"])
-            param_key, is_train = options["path"].get("param_key_g", "auto"), "train" in options["datasets"]
-            if not is_train:
-                param_key = choose_param_key(read_checkpoint(weights), param_key, weights)
-            load_stage(net, read_weights(weights, param_key), weights, allow_new_branches=is_train)
+        if options.path.pretrain_network_g and with_weights:
+            _check_weights(options, options.path.pretrain_network_g)
     problems.raise_found()
 
 
-def checkpoint_bytes(options: Mapping[str, Any]) -> int:
-    """What a training's weights and its state take on the disk, about; more, where the optimiser is not Adam's kin."""
-    parameters = sum(parameter.numel() for parameter in build_network(options["network_g"]).parameters())
-    moments = 2 if "Adam" in options["train"]["optim_g"]["type"] else 0
-    return 4 * parameters * (1 + bool(options["train"]["ema_decay"]) + moments) + 2**16
+def checkpoint_bytes(options: Options) -> int:
+    """About what a training's weights and its state take on the disk; too much, where the optimiser is not Adam."""
+    assert options.train is not None
+    parameters = sum(parameter.numel() for parameter in options.net.parameters())
+    moments = 2 if "Adam" in options.train.optim_g["type"] else 0
+    return 4 * parameters * (1 + bool(options.train.ema_decay) + moments) + 2**16
 
 
-def check_data(options: Mapping[str, Any], least: int, problems: Problems, *, result_ending: str | None = None) -> None:
-    """Look at the images of every set: ``least`` pixels must be left to score, results that are written need names."""
-    for name, dataset in options["datasets"].items():
+def check_data(
+    datasets: Mapping[str, TrainSetOptions | ValSetOptions],
+    least: int,
+    problems: Problems,
+    *,
+    result_ending: str | None = None,
+) -> None:
+    """Check the images of every set.
+
+    Args:
+        datasets: The sets.
+        least: Pixels, high and wide, that must be left to score of every validation image.
+        problems: What is wrong is added here.
+        result_ending: What follows an image's name in its result's; nothing where results are not written.
+    """
+    for name, dataset in datasets.items():
         with problems, located(f"datasets.{name}"):
-            options = {**dataset, "phase": name.split("_")[0], "cache": False}
-            if options["phase"] == "train":
-                pairs = TrainingSet(parse_train_set(options, f"datasets.{name}")).pairs
+            unread = replace(dataset, cache=False)
+            if isinstance(unread, TrainSetOptions):
+                pairs = TrainingSet(unread).pairs
             else:
-                images = ValidationSet(parse_val_set(options, f"datasets.{name}"))
+                images = ValidationSet(unread)
                 images.check_scorable(least)
                 if result_ending is not None:
                     images.check_result_names(result_ending)
                 pairs = images.pairs
-            if dataset["cache"]:
+            if dataset.cache:
                 pairs.check_cache()
 
 
+def _check_weights(options: Options, file: str) -> None:
+    """Load them into ``options.net``."""
+    checkpoint = read_checkpoint(file)
+    param_key: str = options.path.param_key_g
+    if not options.is_train:
+        param_key = choose_param_key(checkpoint, param_key, file)
+    weights = select_weights(checkpoint, param_key, file)
+    load_stage(options.net, weights, file, allow_new_branches=options.is_train)
+
+
 def _check_state(state: str, name: str) -> None:
-    """The state and, in the run's folder where BasicSR looks for them, its weights."""
+    """The state and its weights, which are in the run's folder, where BasicSR looks for them."""
     with located("path.resume_state"):
         step = read_state(state)["iter"]
     weights = weights_of(Path("experiments") / name / "models", step)

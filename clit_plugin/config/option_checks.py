@@ -2,39 +2,46 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from torch import nn
+
+from clit_plugin.archs.build import build_network
 from clit_plugin.config.basicsr_options import translate
-from clit_plugin.config.components import check_metrics, check_network, check_optimisation, has_weights
+from clit_plugin.config.components import check_metrics, check_network, check_optimisation
 from clit_plugin.config.input_checks import check_data
-from clit_plugin.config.sections import SECTIONS, RunOptions
+from clit_plugin.config.options import Options
+from clit_plugin.config.sections import SECTIONS, LoggerOptions, PathOptions, RunOptions, TrainOptions, ValOptions
 from clit_plugin.config.yaml_files import read_options
-from clit_plugin.data.dataset_options import SET_BY_BASICSR, complete_set
+from clit_plugin.data.dataset_options import SET_BY_BASICSR, TrainSetOptions, ValSetOptions, parse_train_set, parse_val_set
 from clit_plugin.utils.errors import Problems, UserError, located
 from clit_plugin.utils.path_names import check_path_name
 from clit_plugin.utils.schema import check_mapping, choose, parse
 
+T = TypeVar("T")
+_Sets = dict[str, TrainSetOptions | ValSetOptions]
+
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class OptionFile:
     """An option file, read and checked.
 
     Attributes:
         path: As it was given.
         asked: What the file, what it inherits and the overrides say.
-        options: For BasicSR: checked, translated, with the defaults that were lacking.
-        notes: What was translated or ignored, a line each.
+        options: Checked, translated, with the defaults that were missing.
+        notes: What was translated or ignored, one line each.
     """
 
     path: str
     asked: dict[str, Any]
-    options: dict[str, Any]
+    options: Options
     notes: list[str]
 
 
-def load_run(path: str | Path, *, is_train: bool, overrides: Sequence[str] = ()) -> Run:
+def load_option_file(path: str | Path, *, is_train: bool, overrides: Sequence[str] = ()) -> OptionFile:
     """Read and check an option file.
 
     Args:
@@ -43,101 +50,135 @@ def load_run(path: str | Path, *, is_train: bool, overrides: Sequence[str] = ())
         overrides: ``key=value``, as in ``read_options``.
 
     Raises:
-        UserError: Everything that is wrong, data sets' images included, a line each: the key, what was expected and
+        UserError: Everything that is wrong, data sets' images included, one line each: the key, what was expected and
             the nearest valid key.
     """
     with located(str(path)):
-        problems = Problems()
         asked = read_options(path, overrides)
-        options, notes = _checked(asked, is_train, problems)
-        if problems.found:  # else they are looked at when it is known which stages are to run
-            check_data(options, 1, problems)
-        problems.raise_found()
-    return Run(path=str(path), asked=asked, options=options, notes=[f"{path}: {note}" for note in notes])
+        options, notes = _check(asked, is_train, None)
+    return OptionFile(path=str(path), asked=asked, options=options, notes=[f"{path}: {note}" for note in notes])
 
 
-def load_options(path: str | Path, *, is_train: bool, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The options of ``load_run``, which see."""
-    return load_run(path, is_train=is_train, overrides=overrides).options
+def check_options(given: Mapping[str, Any], *, is_train: bool, net: nn.Module | None = None) -> Options:
+    """Check options and fill in defaults.
+
+    Args:
+        given: As YAML has them.
+        is_train: Whether they are for training or for a test.
+        net: The network, where ``network_g`` is known to be good and has been built already.
+
+    Raises:
+        UserError: As ``load_option_file``.
+    """
+    return _check(given, is_train, net)[0]
 
 
-def check_options(given: Mapping[str, Any], *, is_train: bool) -> dict[str, Any]:
-    """Check options and fill in defaults; the argument is not changed. Raises UserError as ``load_run``."""
+def _check(given: Mapping[str, Any], is_train: bool, net: nn.Module | None) -> tuple[Options, list[str]]:
+    """Options, and what was translated."""
+    raw: dict[str, Any] = copy.deepcopy(dict(given))
     problems = Problems()
-    options, _ = _checked(given, is_train, problems)
-    problems.raise_found()
-    return options
-
-
-def _checked(given: Mapping[str, Any], is_train: bool, problems: Problems) -> tuple[dict[str, Any], list[str]]:
-    """Options with their defaults, as far as they are good, and what was translated."""
-    options: dict[str, Any] = copy.deepcopy(dict(given))
     notes: list[str] = []
+    run: RunOptions | None = None
     with problems:
-        notes = translate(options)
+        notes = translate(raw)
     with problems:
-        options |= {name: value for name, value in vars(parse(RunOptions, options, "")).items() if name not in SECTIONS}
-    good = {name: _check_section(name, options, problems) for name in ("path", "val", "logger")}
-    options |= {name: section for name, section in good.items() if section is not None}
-    _check_run(options, good, problems)
-    if is_train and good["path"] and good["path"]["param_key_g"] == "auto":
-        good["path"]["param_key_g"] = "params"  # what the optimiser goes on with
-    network = None
-    with problems:
-        if isinstance(options.get("network_g"), Mapping):
-            network = options["network_g"] = check_network(options["network_g"])
-    options["datasets"] = _check_sets(options, is_train, problems)
+        run = parse(RunOptions, raw, "")
+    path, val = _section(PathOptions, raw, problems), _section(ValOptions, raw, problems)
+    logger = _section(LoggerOptions, raw, problems)
+    _check_run(raw, path, val, logger, problems)
+    network, net = (raw["network_g"], net) if net else _check_network(raw, problems)
+    datasets = _check_sets(raw, is_train, problems)
+    train = None
     if is_train:
-        _check_training(options, network, problems)
-    elif not options["datasets"] and not problems.found:
+        if path and path.param_key_g == "auto":
+            path = replace(path, param_key_g="params")  # which the optimiser continues with
+        train = _check_training(raw, network, net, datasets, problems)
+    elif not datasets and not problems.found:
         problems.add("datasets: expected at least one set to test on")
-    elif network and good["path"] and not good["path"].get("pretrain_network_g") and has_weights(network):
+    elif net and path and not path.pretrain_network_g and net.state_dict():
         problems.add("path.pretrain_network_g: missing; a test needs trained weights")
+    if problems.found:  # otherwise images are checked once it is known which stages will run
+        check_data(datasets, 1, problems)
+    problems.raise_found()
+    assert run and net and path and val and logger  # else there were problems
+    options = Options(
+        name=run.name,
+        model_type=run.model_type,
+        num_gpu=run.num_gpu,
+        manual_seed=run.manual_seed,
+        find_unused_parameters=_find_unused(run, datasets),
+        custom_imports=run.custom_imports,
+        network_g=network,
+        net=net,
+        datasets=datasets,
+        path=path,
+        train=train,
+        val=val,
+        logger=logger,
+    )
     return options, notes
 
 
-def _check_section(name: str, options: Mapping[str, Any], problems: Problems) -> dict[str, Any] | None:
+def _section(kind: type[T], raw: Mapping[str, Any], problems: Problems) -> T | None:
     """A section with its defaults, or nothing where it is wrong."""
-    given = options.get(name)
-    if given is None or isinstance(given, Mapping):  # else it is told with the top level
+    name = next(name for name, section in SECTIONS.items() if section is kind)
+    given = raw.get(name)
+    if given is None or isinstance(given, Mapping):  # otherwise reported with the top level
         with problems:
-            return dict(vars(parse(SECTIONS[name], given or {}, name)))
+            return parse(kind, given or {}, name)
     return None
 
 
-def _check_run(options: Mapping[str, Any], good: Mapping[str, Any], problems: Problems) -> None:
-    if isinstance(options.get("name", ""), str) and "name" in options:  # else it is told with the top level
+def _check_run(
+    raw: Mapping[str, Any],
+    path: PathOptions | None,
+    val: ValOptions | None,
+    logger: LoggerOptions | None,
+    problems: Problems,
+) -> None:
+    if isinstance(raw.get("name"), str):  # otherwise reported with the top level
         with problems:
-            check_path_name(options["name"], "name", "the name of a folder below experiments/ or results/")
-    if good["val"] and good["val"]["suffix"]:
+            check_path_name(raw["name"], "name", "the name of a folder below experiments/ or results/")
+    if val and val.suffix:
         with problems:
-            check_path_name(good["val"]["suffix"], "val.suffix", "an ending of file names")
+            check_path_name(val.suffix, "val.suffix", "an ending of file names")
     with problems:
-        _check_seed(options.get("manual_seed", 0), "manual_seed")
-    if good["path"] and not good["path"]["strict_load_g"]:
+        _check_seed(raw.get("manual_seed", 0), "manual_seed")
+    if path and not path.strict_load_g:
         problems.add("path.strict_load_g: false is not supported; a new branch may be missing in any case")
-    for section, key in (("val", "val_freq"), ("logger", "print_freq"), ("logger", "save_checkpoint_freq")):
-        if good[section] and good[section][key] < 1:
-            problems.add(f"{section}.{key}: expected at least 1, got {good[section][key]}")
-    logger = good["logger"]
-    if logger and (logger["wandb"] or {}).get("project") and not logger["use_tb_logger"]:
-        problems.add("logger.wandb: needs use_tb_logger, whose values it copies")
-    if logger and logger["keep"] is not None and logger["keep"] < 1:
-        problems.add(f"logger.keep: expected at least 1, or nothing to keep all; got {logger['keep']}")
-    if good["val"]:
-        check_metrics(good["val"]["metrics"], problems)
-        if logger and logger["keep_best"] is not None:
+    if val and val.val_freq < 1:
+        problems.add(f"val.val_freq: expected at least 1, got {val.val_freq}")
+    if logger:
+        for key in ("print_freq", "save_checkpoint_freq"):
+            if getattr(logger, key) < 1:
+                problems.add(f"logger.{key}: expected at least 1, got {getattr(logger, key)}")
+        if (logger.wandb or {}).get("project") and not logger.use_tb_logger:
+            problems.add("logger.wandb: needs use_tb_logger, whose values it copies")
+        if logger.keep is not None and logger.keep < 1:
+            problems.add(f"logger.keep: expected at least 1, or nothing to keep all; got {logger.keep}")
+    if val:
+        check_metrics(val.metrics, problems)
+        if logger and logger.keep_best is not None:
             with problems:
-                choose(logger["keep_best"], good["val"]["metrics"], "logger.keep_best")
+                choose(logger.keep_best, val.metrics, "logger.keep_best")
 
 
-def _check_sets(options: Mapping[str, Any], is_train: bool, problems: Problems) -> dict[str, Any]:
+def _check_network(raw: Mapping[str, Any], problems: Problems) -> tuple[dict[str, Any], nn.Module | None]:
+    """Checked ``network_g``, and the network, where it can be built."""
+    with problems:
+        if isinstance(raw.get("network_g"), Mapping):  # otherwise reported with the top level
+            network = check_network(raw["network_g"])
+            return network, build_network(network)
+    return {}, None
+
+
+def _check_sets(raw: Mapping[str, Any], is_train: bool, problems: Problems) -> _Sets:
     """The sets that are good, with their defaults."""
-    given = options.get("datasets")
-    checked: dict[str, Any] = {}
+    given = raw.get("datasets")
+    checked: _Sets = {}
     for name, dataset in given.items() if isinstance(given, Mapping) else ():
         with problems:
-            checked[name] = _check_set(name, dataset, is_train, options.get("manual_seed", 0))
+            checked[name] = _check_set(name, dataset, is_train, raw.get("manual_seed", 0))
     if is_train and isinstance(given, Mapping) and "train" not in given:
         problems.add("datasets.train: missing; training needs a set")
     with problems:
@@ -145,13 +186,13 @@ def _check_sets(options: Mapping[str, Any], is_train: bool, problems: Problems) 
     return checked
 
 
-def _check_set_names(datasets: Mapping[str, Any]) -> None:
-    """BasicSR keeps best values and images by name, so two sets of one name would mix theirs."""
+def _check_set_names(datasets: _Sets) -> None:
+    """BasicSR keeps best values and images by name, so those of two sets of one name would mix."""
     owners: dict[str, str] = {}
     for key, dataset in datasets.items():
-        if other := owners.get(dataset["name"]):
-            raise UserError(f"datasets.{key}.name: {dataset['name']} is that of datasets.{other}, too; rename one")
-        owners[dataset["name"]] = key
+        if other := owners.get(dataset.name):
+            raise UserError(f"datasets.{key}.name: {dataset.name} is that of datasets.{other}, too; rename one")
+        owners[dataset.name] = key
 
 
 def _check_seed(seed: int, where: str) -> None:
@@ -159,8 +200,8 @@ def _check_seed(seed: int, where: str) -> None:
         raise UserError(f"{where}: expected 0 to 2^32 - 1, got {seed}")
 
 
-def _check_set(name: str, dataset: Any, is_train: bool, seed: int) -> dict[str, Any]:
-    """Check one data set and return its options with their defaults, of which BasicSR lacks some."""
+def _check_set(name: str, dataset: Any, is_train: bool, seed: int) -> TrainSetOptions | ValSetOptions:
+    """Check one data set and return its options with their defaults, some of which BasicSR lacks."""
     phases = ("train", "val") if is_train else ("test", "val")
     phase = str(name).split("_")[0]
     if phase not in phases or (phase == "train" and name != "train"):
@@ -171,35 +212,49 @@ def _check_set(name: str, dataset: Any, is_train: bool, seed: int) -> dict[str, 
         raise UserError(f"datasets.{name}.{key}: unknown key; it is set while the run is made")
     kind = dataset.get("type", "ArbitraryScalePairedDataset")
     choose(kind, ["ArbitraryScalePairedDataset"], f"datasets.{name}.type")
-    parsed = complete_set(dataset, phase=phase, where=f"datasets.{name}")
-    if phase == "train" and "seed" not in dataset:
-        parsed["seed"] = seed
-    elif phase == "train":
-        _check_seed(parsed["seed"], f"datasets.{name}.seed")
+    if phase != "train":
+        return parse_val_set({**dataset, "phase": phase}, f"datasets.{name}")
+    parsed = parse_train_set({**dataset, "phase": phase}, f"datasets.{name}")
+    if "seed" not in dataset:
+        return replace(parsed, seed=seed)
+    _check_seed(parsed.seed, f"datasets.{name}.seed")
     return parsed
 
 
-def _check_training(options: dict[str, Any], network: Mapping[str, Any] | None, problems: Problems) -> None:
-    if network and not has_weights(network):
+def _check_training(
+    raw: Mapping[str, Any], network: Mapping[str, Any], net: nn.Module | None, datasets: _Sets, problems: Problems
+) -> TrainOptions | None:
+    if net and not net.state_dict():
         problems.add(f"network_g.type: {network['type']} has no weights to train")
-    train = _check_section("train", options, problems)
+    train = _section(TrainOptions, raw, problems)
+    images = datasets.get("train")
     if train:
-        options["train"] = train
-        check_optimisation(train, problems)
-    batch = options["datasets"].get("train", {}).get("batch_size_per_gpu")
-    if train and batch and train["accumulate"] > 1 and batch % train["accumulate"]:
+        train = check_optimisation(train, problems)
+    if not isinstance(images, TrainSetOptions):
+        return train
+    batch = images.batch_size_per_gpu
+    if train and train.accumulate > 1 and batch % train.accumulate:
         problems.add(
-            f"train.accumulate: {train['accumulate']} parts of datasets.train.batch_size_per_gpu, {batch}, would differ"
+            f"train.accumulate: {train.accumulate} parts of datasets.train.batch_size_per_gpu, {batch}, would differ"
         )
-    alternatives = options["datasets"].get("train", {}).get("scale_ranges")
-    if not alternatives:
-        return
-    lengths = {len(alternative) for alternative in alternatives}
-    branches = network.get("num_branches", 1) if network else max(lengths)
-    if max(lengths) != branches:
+    longest = max(_lengths(images))
+    branches = network.get("num_branches", 1) if net else longest
+    if longest != branches:
         problems.add(
-            f"datasets.train.scale_ranges: the longest alternative lists {max(lengths)} scale(s), but "
+            f"datasets.train.scale_ranges: the longest alternative lists {longest} scale(s), but "
             f"network_g.num_branches is {branches}; every branch needs a range to be trained on"
         )
-    if options.get("find_unused_parameters") is None:
-        options["find_unused_parameters"] = len(lengths) > 1
+    return train
+
+
+def _lengths(images: TrainSetOptions) -> set[int]:
+    """How many branches the alternatives of ``scale_ranges`` use."""
+    return {len(alternative) for alternative in images.scale_ranges}
+
+
+def _find_unused(run: RunOptions, datasets: _Sets) -> bool | None:
+    """DDP has to look for idle parameters where some alternatives use fewer branches."""
+    images = datasets.get("train")
+    if run.find_unused_parameters is None and isinstance(images, TrainSetOptions):
+        return len(_lengths(images)) > 1
+    return run.find_unused_parameters

@@ -1,31 +1,49 @@
-"""The checked options of the network that a weights file belongs to."""
+"""The network that a weights file belongs to."""
 
 import inspect
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from basicsr.utils.registry import ARCH_REGISTRY
+from torch import nn
 
+from clit_plugin.archs.build import build_network
 from clit_plugin.archs.encoders import ENCODER_REGISTRY
 from clit_plugin.config.components import check_network
 from clit_plugin.utils.console import warn
 from clit_plugin.utils.errors import UserError, located
 
 
-def stored_network(
+@dataclass(frozen=True)
+class StoredNetwork:
+    """A network as a weights file describes it.
+
+    Attributes:
+        options: Checked ``network_g``.
+        net: Built of them, with random weights.
+        source: The file that they are from.
+    """
+
+    options: dict[str, Any]
+    net: nn.Module
+    source: str
+
+
+def build_stored_network(
     checkpoint: Mapping[str, Any], weights: str, given: Any = None, option_file: str | None = None
-) -> tuple[dict[str, Any], str]:
-    """Checked options of the network that weights belong to, and the file that they are from.
+) -> StoredNetwork:
+    """Build the network that weights belong to.
 
     Args:
         checkpoint: Content of ``weights``.
         weights: The file, for errors.
         given: ``network_g`` of ``option_file``. It is for files that hold none; where it differs from the stored
-            one, that one is taken and a line on stderr says so.
+            one, the stored one is used and a line on stderr says so.
         option_file: Where it is from; modules that it names are imported already.
 
     Raises:
-        UserError: Not a file of weights, no network in either, or one that cannot be built.
+        UserError: Not a weights file, no network in either, or one that cannot be built.
     """
     if "params" not in checkpoint and "params_ema" not in checkpoint:
         hint = "; 'clit convert' reads those of the original code" if "model" in checkpoint else ""
@@ -43,13 +61,14 @@ def stored_network(
         )
     with located(source):
         checked = check_network(network)
-    if source == weights and isinstance(given, Mapping) and (told := list(_differences(checked, given))):
-        warn(f"{option_file}: its network_g is not used, {weights} holds its own (there {', '.join(told)})")
-    return checked, source
+        net = build_network(checked)
+    if source == weights and isinstance(given, Mapping) and (differences := list(_differences(checked, given))):
+        warn(f"{option_file}: its network_g is ignored, {weights} holds its own (there {', '.join(differences)})")
+    return StoredNetwork(checked, net, source)
 
 
 def _differences(stored: Mapping[str, Any], given: Mapping[str, Any], where: str = "") -> Iterator[str]:
-    """What is otherwise in ``stored`` than ``given`` has it; what neither says are defaults, and equal."""
+    """What differs in ``stored`` from ``given``; what neither says has its default in both."""
     registry = ENCODER_REGISTRY if where else ARCH_REGISTRY
     if given.get("type", stored["type"]) != stored["type"]:
         yield f"{where}type is {stored['type']}"

@@ -1,10 +1,12 @@
-"""Tests of weights files: the network is the one that the file holds, the run is called as the file is."""
+"""Tests of weights files: the network is the one that the file holds, and the run is named after the file."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from clit_plugin.archs.weights import choose_param_key, read_checkpoint
-from clit_plugin.config.stored_network import stored_network
+from torch import nn
+
+from clit_plugin.archs.weights import choose_param_key, load_stage, read_checkpoint, select_weights
+from clit_plugin.config.stored_network import build_stored_network
 
 _METRICS = {"psnr": {"type": "psnr_float"}, "ssim": {"type": "ssim_float"}}
 FROM_WEIGHTS = ("name", "network_g", "path")
@@ -13,14 +15,13 @@ _OF_TRAINING = ("train", "logger", "find_unused_parameters")
 
 def weights_options(
     name: str, file: str, given: Mapping[str, Any], option_file: str | None, param_key: str | None
-) -> dict[str, Any]:
-    """Options of a test of one weights file, not checked but for the network.
+) -> tuple[dict[str, Any], nn.Module]:
+    """Options of a test of one weights file, unchecked but for the network, and the network with these weights.
 
     Args:
         name: Of the run.
         file: The weights.
-        given: Content of ``option_file``, of which sets, metrics and the like are taken; what it says of training is
-            not.
+        given: Content of ``option_file``, whose sets, metrics and the like are used; what it says of training is not.
         option_file: Where ``given`` is from.
         param_key: ``params`` or ``params_ema``; by default the latter where there is one.
 
@@ -28,12 +29,14 @@ def weights_options(
         UserError: A file that cannot be tested.
     """
     checkpoint = read_checkpoint(file)
-    network, _ = stored_network(checkpoint, file, given.get("network_g"), option_file)
+    stored = build_stored_network(checkpoint, file, given.get("network_g"), option_file)
+    param_key = choose_param_key(checkpoint, param_key or "auto", file)
+    load_stage(stored.net, select_weights(checkpoint, param_key, file), file, allow_new_branches=False)
     options = {key: value for key, value in given.items() if key not in (*FROM_WEIGHTS, *_OF_TRAINING)}
     sets = options.get("datasets")
     if isinstance(sets, Mapping):
         options["datasets"] = {key: value for key, value in sets.items() if key != "train"}
     val = options.get("val")
     options["val"] = val if isinstance(val, Mapping) and val.get("metrics") else {**(val or {}), "metrics": _METRICS}
-    path = {"pretrain_network_g": file, "param_key_g": choose_param_key(checkpoint, param_key or "auto", file)}
-    return {**options, "name": name, "network_g": network, "path": path}
+    path = {"pretrain_network_g": file, "param_key_g": param_key}
+    return {**options, "name": name, "network_g": stored.options, "path": path}, stored.net

@@ -147,15 +147,6 @@ class ValSetOptions(SetOptions):
 Options = TypeVar("Options", bound=SetOptions)
 
 
-def complete_set(options: Mapping[str, Any], *, phase: str, where: str = "datasets") -> dict[str, Any]:
-    """Options of one set with their defaults, without what BasicSR sets.
-
-    Raises:
-        UserError: As ``parse_train_set`` and ``parse_val_set``.
-    """
-    parse_set = parse_train_set if phase == "train" else parse_val_set
-    parsed = vars(parse_set({**options, "phase": phase}, where))
-    return {key: value for key, value in parsed.items() if key not in SET_BY_BASICSR}
 
 
 def parse_train_set(options: Mapping[str, Any], where: str) -> TrainSetOptions:

@@ -79,7 +79,7 @@ def describe_evaluation(options: Mapping[str, Any]) -> dict[str, EvaluationSetti
             fingerprint=hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12],
             name=options["name"],
             set=dataset["name"],
-            family=family_of(dataset),
+            family=family_of(dataset["name"], dataset["scale"]),
             scale=scales,
             degradation=degradation,
             protocol=protocol,

@@ -5,9 +5,8 @@ from typing import Any, NamedTuple
 import torch
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
-from clit_plugin.archs.build import build_network
-from clit_plugin.archs.weights import choose_param_key, load_stage, read_checkpoint, read_weights
-from clit_plugin.config.stored_network import stored_network
+from clit_plugin.archs.weights import choose_param_key, load_stage, read_checkpoint, select_weights
+from clit_plugin.config.stored_network import build_stored_network
 from clit_plugin.config.yaml_files import read_options
 from clit_plugin.utils.errors import UserError
 
@@ -71,11 +70,11 @@ def load_described(weights: str, option_file: str | None = None, *, param_key: s
     """The network, as of ``load_network``, on the CPU, and what its file says of it."""
     checkpoint = read_checkpoint(weights)
     given = None if option_file is None else read_options(option_file).get("network_g")
-    network, source = stored_network(checkpoint, weights, given, option_file)
-    net = build_network(network)
+    stored = build_stored_network(checkpoint, weights, given, option_file)
+    net = stored.net
     if not isinstance(net, ArbitraryScaleArch):
-        raise UserError(f"{source}: {network['type']} is no network that these weights could be for")
+        raise UserError(f"{stored.source}: {stored.options['type']} is no network that these weights could be for")
     param_key = choose_param_key(checkpoint, param_key or "auto", weights)
-    load_stage(net, read_weights(weights, param_key), weights, allow_new_branches=False)
+    load_stage(net, select_weights(checkpoint, param_key, weights), weights, allow_new_branches=False)
     rest = {key: value for key, value in checkpoint.items() if key not in ("params", "params_ema")}
-    return LoadedNetwork(net.eval().requires_grad_(False), network, param_key, rest)
+    return LoadedNetwork(net.eval().requires_grad_(False), stored.options, param_key, rest)

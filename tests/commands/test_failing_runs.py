@@ -7,31 +7,11 @@ import sys
 import time
 
 import pytest
-from failing_helpers import failing_options, start_training
-
-_PATIENCE = 150  # seconds to start, train a few steps and end, on a slow machine; a run that hangs takes for ever
-
-
-def end_of(process):
-    """The exit status and what stood on stderr."""
-    try:
-        _, told = process.communicate(timeout=_PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-    return process.returncode, told
+from failing_helpers import PATIENCE, end_of, failing_options, start_training, wait_for_state
 
 
 def errors_in(told):
     return [line for line in told.splitlines() if "error: " in line and "clit train" in line]
-
-
-def wait_for_state(folder, process):
-    """Until the first state is written."""
-    deadline = time.monotonic() + _PATIENCE
-    while not list(folder.glob("experiments/failing/training_states/*.state")):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.2)
 
 
 def test_an_error_in_a_step_ends_a_run_with_workers_in_one_line(tmp_path):
@@ -40,7 +20,7 @@ def test_an_error_in_a_step_ends_a_run_with_workers_in_one_line(tmp_path):
     assert status == 1
     (line,) = errors_in(told)
     assert "failing: ArithmeticError: no more of this (failing_encoder.py:" in line
-    assert "--auto_resume goes on from it" in line
+    assert "--auto_resume continues from it" in line
     assert "Traceback" not in told
     (log,) = tmp_path.glob("experiments/failing/train_failing_*.log")
     assert 'raise ArithmeticError("no more of this")' in log.read_text()
@@ -146,7 +126,7 @@ raise ArithmeticError("no more of this")
 def test_a_program_of_ones_own_that_fails_does_not_wait_for_workers(tmp_path):
     (tmp_path / "trainer.py").write_text(_OTHER_TRAINER)
     result = subprocess.run(
-        [sys.executable, "trainer.py"], cwd=tmp_path, capture_output=True, text=True, timeout=_PATIENCE
+        [sys.executable, "trainer.py"], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
     )
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1] == "ArithmeticError: no more of this"

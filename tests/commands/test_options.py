@@ -7,7 +7,8 @@ from train_helpers import train, write_images
 
 from clit_plugin.commands.cli import main
 from clit_plugin.commands.options import new_options
-from clit_plugin.config.option_checks import load_options
+from clit_plugin.config.option_checks import load_option_file
+from clit_plugin.config.options import set_for_basicsr
 from clit_plugin.config.shipped_options import FOLDER, shipped
 from clit_plugin.data.arbitrary_scale_paired_dataset import ArbitraryScalePairedDataset
 from clit_plugin.utils.errors import UserError
@@ -56,11 +57,11 @@ def test_options_for_ones_own_photographs_train(photos, tmp_path, capsys):
 @pytest.mark.parametrize("size", ["small", "paper"])
 def test_the_photographs_of_the_validation_are_not_trained_on(photos, tmp_path, size):
     (tmp_path / "my.yml").write_text(new_options("my photos", size=size))
-    options = load_options("my.yml", is_train=True)
-    assert list(options["datasets"]) == ["train", "val"]
+    options = load_option_file("my.yml", is_train=True).options
+    assert list(options.datasets) == ["train", "val"]
     names = {
-        key: ArbitraryScalePairedDataset({**dataset, "phase": key, "cache": False}).names
-        for key, dataset in options["datasets"].items()
+        key: ArbitraryScalePairedDataset({**set_for_basicsr(dataset), "phase": key, "cache": False}).names
+        for key, dataset in options.datasets.items()
     }
     assert names["val"] == ["0001"]
     assert names["train"] == [f"{i:04}" for i in range(2, 13)]
@@ -70,11 +71,11 @@ def test_a_size_is_that_of_the_network(photos, tmp_path):
     networks = {}
     for size in ("small", "paper"):
         (tmp_path / f"{size}.yml").write_text(new_options("my photos", size=size))
-        networks[size] = load_options(f"{size}.yml", is_train=True)
-    assert networks["small"]["network_g"]["dim"] == 32
-    assert networks["paper"]["network_g"]["dim"] == 256
-    assert networks["paper"]["datasets"]["train"]["lq_size"] == 48
-    assert networks["paper"]["train"]["optim_g"]["lr"] == 1e-4
+        networks[size] = load_option_file(f"{size}.yml", is_train=True).options
+    assert networks["small"].network_g["dim"] == 32
+    assert networks["paper"].network_g["dim"] == 256
+    assert networks["paper"].datasets["train"].lq_size == 48
+    assert networks["paper"].train.optim_g["lr"] == 1e-4
 
 
 def test_other_photographs_for_the_validation_leave_all_to_train_on(photos, tmp_path):

@@ -21,12 +21,11 @@ def given() -> dict:
 
 def test_a_file_as_people_have_it_is_accepted(given):
     options = check_options(given, is_train=True)
-    train, val = options["datasets"]["train"], options["datasets"]["val"]
-    assert options["model_type"] == "CumulativeScaleModel"
-    assert (train["type"], train["lq_size"], train["prefetch_mode"]) == ("ArbitraryScalePairedDataset", 8, None)
-    assert (train["use_hflip"], train["use_vflip"], train["use_rot"]) == (True, False, False)
-    assert (val["scale"], val["protocol"]) == (2.0, "benchmark")
-    assert "scale" not in options
+    train, val = options.datasets["train"], options.datasets["val"]
+    assert options.model_type == "CumulativeScaleModel"
+    assert (train.type, train.lq_size, train.prefetch_mode) == ("ArbitraryScalePairedDataset", 8, None)
+    assert (train.use_hflip, train.use_vflip, train.use_rot) == (True, False, False)
+    assert (val.scale, val.protocol) == (2.0, "benchmark")
     assert "dist_params" not in options
 
 
@@ -51,7 +50,7 @@ def test_every_change_has_one_line_that_says_so(given):
 
 
 def test_options_of_this_package_are_not_changed(given):
-    checked = check_options(given, is_train=True)
+    checked = check_options(given, is_train=True).for_basicsr()
     again = copy.deepcopy(checked)
     assert translate(again) == []
     assert again == checked
@@ -108,12 +107,12 @@ def test_metrics_of_no_protocol_leave_it_to_be_given(given, metrics):
 
 def test_metrics_of_rgb_with_the_wider_border_are_div2ks(given):
     given["val"]["metrics"] = {"psnr": {"type": "calculate_psnr", "crop_border": 8, "test_y_channel": False}}
-    assert check_options(given, is_train=True)["datasets"]["val"]["protocol"] == "div2k"
+    assert check_options(given, is_train=True).datasets["val"].protocol == "div2k"
 
 
 def test_a_set_that_is_null_is_left_out(given):
     given["datasets"]["val"] = None
-    assert list(check_options(given, is_train=True)["datasets"]) == ["train"]
+    assert list(check_options(given, is_train=True).datasets) == ["train"]
 
 
 @pytest.mark.parametrize(

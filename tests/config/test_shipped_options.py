@@ -9,7 +9,8 @@ import torch
 from train_helpers import log_of, to_lmdb, train, write_images, write_lr
 
 from clit_plugin.archs.build import build_network
-from clit_plugin.config.option_checks import load_options
+from clit_plugin.config.option_checks import load_option_file
+from clit_plugin.config.options import Options
 
 ROOT = Path(__file__).parents[2]
 TRAIN_FILES = sorted((ROOT / "options" / "train").glob("*.yml"))
@@ -40,12 +41,12 @@ def tiny_sets(tmp_path_factory) -> dict[str, Path]:
     return folders | {f"{name}.lmdb": to_lmdb(folder) for name, folder in folders.items()}
 
 
-def shrink_network(options: dict) -> list[str]:
+def shrink_network(options: Options) -> list[str]:
     """Overrides that make the network small."""
-    if "encoder" not in options["network_g"]:  # bicubic
+    if "encoder" not in options.network_g:  # bicubic
         return []
-    sizes = {f"encoder.{key}": value for key, value in SMALL_ENCODERS[options["network_g"]["encoder"]["type"]].items()}
-    return [f"network_g.{key}={value}" for key, value in (sizes | small_sizes(options["network_g"])).items()]
+    sizes = {f"encoder.{key}": value for key, value in SMALL_ENCODERS[options.network_g["encoder"]["type"]].items()}
+    return [f"network_g.{key}={value}" for key, value in (sizes | small_sizes(options.network_g)).items()]
 
 
 def small_sizes(network: dict) -> dict:
@@ -58,13 +59,13 @@ def small_sizes(network: dict) -> dict:
     return sizes
 
 
-def place_data(options: dict, sets: dict[str, Path], suffix: str) -> list[str]:
+def place_data(options: Options, sets: dict[str, Path], suffix: str) -> list[str]:
     """Overrides that point every set at the tiny images."""
     places = []
-    for name, dataset in options["datasets"].items():
+    for name, dataset in options.datasets.items():
         places.append(f"datasets.{name}.dataroot_gt={sets['hr' + suffix]}")
-        if dataset["dataroot_lq"]:
-            folder = f"x{dataset['scale']:g}{suffix}"
+        if dataset.dataroot_lq:
+            folder = f"x{dataset.scale:g}{suffix}"
             places.append(f"datasets.{name}.dataroot_lq={sets[folder]}")
     return places
 
@@ -72,8 +73,8 @@ def place_data(options: dict, sets: dict[str, Path], suffix: str) -> list[str]:
 @pytest.mark.parametrize(("file", "suffix"), DATA, ids=[f"{file.stem}{suffix}" for file, suffix in DATA])
 def test_a_shipped_training_file_trains_and_validates(file, suffix, tiny_sets, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options = load_options(file, is_train=True)
-    steps = len(options["datasets"]["train"]["scale_ranges"])  # one of every alternative
+    options = load_option_file(file, is_train=True).options
+    steps = len(options.datasets["train"].scale_ranges)  # one of every alternative
     small = [
         *shrink_network(options),
         *place_data(options, tiny_sets, suffix),
@@ -91,9 +92,9 @@ def test_a_shipped_training_file_trains_and_validates(file, suffix, tiny_sets, t
         "path.pretrain_network_g=null",
     ]
     assert train("-opt", str(file), "--set", *small) == 0
-    log = log_of(tmp_path, options["name"])
+    log = log_of(tmp_path, options.name)
     assert f"iter:{steps:8,d}" in log
-    for name, dataset in options["datasets"].items():
+    for name, dataset in options.datasets.items():
         if name != "train":
             assert f"Validation {dataset['name']}" in log
     assert "nan" not in log
@@ -101,11 +102,11 @@ def test_a_shipped_training_file_trains_and_validates(file, suffix, tiny_sets, t
 
 @pytest.mark.parametrize("file", TRAIN_FILES, ids=lambda file: file.stem)
 def test_every_trainable_parameter_gets_a_gradient_in_its_stage(file):
-    options = load_options(file, is_train=True)
-    network = options["network_g"]
+    options = load_option_file(file, is_train=True).options
+    network = options.network_g
     network["encoder"].update(SMALL_ENCODERS[network["encoder"]["type"]])
     net = build_network({**network, **small_sizes(network)})
-    longest = max(options["datasets"]["train"]["scale_ranges"], key=len)
+    longest = max(options.datasets["train"].scale_ranges, key=len)
     stages = [(8 * 2**i, 8 * 2**i) for i in range(1, len(longest))]
     coord = torch.rand(2, 40, 2) * 2 - 1
     net(torch.rand(2, 3, 8, 8), coord, torch.full((2, 2), 0.05), stages).abs().sum().backward()
@@ -127,20 +128,20 @@ def test_every_training_file_is_in_the_table_of_rows_and_the_other_way_round():
 
 @pytest.mark.parametrize("file", [f for f in TRAIN_FILES if not f.stem.startswith("demo")], ids=lambda file: file.stem)
 def test_a_file_that_fine_tunes_names_a_shipped_file_and_its_network(file):
-    options = load_options(file, is_train=True)
-    weights = options["path"].get("pretrain_network_g")
+    options = load_option_file(file, is_train=True).options
+    weights = options.path.pretrain_network_g
     if weights is None:
         return
-    before = load_options(ROOT / "options" / "train" / f"{Path(weights).parts[1]}.yml", is_train=True)
-    assert weights == f"experiments/{before['name']}/models/net_g_latest.pth"
-    assert before["network_g"]["type"] == options["network_g"]["type"]
-    assert before["network_g"]["encoder"] == options["network_g"]["encoder"]
+    before = load_option_file(ROOT / "options" / "train" / f"{Path(weights).parts[1]}.yml", is_train=True).options
+    assert weights == f"experiments/{before.name}/models/net_g_latest.pth"
+    assert before.network_g["type"] == options.network_g["type"]
+    assert before.network_g["encoder"] == options.network_g["encoder"]
 
 
 def test_the_demo_chain_names_the_stage_before():
-    options = load_options(ROOT / "options/train/demo_stage2.yml", is_train=True)
-    before = load_options(ROOT / "options/train/demo_stage1.yml", is_train=True)
-    assert options["path"]["pretrain_network_g"] == f"experiments/{before['name']}/models/net_g_latest.pth"
+    options = load_option_file(ROOT / "options/train/demo_stage2.yml", is_train=True).options
+    before = load_option_file(ROOT / "options/train/demo_stage1.yml", is_train=True).options
+    assert options.path.pretrain_network_g == f"experiments/{before.name}/models/net_g_latest.pth"
 
 
 @pytest.mark.parametrize("file", TEST_FILES, ids=lambda file: file.stem)
@@ -148,20 +149,20 @@ def test_a_shipped_test_file_scores_trained_weights(file, tiny_sets, tmp_path, m
     from clit_plugin.commands.cli import main
 
     monkeypatch.chdir(tmp_path)
-    options = load_options(file, is_train=False)
-    chosen = [name for name, dataset in options["datasets"].items() if (dataset["scale"] or 0) <= 6]
+    options = load_option_file(file, is_train=False).options
+    chosen = [name for name, dataset in options.datasets.items() if (dataset.scale or 0) <= 6]
     shrunk = shrink_network(options)
-    network = load_options(file, is_train=False, overrides=shrunk)["network_g"]
+    network = load_option_file(file, is_train=False, overrides=shrunk).options.network_g
     weights = build_network(network).state_dict()
     torch.save({"params": weights}, "weights.pth")
     copy = tmp_path / "options"
     shutil.copytree(ROOT / "options", copy)
     dropped = [f"datasets.{name}.max_images=1" for name in chosen]
-    dropped += [f"datasets.{name}.scale=6" for name in options["datasets"] if name not in chosen]
+    dropped += [f"datasets.{name}.scale=6" for name in options.datasets if name not in chosen]
     small = [*shrunk, *place_data(options, tiny_sets, ".lmdb"), *dropped, "num_gpu=0"]
     arguments = ["test", "-opt", str(copy / "test" / file.name), "--set", *small]
     given = ["path.pretrain_network_g=weights.pth"] if weights else []
     assert main([*arguments, *given, "val.pbar=false"]) == 0
-    log = next((tmp_path / "results" / options["name"]).glob("*.log")).read_text()
+    log = next((tmp_path / "results" / options.name).glob("*.log")).read_text()
     assert "Validation DIV2K_x2" in log
     assert "Validating Set5_x3 (benchmark: Y, shave scale)" in log

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from train_helpers import TINY_NETWORK, to_lmdb, write_images
 
-from clit_plugin.config.option_checks import load_options
+from clit_plugin.config.option_checks import load_option_file
 
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "experiments"
 sys.path.insert(0, str(SCRIPTS))
@@ -64,5 +64,5 @@ def test_option_files_of_every_job_are_valid(job, tmp_path):
     for number in range(len(job.stages)):
         file = tmp_path / "stage.yml"
         file.write_text(yaml.safe_dump(job.stage_options(number)))
-        options = load_options(file, is_train=True)
-        assert options["train"]["total_iter"] == job.stages[number]["steps"]
+        options = load_option_file(file, is_train=True).options
+        assert options.train.total_iter == job.stages[number]["steps"]
