@@ -1,6 +1,6 @@
-"""The checkpoints of a run: of every step kept, a state and the weights beside it.
+"""The checkpoints of a run: pairs of a training state and the weights of the same step.
 
-A crash, a full disk or a careless copy can spoil either, and then the pair is of no use.
+A crash, a full disk or a careless copy can damage either, which makes the pair useless.
 """
 
 import os
@@ -29,10 +29,10 @@ def read_state(path: str | Path) -> dict[str, Any]:
 
 
 def newest_pair(states: Path, models: Path, *, report: Callable[[str], None]) -> Path | None:
-    """The newest state that a training can go on from; damaged ones are set aside on the way.
+    """The newest state that a training can resume from; newer damaged ones are set aside.
 
-    A file that is no whole checkpoint gets ``.damaged`` behind its name, a state without weights ``.without_weights``;
-    nothing is deleted. Files with names that no training gives are ignored.
+    A damaged checkpoint is renamed to ``NAME.damaged``, a state without weights to ``NAME.without_weights``; nothing is
+    deleted. Files with names that no training gives are ignored.
 
     Args:
         states: Folder of ``STEP.state``.
@@ -71,7 +71,7 @@ def set_aside(path: Path, ending: str, why: UserError, *, report: Callable[[str]
 
 
 def drop_old(states: Path, models: Path, *, keep: int) -> None:
-    """Delete all but the ``keep`` newest pairs; the latest, the best and what was set aside stay."""
+    """Delete all but the ``keep`` newest pairs; ``latest``, ``best`` and what was set aside stay."""
     steps = sorted(int(path.stem) for path in states.glob("*.state") if _is_step(path.stem))
     for step in steps[:-keep]:
         (states / f"{step}.state").unlink(missing_ok=True)  # first, so that none is left without weights

@@ -1,8 +1,9 @@
-"""BasicSR's own entry: ``train_pipeline`` and ``test_pipeline`` take option files as ``clit`` does.
+"""BasicSR's own entry: ``train_pipeline`` and ``test_pipeline`` read option files as ``clit`` does.
 
-They read an option file and the command line by ``parse_options`` and copy the file into the run's folder by
+The pipelines read an option file and the command line by ``parse_options``, and copy the file into the run's folder by
 ``copy_opt_file``. Both are replaced here: a file for this package is read with what it inherits, checked and completed,
-whoever calls the pipeline; files for BasicSR's own models are left to BasicSR.
+whoever calls the pipeline. Training is also locked, interruptible and ended together with the other ranks, as by
+``clit train``. Files for BasicSR's own models are left to BasicSR.
 """
 
 import argparse
@@ -29,12 +30,12 @@ Parse = Callable[..., tuple[dict[str, Any], argparse.Namespace]]
 
 @dataclass
 class Order:
-    """What a pipeline is to run.
+    """What a pipeline shall run.
 
     Attributes:
         path: The option file, as it was named.
-        asked: What it says with what it inherits and overrides, to be written into the run's folder.
-        options: For BasicSR: checked and complete.
+        asked: Its content with what it inherits and with overrides, to be written into the run's folder.
+        options: As BasicSR reads them, checked and complete.
         command: The command line.
     """
 
@@ -44,8 +45,8 @@ class Order:
     command: str
 
 
-_handed: Order | None = None  # by clit
-_running: Order | None = None  # since the command line was parsed
+_handed: Order | None = None  # of the pipeline that is called next
+_running: Order | None = None  # of the pipeline that runs, since it parsed the command line
 
 
 def this_command() -> str:
@@ -55,7 +56,7 @@ def this_command() -> str:
 
 @contextmanager
 def handing_over(order: Order) -> Iterator[None]:
-    """Let the pipeline that is called meanwhile run this, and read no file."""
+    """Let the pipeline that the block calls run this order instead of reading a file."""
     global _handed
     _handed = order
     try:
@@ -168,7 +169,7 @@ def _parser(original: Parse, order_of: Callable[[bool], Order | None]) -> Parse:
 def _parse(
     original: Parse, order: Order, rest: Sequence[str], root_path: str, is_train: bool
 ) -> tuple[dict[str, Any], argparse.Namespace]:
-    """Let BasicSR's own parser read the completed options: it starts the processes and names the folders."""
+    """Let BasicSR's own parser read the completed options: it also sets up the process group and the folders."""
     command = sys.argv
     with tempfile.TemporaryDirectory(prefix="clit_") as folder:
         file = Path(folder) / "options.yml"
@@ -183,7 +184,7 @@ def _parse(
 
 
 def _write_asked(order: Order, folder: Path) -> None:
-    """Write an option file that runs again: what was asked, with imports that are found from there."""
+    """Write what was asked as an option file that runs again, with imports that are found from there."""
     asked = dict(order.asked)
     if imports := asked.pop("custom_imports", None):
         folders = [os.path.relpath(place, folder) for place in imports["folders"]]

@@ -1,4 +1,4 @@
-"""Handing checked options to BasicSR's pipelines, which read a file and the command line."""
+"""Run BasicSR's pipelines, which read a file and the command line, on checked options."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence

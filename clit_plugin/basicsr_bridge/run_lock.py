@@ -13,13 +13,13 @@ from clit_plugin.utils.errors import UserError
 
 @contextmanager
 def lock_runs(folder: Path, names: Iterable[str]) -> Iterator[None]:
-    """Keep other processes from training runs of these names; rank 0 does it for all.
+    """Keep other processes from training runs of these names; rank 0 holds the locks.
 
-    The lock is the system's, on ``folder/.NAME.lock``: it ends with its process, however that ends. On file systems
-    without locks nothing is locked.
+    They are file locks on ``folder/.NAME.lock`` and end with the process, however that ends. File systems without
+    locks are not protected.
 
     Raises:
-        UserError: A process has one of them; it is named, by what it wrote into the file.
+        UserError: Another process holds one of them; the file says which.
     """
     with ExitStack() as held:
         for name in names if os.environ.get("RANK", "0") == "0" else ():
@@ -37,7 +37,7 @@ def _lock(path: Path, name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # it is gone with a folder that was removed meanwhile
+        with suppress(OSError):  # it was removed together with its folder
             path.unlink()
         os.close(file)
 
@@ -46,7 +46,7 @@ def _take(path: Path, name: str) -> int:
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            # Of the process, not of the open file: a loader's worker that outlives its trainer does not hold it.
+            # Owned by the process, not by the open file: DataLoader workers that outlive their trainer do not hold it.
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
             owner = os.pread(file, 200, 0).decode(errors="replace").strip() or "another process"

@@ -17,7 +17,7 @@ _CROP = 256  # pixels
 
 
 class RunLogger(MessageLogger):
-    """BasicSR's logger of a training, which also writes ``curves.jsonl`` and the learning rate's curve."""
+    """BasicSR's training logger, which also writes ``curves.jsonl`` and the learning rate's curve."""
 
     def __init__(self, opt: Mapping[str, Any], start_iter: int = 1, tb_logger: Any = None) -> None:
         super().__init__(opt, start_iter, tb_logger)
@@ -34,12 +34,12 @@ class RunLogger(MessageLogger):
 
 
 def curves_file(opt: Mapping[str, Any]) -> Path:
-    """Where a training's lines go."""
+    """The ``curves.jsonl`` of a training."""
     return Path(opt["path"]["log"]) / "curves.jsonl"
 
 
 def append(file: Path, record: Mapping[str, Any]) -> None:
-    """Write a line of JSON; a number that is not finite becomes null, as JSON has none."""
+    """Append a line of JSON; numbers that are not finite become null, as JSON has none."""
     with file.open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(_finite(record), allow_nan=False) + "\n")
 
@@ -71,7 +71,7 @@ def _step(line: str) -> int | None:
 
 
 def centre_crops(output: Tensor, gt: Tensor) -> Tensor:
-    """The middle of an output and of its ground truth, side by side: (3, h, 2w) in [0, 1] on the CPU.
+    """The centres of an output and of its ground truth, side by side: (3, h, 2w) in [0, 1] on the CPU.
 
     Args:
         output: (1, 3, H, W), about [0, 1].

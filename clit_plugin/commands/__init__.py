@@ -1,1 +1,1 @@
-"""What a command line says: arguments, messages, exit status."""
+"""The command line: arguments, messages, exit status."""

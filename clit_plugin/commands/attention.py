@@ -1,4 +1,4 @@
-"""``clit attention``: what every head of every branch looks at."""
+"""``clit attention``: what every head of every branch attends to."""
 
 import argparse
 import time
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Draw the local attention maps of CLIT over an image (the paper's Fig. 7), as a PNG.
 
-For each --at there is a row a branch: the image with the query (cross) and the branch's local grid (frame), then, head
-by head, the surroundings of the query under the weights of the grid's pixels. X,Y are pixels of IMAGE, from 0,0 at the
-upper left, fractions allowed; what is drawn belongs to the nearest pixel of the output. No display is needed.
+For each --at there is one row per branch: the image with the query (cross) and the branch's local grid (frame), then,
+for each head, the query's surroundings with the attention weights of the grid's pixels. X,Y are pixels of IMAGE, from
+0,0 at the upper left, and may be fractions; the maps are those of the nearest output pixel. No display is needed.
 
-Each branch magnifies by up to 4, so that x4 uses the first branch, x16 two, and so on; the others are drawn by
---branches all, on the grids that larger scales would give them.
+Each branch magnifies by up to 4, so that x4 uses the first branch, x16 two, and so on; --branches all also draws the
+others, on the grids that they would have at larger scales.
 
 example:
   clit attention photo.png --weights net_g_latest.pth --scale 3.4 --at 120,80 --at 31.5,44 -o attention.png
@@ -31,21 +31,21 @@ exit status: 0 done, 2 bad input"""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("image", metavar="IMAGE", help="what is upscaled")
+    parser.add_argument("image", metavar="IMAGE", help="the LR image")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the PNG to write")
     parser.add_argument("--weights", metavar="FILE", required=True, help="trained weights of CLIT, net_g_*.pth")
     parser.add_argument("--scale", metavar="S", type=float, required=True, help="factor, at least 1")
-    parser.add_argument("--at", metavar="X,Y", action="append", required=True, help="a query; repeat it for more")
+    parser.add_argument("--at", metavar="X,Y", action="append", required=True, help="a query; repeatable")
     parser.add_argument(
-        "--branches", choices=("used", "all"), default="used", help="those that the scale uses (default), or all"
+        "--branches", choices=("used", "all"), default="used", help="the branches that the scale uses (default), or all"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing OUT")
     add_option_file_argument(parser)
     add_network_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw; raises UserError for anything that a user can mend."""
+    """Draw the figure; raises UserError for bad input."""
     import torch
 
     from clit_plugin.archs.clit_arch import CLIT
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     coord = torch.tensor([[(2 * y / size[0] - 1, 2 * x / size[1] - 1) for y, x in places]], device=device)
     stages = greedy_stage_sizes(size, out_size, net.num_branches)
     used = len(stages) + 1
-    say(_branches_told(args.scale, used, net.num_branches, drawn=args.branches))
+    say(_branches_line(args.scale, used, net.num_branches, drawn=args.branches))
     if args.branches == "all":
         stages += all_stage_sizes(size, net.num_branches)[len(stages) :]
     with memory_errors(args.image, device, "a smaller --scale, or a part of the image"):
@@ -86,14 +86,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _branches_told(scale: float, used: int, branches: int, *, drawn: str) -> str:
+def _branches_line(scale: float, used: int, branches: int, *, drawn: str) -> str:
     names = "branch 1" if used == 1 else f"branches 1 to {used}"
-    more = "" if used == branches or drawn == "all" else "; --branches all draws the rest, too"
+    more = "" if used == branches or drawn == "all" else "; --branches all draws the others, too"
     return f"x{scale:g} uses {names} of {branches}{more}"
 
 
 def parse_query(text: str, size: "Size", out_size: "Size") -> "Query":
-    """The pixel of the output that is nearest to X,Y. Raises UserError for what lies outside the image."""
+    """The output pixel nearest to X,Y. Raises UserError for a point outside the image."""
     from clit_plugin.figures.attention_figure import Query
 
     try:

@@ -13,11 +13,11 @@ from clit_plugin.utils.errors import UserError
 
 DESCRIPTION = """\
 Time CLIT's fast paths against its plain reference path, which computes the same numbers: whole images ("dense") and
-training steps, with EDSR-baseline at the paper's sizes, in float32. Both paths run in this process, in turn; the table
-has medians (and the spread, min - max). Peak memory is what a run adds, each measured in a process of its own.
+training steps, with EDSR-baseline at the paper's sizes, in float32. Both paths run alternately in this process; the
+table has medians (and the spread, min - max). Peak memory is what a run adds, measured in a process of its own.
 
-"share of the floor" compares a dense run with the time that the factorised evaluation's multiply-adds would take at the
-rate of a large matrix product on this machine, measured between the runs. "agreement" is the largest difference of the
+"share of the floor" relates a dense run to the time that the factorised evaluation's multiply-adds would take at the
+speed of a large matrix product on this machine, measured between the runs. "agreement" is the largest difference of the
 images, or of the gradients relative to each one's largest value.
 
 examples:
@@ -36,13 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--case", nargs="+", choices=names, default=names, metavar="CASE", help=", ".join(names))
     parser.add_argument("--repeats", type=int, default=3, help="runs of each path (default: 3)")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default: cuda where there is one)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     parser.add_argument("--network", type=json.loads, default={}, help=argparse.SUPPRESS)  # small ones for tests
     parser.add_argument("--memory-of", choices=["fast", "reference"], help=argparse.SUPPRESS)  # the child process
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command on parsed arguments.
+    """Measure, print the table and write the figures.
 
     Raises:
         UserError: No such device, or fewer than one repeat.
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The table."""
+    """The table of the figures, as Markdown."""
     lines = [
         f"{report['device']}; torch {report['torch']}; float32",
         "",

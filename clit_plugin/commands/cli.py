@@ -10,23 +10,23 @@ from importlib import metadata
 from types import ModuleType
 
 COMMANDS = {
-    "options": "print an option file to start from, for photographs of your own",
-    "train": "train by option files, stage after stage",
+    "options": "print an option file to start from, for your own photographs",
+    "train": "train the stages of one or more option files",
     "test": "score trained weights on several sets",
-    "report": "tables and plots of stored results, beside the paper's",
-    "upscale": "make photographs larger by any factor",
+    "report": "write tables and plots of stored results, beside the paper's",
+    "upscale": "upscale photographs by any factor",
     "attention": "draw the attention maps of every branch and head over an image",
     "figure": "draw systems side by side: crops with their PSNR, text at several scales",
     "export": "write weights as .safetensors or ONNX for other programs",
-    "convert": "make weights of a checkpoint of the original CLIT, LIIF, LTE or Meta-SR code",
-    "prepare": "make an LMDB from a folder of images",
-    "benchmark": "time the fast paths against the plain one",
+    "convert": "convert a checkpoint of the original CLIT, LIIF, LTE or Meta-SR code",
+    "prepare": "write a folder of images into an LMDB",
+    "benchmark": "time the fast paths against the reference path",
 }
 
 _AFTER_INTERRUPTION = {
     "train": "what is saved stays: run again with --auto_resume",
-    "test": "what is done stays: the same command goes on from it",
-    "prepare": "run the same command again to go on where it stopped",
+    "test": "what is done stays: the same command continues from it",
+    "prepare": "run the same command again to continue",
     "benchmark": "what was measured is printed and written",
 }
 

@@ -1,4 +1,4 @@
-"""``clit convert``: checkpoints of the original repositories as weights of this plugin."""
+"""``clit convert``: turn checkpoints of the original repositories into weights files of this plugin."""
 
 import argparse
 import sys
@@ -11,9 +11,9 @@ from clit_plugin.utils.errors import UserError
 DESCRIPTION = """\
 Convert a checkpoint of the original CLIT, LIIF, LTE or Meta-SR code into a weights file of this plugin.
 
-What it writes is BasicSR's layout, {'params': weights}, with the network's options beside them under 'network_g', and
-it prints these options as YAML for an option file. Nothing in the checkpoint is executed: a file that holds more than
-tensors and plain values is refused.
+The file has BasicSR's layout, {'params': weights}, with the network's options under 'network_g'; these options are also
+printed as YAML for an option file. Nothing in the checkpoint is executed: a file that holds more than tensors and plain
+values is refused.
 
 example:
   clit convert edsr-baseline-liif.pth -o liif.pth
@@ -23,13 +23,13 @@ exit status: 0 done, 2 bad input"""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="file of the original code")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint of the original code")
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="weights file to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing FILE")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert; raises UserError for anything that a user can mend."""
+    """Convert the checkpoint; raises UserError for bad input."""
     import yaml
 
     from clit_plugin.official.convert import convert_official

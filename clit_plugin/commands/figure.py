@@ -1,4 +1,4 @@
-"""``clit figure``: the paper's Fig. 5 and Fig. 6 with systems of one's own."""
+"""``clit figure``: the paper's Fig. 5 and Fig. 6 for systems of your own."""
 
 import argparse
 import time
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from clit_plugin.ops.crops import Crop
 
 DESCRIPTION = """\
-Draw pictures that compare systems, as PNG.
+Draw figures that compare systems, as PNG.
 
-crops: the HR image is reduced by --scale and upscaled by bicubic interpolation and every --system; a row a crop, with
-the PSNR of the whole image, by the protocol, and that of the crop alone (the paper's Fig. 5).
-text: the image is reduced by --reduce and shown upscaled at every one of --scales, pixel by pixel (Fig. 6).
+crops: the HR image is downscaled by --scale and upscaled by bicubic interpolation and every --system; one row per crop,
+with the PSNR of the whole image by the protocol, and that of the crop alone (the paper's Fig. 5).
+text: the image is downscaled by --reduce and shown upscaled by each of --scales, pixel by pixel (Fig. 6).
 
---crop X,Y,WxH is in pixels of IMAGE, from 0,0 at the upper left. Without it, crops takes the square where bicubic
+--crop X,Y,WxH is in pixels of IMAGE, from 0,0 at the upper left. Without it, crops shows the square where bicubic
 interpolation fails most, and text the whole image.
 
 examples:
@@ -37,18 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     figures = parser.add_subparsers(dest="figure", metavar="FIGURE", required=True)
     crops = figures.add_parser("crops", help="crops of HR, bicubic and every system, with their PSNR (Fig. 5)")
     crops.add_argument("--scale", metavar="S", type=float, required=True, help="factor, more than 1")
-    crops.add_argument("--crop", metavar="X,Y,WxH", action="append", default=[], help="repeat it for more rows")
+    crops.add_argument("--crop", metavar="X,Y,WxH", action="append", default=[], help="repeatable, one row each")
     crops.add_argument(
         "--protocol", default="benchmark", help="benchmark (Y, shave scale) or div2k; default: %(default)s"
     )
-    text = figures.add_parser("text", help="one reduced image at several scales (Fig. 6)")
-    text.add_argument(
-        "--reduce", metavar="S", type=float, default=2.2, help="how much it is reduced; default: %(default)s"
-    )
+    text = figures.add_parser("text", help="one downscaled image at several scales (Fig. 6)")
+    text.add_argument("--reduce", metavar="S", type=float, default=2.2, help="downscaling factor; default: %(default)s")
     text.add_argument(
         "--scales", metavar="S", type=float, nargs="+", default=[1.6, 2.5, 3.4, 4.3], help="default: %(default)s"
     )
-    text.add_argument("--crop", metavar="X,Y,WxH", help="the part that is shown")
+    text.add_argument("--crop", metavar="X,Y,WxH", help="the part to show")
     for each in (crops, text):
         each.add_argument("image", metavar="IMAGE", help="the HR image")
         each.add_argument("-o", "--output", metavar="OUT", required=True, help="the PNG to write")
@@ -56,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--system", metavar="NAME=FILE", action="append", default=[], help="a name and trained weights; repeatable"
         )
         each.add_argument("--degradation", default="pil", help="bicubic kernel, pil or matlab; default: %(default)s")
-        each.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+        each.add_argument("--overwrite", action="store_true", help="replace an existing OUT")
         each.add_argument(
             "--system-opt",
             metavar="NAME=YAML",
@@ -69,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw; raises UserError for anything that a user can mend."""
+    """Draw the figure; raises UserError for bad input."""
     from clit_plugin.commands.figure import parse_crop
     from clit_plugin.data.image_io import encode_png
     from clit_plugin.figures.comparison_figure import Systems, crops_figure, text_figure
@@ -124,7 +122,7 @@ def _named(texts: Sequence[str], flag: str, example: str) -> dict[str, str]:
         if not (name and value):
             raise UserError(f"{flag} {text}: expected NAME=FILE, as {example}")
         if name in named or name in ("HR", "bicubic"):
-            raise UserError(f"{flag} {text}: there is a panel {name} already; give another name")
+            raise UserError(f"{flag} {text}: there is a panel named {name} already; give another name")
         named[name] = value
     return named
 

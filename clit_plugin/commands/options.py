@@ -1,4 +1,4 @@
-"""Option files to start from: one for photographs of one's own, and those that come with the package."""
+"""``clit options``: option files to start from, for your own photographs or as shipped with the package."""
 
 import argparse
 import re
@@ -9,8 +9,8 @@ from pathlib import Path
 from clit_plugin.config.shipped_options import PREFIX, locate, shipped
 
 DESCRIPTION = """\
-Print option files to start from: a short one for photographs of one's own, or one of those that come with the package,
-which '_base_: clit://NAME' and '-opt clit://NAME' find from anywhere.
+Print option files to start from: a short one for your own photographs, or one that is shipped with the package;
+'_base_: clit://NAME' and '-opt clit://NAME' find the shipped ones from anywhere.
 
 examples:
   clit options
@@ -34,7 +34,7 @@ name: {name}
 datasets:
   train:
     name: {set_name}
-    dataroot_gt: {images}  # {told}
+    dataroot_gt: {images}  # {count}
 {held_out}    # LR is made from the photographs by Pillow's bicubic kernel; for pictures from phones and the web
     # write {{type: realistic}} instead.
     degradation: pil
@@ -81,7 +81,7 @@ name: {name}
 datasets:
   train:
     name: {set_name}
-    dataroot_gt: {images}  # {told}
+    dataroot_gt: {images}  # {count}
 {held_out}    # Every batch has a scale between these two.{limit}
     scale_ranges: [[[1, 4]]]
     dataset_enlarge_ratio: {ratio}  # about 1000 steps an epoch
@@ -109,23 +109,23 @@ _VALIDATION = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    actions.add_parser("list", help="list the files that come with the package (as without ACTION)")
+    actions.add_parser("list", help="list the shipped files (the default ACTION)")
     show = actions.add_parser("show", help="print one of them")
     show.add_argument("name", metavar="NAME", help="as listed, with or without clit://")
     new = actions.add_parser("new", help="print one for your own photographs")
-    new.add_argument("--images", required=True, metavar="DIR", help="folder, or .lmdb, of photographs to train on")
+    new.add_argument("--images", required=True, metavar="DIR", help="folder or .lmdb of photographs to train on")
     new.add_argument(
-        "--val-images", metavar="DIR", help="others to validate on; by default a tenth of --images, kept from training"
+        "--val-images", metavar="DIR", help="photographs to validate on; by default a tenth of --images, held out"
     )
-    new.add_argument("--size", choices=("small", "paper"), default="small", help="of the network (default: small)")
-    new.add_argument("--name", help="of the run (default: that of the folder)")
+    new.add_argument("--size", choices=("small", "paper"), default="small", help="size of the network (default: small)")
+    new.add_argument("--name", help="name of the run (default: that of the folder)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a list or a file.
 
     Raises:
-        UserError: No such file, or photographs that cannot be trained on.
+        UserError: There is no such file, or the photographs cannot be trained on.
     """
     if args.action == "show":
         name = f"{PREFIX}{args.name.removeprefix(PREFIX)}"
@@ -134,23 +134,22 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(new_options(args.images, val_images=args.val_images, size=args.size, name=args.name))
     else:
         texts = {name: locate(PREFIX + name, None).read_text(encoding="utf-8") for name in shipped()}
-        # At once, as a reader such as head may close its end behind the first lines.
+        # In one write, as a reader such as head may close its end after the first lines.
         sys.stdout.write("".join(f"{PREFIX}{name}  {text.partition(chr(10))[0]}\n" for name, text in texts.items()))
     return 0
 
 
 def new_options(images: str, *, val_images: str | None = None, size: str = "small", name: str | None = None) -> str:
-    """The text of an option file for photographs of one's own.
+    """The text of an option file for your own photographs.
 
     Args:
         images: Folder or LMDB to train on.
-        val_images: Folder or LMDB to validate on; by default a tenth of ``images``, at most ten, which are then not
-            trained on.
+        val_images: Folder or LMDB to validate on; by default a tenth of ``images``, at most ten, are held out.
         size: ``small``, as in the demo, or ``paper``.
         name: Of the run.
 
     Raises:
-        UserError: No photographs there, or too small ones.
+        UserError: There are no photographs, or they are too small.
     """
     from clit_plugin.data.image_source import ImageSource
     from clit_plugin.data.scale_reach import ScaleReach
@@ -165,8 +164,8 @@ def new_options(images: str, *, val_images: str | None = None, size: str = "smal
         "name": _scalar(name or set_name),
         "set_name": _scalar(set_name),
         "images": _scalar(images),
-        "told": f"{len(sizes)} photographs, the smallest {smallest[1]}x{smallest[0]}",
-        "held_out": f"    skip_images: {kept}  # these are for the validation\n" * bool(kept),
+        "count": f"{len(sizes)} photographs, the smallest {smallest[1]}x{smallest[0]}",
+        "held_out": f"    skip_images: {kept}  # held out for validation\n" * bool(kept),
         "limit": _limit(sizes, lq_size),
         "lq_size": lq_size,
         "ratio": max(1, round(steps * batch / (len(sizes) - kept))),
@@ -188,7 +187,7 @@ def _folder_name(path: str) -> str:
 
 
 def _limit(sizes: Mapping[str, tuple[int, int]], lq_size: int) -> str:
-    """What photographs allow that are too small for the largest scale."""
+    """A comment on photographs that are too small for the largest scale."""
     limits = [min(one) / lq_size for one in sizes.values()]
     small = sum(limit < _LONGEST_SCALE for limit in limits)
     if not small:
@@ -200,7 +199,7 @@ def _limit(sizes: Mapping[str, tuple[int, int]], lq_size: int) -> str:
 
 
 def _scalar(text: str) -> str:
-    """A text as YAML reads it, on one line."""
+    """A text as a YAML scalar on one line."""
     from clit_plugin.utils.plain_yaml import read_yaml
 
     plain = re.fullmatch(r"[\w./~][\w./~-]*", text) and read_yaml(text) == text

@@ -1,4 +1,4 @@
-"""The arguments that commands share."""
+"""Arguments that commands share."""
 
 import argparse
 
@@ -6,9 +6,9 @@ from clit_plugin.utils.startup import under_torchrun
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what every command that applies a network has: which weights of a file, and the device."""
+    """Declare what every command that applies a network has: which weights of the file, and the device."""
     add_param_key_argument(parser)
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; by default a GPU where there is one")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; by default a GPU if there is one")
 
 
 def add_param_key_argument(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_param_key_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--param-key",
         choices=("params", "params_ema"),
-        help="which weights of the file; by default the averaged ones (params_ema) where there are some",
+        help="which weights of the file; by default the averaged ones (params_ema) if there are any",
     )
 
 

@@ -1,4 +1,4 @@
-"""What the values of ``clit test``'s arguments mean."""
+"""Parsing of ``clit test``'s arguments."""
 
 import re
 from collections.abc import Sequence
@@ -41,12 +41,12 @@ def parse_folder(text: str) -> tuple[str, str]:
 
 
 def name_weights(texts: Sequence[str]) -> dict[str, str]:
-    """Files by the names of their runs, from ``FILE`` or ``NAME=FILE``.
+    """Weights files by the names of their runs, from ``FILE`` or ``NAME=FILE``.
 
-    ``experiments/lit/models/net_g_latest.pth`` is called lit, ``.../net_g_5000.pth`` lit_5000, any other file as it is.
+    ``experiments/lit/models/net_g_latest.pth`` is named lit, ``.../net_g_5000.pth`` lit_5000, others after the file.
 
     Raises:
-        UserError: Two of one name, or a name that is no folder's.
+        UserError: Two files of one name, or a name that no folder can have.
     """
     files: dict[str, str] = {}
     for text in texts:
@@ -56,17 +56,19 @@ def name_weights(texts: Sequence[str]) -> dict[str, str]:
         if not re.fullmatch(r"\w[\w.+-]*", name):
             raise UserError(f"--weights {text}: expected FILE or NAME=FILE, and a name of letters, digits and _ . + -")
         if name in files:
-            raise UserError(f"--weights: {files[name]} and {file} would both be called {name}; give one as NAME=FILE")
+            raise UserError(f"--weights: {files[name]} and {file} would both be named {name}; give one as NAME=FILE")
         files[name] = file
     return files
 
 
 def check_overrides(texts: Sequence[str]) -> None:
-    """Raise UserError for a ``--set`` of what the weights file decides."""
+    """Raise UserError for a ``--set`` of something that the weights file determines."""
     for text in texts:
         section = re.split(r"[.=]", text.strip())[0]
         if section in FROM_WEIGHTS:
-            raise UserError(f"--set {text}: beside --weights the file decides {section}; give NAME=FILE or --param-key")
+            raise UserError(
+                f"--set {text}: with --weights the file determines {section}; give NAME=FILE or --param-key"
+            )
 
 
 def _name_of(file: Path) -> str:

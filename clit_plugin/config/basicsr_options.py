@@ -1,6 +1,6 @@
-"""Option files as they are written for BasicSR's own data sets and models, put into this package's words.
+"""Translate option files written for BasicSR's own data sets and models.
 
-What has no meaning here is dropped, what has one is translated, each with a line that says so; what contradicts is
+Keys that have no meaning here are dropped, others are translated, each with a line that says so; contradictions are
 refused.
 """
 
@@ -12,10 +12,10 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from clit_plugin.metrics.protocol import PROTOCOLS
 from clit_plugin.utils.errors import Problems, UserError
 
-_SHUFFLED = "training draws every epoch's images in a new order, validation takes them as they come"
+_SHUFFLED = "training always shuffles, validation never does"
 _OF_TRAINING = "it is for training only"
 _IGNORED = {"dist_params": "torchrun, or --launcher, sets up the processes"}
-_READ_AHEAD = "the loader's workers read ahead, see num_worker_per_gpu"
+_READ_AHEAD = "DataLoader workers read ahead, see num_worker_per_gpu"
 _IGNORED_IN_SETS = {"use_shuffle": _SHUFFLED, "num_prefetch_queue": _READ_AHEAD}
 _IGNORED_IN_TESTS = dict.fromkeys(
     (
@@ -43,7 +43,7 @@ _REFUSED_IN_TRAIN = {
 
 
 def is_for_this_package(options: Any) -> bool:
-    """Whether an option file that BasicSR is given is one of ours: of our model, network or inheritance."""
+    """Whether an option file given to BasicSR is for this package: by its model, network or inheritance."""
     if not isinstance(options, Mapping):
         return False
     if {"_base_", "custom_imports"} & options.keys() or options.get("model_type") == "CumulativeScaleModel":
@@ -52,13 +52,13 @@ def is_for_this_package(options: Any) -> bool:
 
 
 def translate(options: dict[str, Any]) -> list[str]:
-    """Take out of options what only BasicSR's data sets and models know; return a line for each change.
+    """Translate in place what only BasicSR's data sets and models know; return one line for each change.
 
     Args:
-        options: What an option file holds; it is changed in place.
+        options: Content of an option file; it is changed in place.
 
     Raises:
-        UserError: What contradicts; all of it.
+        UserError: All contradictions.
     """
     notes: list[str] = []
     problems = Problems()
@@ -71,12 +71,12 @@ def translate(options: dict[str, Any]) -> list[str]:
     sets = options.get("datasets")
     sets = sets if isinstance(sets, dict) else {}
     for key in [key for key, dataset in sets.items() if dataset is None]:
-        del sets[key]  # so is an inherited set left out
+        del sets[key]  # null leaves out an inherited set
     scale = options.pop("scale", None)
     if scale is not None:
         notes.append(
-            f"scale: {scale}, of the sets that have no scale of their own; in training it only turns gt_size into "
-            "lq_size, scale_ranges says which scales are drawn"
+            f"scale: {scale}, for the sets that have no scale of their own; in training it only turns gt_size into "
+            "lq_size, the scales drawn are those of scale_ranges"
         )
     metrics = options["val"].get("metrics") if isinstance(options.get("val"), dict) else None
     for key, dataset in sets.items():
@@ -106,12 +106,12 @@ def _translate_set(name: str, options: dict[str, Any], scale: Any, metrics: Any,
         else:
             _drop(options, _IGNORED_IN_TESTS, where, notes)
             _give_scale(options, scale, where)
-            _tell_protocol(options, metrics, where, notes)
+            _infer_protocol(options, metrics, where, notes)
     problems.raise_found()
 
 
 def _translate_crop(options: dict[str, Any], scale: Any, where: str, notes: list[str]) -> None:
-    """``gt_size`` is the side of the HR crop at BasicSR's one scale; here the LR crop has a side."""
+    """``gt_size`` is the side of the HR crop at BasicSR's one scale; ``lq_size`` is that of the LR crop."""
     own = options.pop("scale", None)
     if own is not None and scale is not None and own != scale:
         raise UserError(f"{where}.scale: is {own}, but scale at the top level is {scale}; remove one of the two")
@@ -140,8 +140,8 @@ def _give_scale(options: dict[str, Any], scale: Any, where: str) -> None:
         )
 
 
-def _tell_protocol(options: dict[str, Any], metrics: Any, where: str, notes: list[str]) -> None:
-    """The protocol that the metrics' own arguments spell out, if they do."""
+def _infer_protocol(options: dict[str, Any], metrics: Any, where: str, notes: list[str]) -> None:
+    """Set the protocol that the metrics' own arguments amount to, if there is one."""
     scale = options.get("scale")
     if "protocol" in options or not isinstance(metrics, dict) or not isinstance(scale, (int, float)) or scale < 1:
         return
@@ -153,7 +153,7 @@ def _tell_protocol(options: dict[str, Any], metrics: Any, where: str, notes: lis
     for name, protocol in PROTOCOLS.items():
         if given and all(arguments == protocol.metric_options(scale) for arguments in given):
             options["protocol"] = name
-            notes.append(f"{where}.protocol: {name}, as crop_border and test_y_channel of val.metrics say")
+            notes.append(f"{where}.protocol: {name}, inferred from crop_border and test_y_channel of val.metrics")
 
 
 def _drop(options: dict[str, Any], ignored: Mapping[str, str], where: str, notes: list[str]) -> None:
@@ -169,7 +169,7 @@ def _refuse(options: dict[str, Any], refused: Mapping[str, str], where: str, pro
 
 
 def _is_any_scale(network: Any) -> bool:
-    """Whether it names an architecture that upscales to any size."""
+    """Whether ``network_g`` names an architecture of arbitrary scale."""
     name = network.get("type") if isinstance(network, Mapping) else None
     return isinstance(name, str) and name in ARCH_REGISTRY and hasattr(ARCH_REGISTRY.get(name), "upscale")
 

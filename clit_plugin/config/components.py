@@ -1,4 +1,4 @@
-"""Parts of an option file that something registered is built of: network, metrics, optimiser, scheduler, loss."""
+"""Checks of the sections that something registered is built from: network, metrics, optimiser, scheduler, loss."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _SCHEDULERS = {
 
 
 def check_network(network: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the keys and types of ``network_g``; return it as its annotations want it. Nothing is built.
+    """Check the keys and types of ``network_g``; return it with the types of its annotations. Nothing is built.
 
     Raises:
         UserError: An unknown key, or a value of the wrong kind.
@@ -43,7 +43,7 @@ def check_network(network: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_metrics(metrics: Mapping[str, Any], problems: Problems) -> None:
     """Check ``val.metrics``."""
-    # calculate_psnr_pt and calculate_ssim_pt take tensors, which BasicSR's loop does not hand out.
+    # calculate_psnr_pt and calculate_ssim_pt take tensors, but BasicSR's loop passes arrays.
     names = [name for name, _ in METRIC_REGISTRY if not name.endswith("_pt")]
     by_protocol = {"crop_border": 0, "test_y_channel": False}
     for name, options in metrics.items():
@@ -94,7 +94,7 @@ def check_optimisation(train: TrainOptions, problems: Problems) -> TrainOptions:
 
 
 def _check_loss(options: Any) -> dict[str, Any]:
-    # PerceptualLoss would load VGG's weights only to find no image.
+    # PerceptualLoss needs images, and would load VGG's weights before it fails.
     names = [name for name, _ in LOSS_REGISTRY if name != "PerceptualLoss"]
     checked = _check_component(LOSS_REGISTRY, options, "train.pixel_opt", names=names)
     kind = LOSS_REGISTRY.get(checked["type"])
@@ -111,7 +111,7 @@ def _check_loss(options: Any) -> dict[str, Any]:
 def _check_component(
     registry: Registry, options: Any, where: str, *, names: Sequence[str] | None = None, given: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Check ``{type: NAME, ...}`` against what is registered, or against those of ``names``; return what is built."""
+    """Check ``{type: NAME, ...}`` against what is registered, or against those of ``names``; return it complete."""
     names = sorted({name.removesuffix("_basicsr") for name in names or registry.keys()})  # not a dict
     check_mapping(options, where)
     if isinstance(options.get("type"), str) and options["type"] in names:
@@ -120,7 +120,7 @@ def _check_component(
 
 
 def _check_choice(choices: Mapping[str, Any], options: Any, where: str, *, given: Sequence[str] = ()) -> dict[str, Any]:
-    """Check ``{type: NAME, ...}`` against the signature of that one of ``choices``; return what is built."""
+    """Check ``{type: NAME, ...}`` against the signature of that one of ``choices``; return it complete."""
     check_mapping(options, where)
     if "type" not in options:
         raise UserError(f"{where}.type: missing; one of {', '.join(choices)}")
@@ -130,6 +130,6 @@ def _check_choice(choices: Mapping[str, Any], options: Any, where: str, *, given
 
 
 def _build(choices: Mapping[str, Any], options: Mapping[str, Any], *arguments: Any) -> Any:
-    """Call the one of ``choices`` that ``type`` names with the other options."""
+    """Call the entry of ``choices`` that ``type`` names with the other options."""
     keywords = copy.deepcopy(dict(options))
     return choices[keywords.pop("type")](*arguments, **keywords)

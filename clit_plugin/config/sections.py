@@ -1,4 +1,4 @@
-"""The sections of an option file; the texts are the option reference."""
+"""The sections of an option file; their texts are the option reference."""
 
 import copy
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ class RunOptions:
     manual_seed: int = key("seed of weights, schedule and samples", 0)
     find_unused_parameters: bool | None = key("for DDP; by default true where alternatives leave branches idle", None)
     custom_imports: Mapping[str, Any] | None = key(
-        "modules to import first: {imports: [my_encoder]}, sought beside the file, in the working directory and in "
-        "folders: [...]",
+        "modules to import first: {imports: [my_encoder]}, searched for beside the file, in the working directory and "
+        "in folders: [...]",
         None,
     )
     path: Mapping[str, Any] = key("weights to start or resume from", {})
@@ -36,11 +36,13 @@ class RunOptions:
 class PathOptions:
     """``path``."""
 
-    pretrain_network_g: str | None = key("weights to start from; in a chain of stages the stage before's", None)
-    param_key_g: Literal["auto", "params", "params_ema"] = key(
-        "which weights of that file; auto: params in training, in a test the averaged ones where there are some", "auto"
+    pretrain_network_g: str | None = key(
+        "weights to start from; in a chain of stages, those of the previous stage", None
     )
-    strict_load_g: bool = key("always true: only a whole new branch may be missing", True)
+    param_key_g: Literal["auto", "params", "params_ema"] = key(
+        "which weights of that file; auto: params in training; in a test the averaged ones if there are any", "auto"
+    )
+    strict_load_g: bool = key("must be true: only a whole new branch may be missing", True)
     resume_state: str | None = key("a .state file to resume from; --auto_resume finds the newest", None)
 
 
@@ -49,33 +51,34 @@ class TrainOptions:
     """``train``."""
 
     total_iter: int = key("training steps; epochs = total_iter / (images * dataset_enlarge_ratio / batch)")
-    optim_g: Mapping[str, Any] = key("{type: Adam, lr: ..., ...}, arguments of torch.optim")
+    optim_g: Mapping[str, Any] = key("{type: Adam, lr: ..., ...}, the arguments of torch.optim.Adam")
     scheduler: Mapping[str, Any] = key("{type: MultiStepLR, milestones: [...], gamma: 0.5} or CosineAnnealingRestartLR")
     pixel_opt: Mapping[str, Any] = key("the loss: {type: L1Loss, ...}, any of BasicSR's on sampled colours")
     ema_decay: float = key("decay of the averaged weights; 0 for none", 0.0)
     warmup_iter: int = key("steps of linear warm-up; -1 for none", -1)
     max_skipped: int = key(
-        "how many steps in a row may be skipped because their loss or gradients are not finite; then the run stops", 10
+        "how many consecutive steps may be skipped because their loss or gradients are not finite before the run stops",
+        10,
     )
-    grad_clip: float | None = key("largest norm of a step's gradients; larger ones are scaled to it", None)
-    accumulate: int = key("compute a step's batch in so many parts, one after the other, with the same result", 1)
+    grad_clip: float | None = key("largest gradient norm of a step; larger gradients are scaled down to it", None)
+    accumulate: int = key("gradient accumulation: compute a step's batch in this many parts, with the same result", 1)
     amp: bool | Literal["bfloat16", "float16"] = key(
-        "autocast in training: true or bfloat16, or float16 with a scaled loss; coordinates, softmax, weights and "
+        "autocast in training: true or bfloat16, or float16 with loss scaling; coordinates, softmax, weights and "
         "validation stay in float32",
         False,
     )
     timeout: float = key(
-        "minutes after which a run under torchrun ends if none of its processes makes progress; more than the longest "
+        "minutes without progress of any rank after which a run under torchrun ends; must exceed the longest "
         "step, image or checkpoint takes",
         30.0,
     )
-    channels_last: bool = key("the encoder's weights and features in channels-last order, for GPUs", False)
+    channels_last: bool = key("channels-last memory format of the encoder, for GPUs", False)
     fused: Literal["auto", "tf32", "off"] = key(
-        "fused Triton kernels of local attention on a GPU: auto, where they run and agree with torch; tf32, likewise, "
-        "with float32 multiplied in TF32; off",
+        "fused Triton kernels of local attention on a GPU: auto, where they run and agree with torch; tf32, the same "
+        "with float32 products in TF32; off",
         "auto",
     )
-    cuda_graphs: bool = key("launch a step as one CUDA graph, for small networks on one GPU", False)
+    cuda_graphs: bool = key("replay a step as one CUDA graph, for small networks on one GPU", False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +87,11 @@ class ValOptions:
 
     val_freq: int = key("validate every so many steps", 5000)
     save_img: bool = key("write the images", False)
-    suffix: str | None = key("ending of written images' names in a test", None)
+    suffix: str | None = key("suffix of written images' names in a test", None)
     pbar: bool = key("progress bar", True)
-    self_ensemble: Literal[1, 4, 8] = key("average over 4 rotations of the image, or over 8 with its mirror image", 1)
+    self_ensemble: Literal[1, 4, 8] = key(
+        "average over 4 rotations of the image, or over 8 rotations and reflections", 1
+    )
     metrics: Mapping[str, Any] = key("by name: {type: psnr_float}, ssim_float, or BasicSR's calculate_psnr ...", {})
 
 
@@ -97,7 +102,9 @@ class LoggerOptions:
     print_freq: int = key("log every so many steps", 100)
     save_checkpoint_freq: int = key("checkpoint every so many steps", 5000)
     keep: int | None = key("how many of the newest checkpoints to keep; by default all", None)
-    keep_best: str | None = key("metric of val.metrics by whose mean over the sets net_g_best.pth is kept", None)
+    keep_best: str | None = key(
+        "metric of val.metrics whose best mean over the sets decides what net_g_best.pth is", None
+    )
     use_tb_logger: bool = key("tensorboard", True)
     wandb: Mapping[str, Any] | None = key("BasicSR's Weights & Biases settings", None)
 
@@ -115,7 +122,7 @@ SECTIONS: dict[str, type] = {
 
 
 def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of options with the defaults that their sections lack; nothing is checked and nothing else is changed."""
+    """A copy of options with the defaults of missing keys; nothing is checked, nothing else is changed."""
     filled = {**_defaults(RunOptions), **copy.deepcopy(dict(options))}
     for name in ("path", "train", "val", "logger"):
         filled[name] = {**_defaults(SECTIONS[name]), **(filled.get(name) or {})}

@@ -12,14 +12,14 @@ FOLDER = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "options"
 
 
 def locate(name: str, folder: Path | None) -> Path:
-    """The file that a name stands for.
+    """Resolve the name of an option file.
 
     Args:
         name: A path, or ``clit://`` and a path below the shipped ``options``.
-        folder: What a relative path is relative to; by default the working directory.
+        folder: The base of relative paths; by default the working directory.
 
     Raises:
-        UserError: ``clit://`` with the name of no shipped file.
+        UserError: There is no shipped file of that name.
     """
     if not name.startswith(PREFIX):
         return (folder or Path()) / name

@@ -14,8 +14,8 @@ from clit_plugin.config.shipped_options import locate
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.plain_yaml import read_yaml
 
-_SHOWN = 100  # characters of what is wrong
-# Where a set's images come from: of one file, as the parts of two would not fit together.
+_SHOWN = 100  # characters of a wrong override in an error
+# Where a set's images come from: these keys are inherited together or not at all.
 _SOURCE = ("name", "dataroot_gt", "dataroot_lq", "filename_tmpl", "io_backend")
 
 
@@ -30,7 +30,7 @@ def read_options(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, A
         overrides: ``key.of.section=value``, the value in YAML; they win over the file.
 
     Returns:
-        Plain nested dicts, lists and scalars, without ``_base_``; the folders of ``custom_imports`` are absolute.
+        Nested dicts, lists and scalars, without ``_base_``; the folders of ``custom_imports`` are absolute.
 
     Raises:
         UserError: No such file, not plain YAML, a key given twice, or an import that fails.
@@ -92,10 +92,10 @@ def _merged(base: dict[str, Any], own: Mapping[str, Any], *, list_items: bool = 
 
     Args:
         base: What is inherited.
-        own: What wins; with dots in keys where ``list_items``.
+        own: What takes precedence; with dots in keys where ``list_items``.
         list_items: Whether ``key.0`` may name an item of a list.
     """
-    # A level more, since mmengine reserves some names of the uppermost.
+    # One more level, since mmengine reserves some names at the top.
     config = Config({"options": base})
     if list_items:
         config.merge_from_dict({f"options.{key}": value for key, value in own.items()})
@@ -106,14 +106,14 @@ def _merged(base: dict[str, Any], own: Mapping[str, Any], *, list_items: bool = 
 
 
 def _without_delete(value: Any) -> Any:
-    """Without the marks of mappings that had nothing to drop."""
+    """Remove ``_delete_`` marks of mappings that inherited nothing."""
     if isinstance(value, dict):
         return {key: _without_delete(item) for key, item in value.items() if key != "_delete_"}
     return [_without_delete(item) for item in value] if isinstance(value, list) else value
 
 
 def _without_other_images(inherited: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """What is inherited, less the data sets whose place a file's own images take."""
+    """What is inherited, without the data sets that a file's own images replace."""
     sets, own_sets = inherited.get("datasets"), own.get("datasets")
     if not isinstance(sets, dict) or not isinstance(own_sets, dict):
         return inherited
@@ -143,7 +143,7 @@ def _split_override(text: str) -> tuple[str, Any]:
 
 
 def _import_modules(custom_imports: Any, folder: Path) -> dict[str, Any]:
-    """Import them; return where they are found from anywhere, ``{imports: [...], folders: [...]}``."""
+    """Import them; return ``{imports: [...], folders: [...]}`` with absolute folders."""
     given: dict[str, Any] = custom_imports if isinstance(custom_imports, dict) else {"imports": custom_imports}
     modules: Any = given.get("imports")
     folders: Any = given.get("folders", [])

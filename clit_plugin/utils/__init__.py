@@ -1,1 +1,1 @@
-"""What knows nothing of super-resolution."""
+"""Files, errors, processes and the terminal; nothing here knows of super-resolution."""

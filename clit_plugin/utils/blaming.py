@@ -1,4 +1,4 @@
-"""Errors of what options are handed to, blamed on the options."""
+"""Exceptions of what is called with options, reported as errors of the options."""
 
 import inspect
 import re
@@ -11,7 +11,7 @@ from clit_plugin.utils.errors import UserError
 
 @contextmanager
 def blaming(where: str, called: Callable[..., Any] | None) -> Iterator[None]:
-    """Turn what a call raises into a UserError that names the options, or the one with which the message begins."""
+    """Turn what a call raises into a UserError at ``where``, or at the argument that the message begins with."""
     try:
         yield
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What a command says beside its results: lines and bars on stderr, by one process, and not under ``--quiet``."""
+"""Progress lines and bars on stderr, by rank 0 alone, and not under ``--quiet``."""
 
 import os
 import sys
@@ -20,19 +20,19 @@ _quiet = False
 
 
 def set_quiet(quiet: bool) -> None:
-    """Whether ``say`` and ``bar`` write nothing from now on; warnings and errors are not kept back."""
+    """Whether ``say`` and ``bar`` write nothing from now on; warnings and errors are still written."""
     global _quiet
     _quiet = quiet
 
 
 def is_quiet() -> bool:
-    """Whether only warnings and errors are wanted."""
+    """Whether only warnings and errors are to be written."""
     return _quiet
 
 
 @contextmanager
 def silent_stdout() -> Iterator[None]:
-    """Drop what is printed meanwhile, if quiet."""
+    """Discard what the block prints, if quiet."""
     if not _quiet:
         yield
         return
@@ -41,19 +41,19 @@ def silent_stdout() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Write a line, above the bars that are there, unless quiet; under torchrun rank 0 alone does."""
+    """Write a line above the progress bars, unless quiet; under torchrun only rank 0 does."""
     if not _quiet:
         warn(text)
 
 
 def warn(text: str) -> None:
-    """Write a line that ``--quiet`` does not keep back."""
+    """Write a line, even under ``--quiet``."""
     if os.environ.get("RANK", "0") == "0":
         tqdm.write(text, file=sys.stderr)
 
 
 def written(path: str | Path, seconds: float, what: str = "") -> str:
-    """The line of a file or folder that was written: its path, ``what`` it is, its size and the seconds it took.
+    """Describe a file or folder that was written: its path, ``what`` it is, its size and the seconds it took.
 
     Raises:
         OSError: There is no such file.
@@ -64,9 +64,9 @@ def written(path: str | Path, seconds: float, what: str = "") -> str:
 
 
 class MinuteLines(Generic[T]):
-    """What stands for a bar in a file or a pipe: a line a minute, and nothing for what takes less.
+    """Replaces a progress bar in a file or a pipe: one line per minute, and nothing for what takes less.
 
-    It has the part of tqdm's interface that is used here and in BasicSR's validation.
+    It has the part of tqdm's interface that this package and BasicSR's validation use.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class MinuteLines(Generic[T]):
             self.update()
 
     def update(self, n: float | None = 1) -> None:
-        """So much more is done."""
+        """Count ``n`` more items as done."""
         self.n += n or 0
         now = time.monotonic()
         if now - self.last < _SECONDS_BETWEEN_LINES:
@@ -96,7 +96,7 @@ class MinuteLines(Generic[T]):
         self.last = now
         line = tqdm.format_meter(
             self.n if self.unit_scale else int(self.n),
-            self.total or 0,  # of which tqdm knows that it is unknown
+            self.total or 0,  # which tqdm takes for unknown
             now - self.begun,
             prefix=self.desc or "Progress",
             unit=f" {self.unit}",
@@ -108,11 +108,11 @@ class MinuteLines(Generic[T]):
         sys.stderr.flush()
 
     def set_description(self, desc: str | None = None, refresh: bool | None = True) -> None:
-        """What stands before the numbers from the next line on."""
+        """Set the text before the numbers, from the next line on."""
         self.desc = desc or ""
 
     def close(self) -> None:
-        """There is nothing to wipe away."""
+        """Nothing to clear, as there would be of a bar."""
 
 
 AnyBar: TypeAlias = "tqdm[Any] | MinuteLines[Any]"

@@ -1,4 +1,4 @@
-"""Plain values exchanged between the processes of a run; without torchrun there is one."""
+"""Exchange plain values between the ranks of a run; without torchrun there is one."""
 
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ def from_first_rank(value: T) -> T:
 
 
 def from_all_ranks(value: T) -> list[T]:
-    """Every rank's value, in the order of ranks, on every rank."""
+    """Every rank's value, in rank order, on every rank."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return [value]
     values: list[Any] = [None] * dist.get_world_size()

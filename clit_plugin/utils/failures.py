@@ -1,4 +1,4 @@
-"""What a run says of an error that nobody foresaw: one line, and the traceback in its log."""
+"""Unexpected errors of a run: one line on the terminal, and the traceback in its log."""
 
 import logging
 import os
@@ -11,8 +11,8 @@ from clit_plugin.utils.output_files import reason
 def one_line(error: BaseException) -> str:
     """Kind and message of an error and where it came from, as ``ValueError: bad (encoder.py:12)``."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if "Original Traceback" in str(error):  # a loader's worker has put its own into the message
-        return f"in a worker of the loader: {lines[-1]}"
+    if "Original Traceback" in str(error):  # of a DataLoader worker, in the message
+        return f"in a DataLoader worker: {lines[-1]}"
     if lines and lines[0].startswith("DataLoader worker"):
         return f"{lines[0].rstrip(' .')}; if the machine is out of memory, choose a smaller num_worker_per_gpu"
     if isinstance(error, OSError) and error.filename is not None:
@@ -28,10 +28,10 @@ def log_traceback(error: BaseException, folder: Path) -> Path | None:
     Returns:
         The file, or None where there is neither.
     """
-    told = (type(error), error, error.__traceback__)
+    trace = (type(error), error, error.__traceback__)
     for handler in logging.getLogger("basicsr").handlers:
         if isinstance(handler, logging.FileHandler):
-            handler.handle(logging.LogRecord("basicsr", logging.ERROR, __file__, 0, "The run failed", None, told))
+            handler.handle(logging.LogRecord("basicsr", logging.ERROR, __file__, 0, "The run failed", None, trace))
             return Path(handler.baseFilename)
     if not folder.is_dir():
         return None

@@ -1,4 +1,4 @@
-"""How much memory a device has left."""
+"""How much memory of a device is free."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import torch
 
 
 def memory_left(device: torch.device | None = None) -> int | None:
-    """Bytes that a device, by default the CPU, has left, or None where the system does not tell."""
+    """Free bytes of a device, by default the CPU, or None where the system does not report them."""
     if device is not None and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:

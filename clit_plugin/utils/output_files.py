@@ -10,7 +10,7 @@ from pathlib import Path
 from clit_plugin.utils.byte_sizes import byte_size
 from clit_plugin.utils.errors import UserError
 
-_LITTLE = 2**16  # bytes that anything takes
+_LITTLE = 2**16  # bytes; any output needs as much
 _REASONS = {
     errno.ENOSPC: "no space left on the disk",
     errno.EDQUOT: "no space left in the quota",
@@ -26,15 +26,15 @@ def reason(error: OSError) -> str:
 
 
 def cannot_write(path: str | Path, error: OSError) -> UserError:
-    """The error to raise instead."""
+    """The UserError to raise in place of an OSError."""
     return UserError(f"{path}: cannot be written ({reason(error)})")
 
 
 def check_writable(path: Path, *, needed: int = _LITTLE) -> None:
-    """Look, before the work, whether a file can be written; nothing is left behind.
+    """Check, before the work, that a file can be written; nothing is left behind.
 
     Args:
-        path: The file, in a folder that may still have to be made.
+        path: The file, in a folder that may not exist yet.
         needed: Bytes that it takes at least.
 
     Raises:
@@ -54,18 +54,18 @@ def check_writable(path: Path, *, needed: int = _LITTLE) -> None:
 
 
 def check_replaces_none(outputs: Iterable[Path], inputs: Iterable[tuple[str, str | Path | None]]) -> None:
-    """Refuse to write over what is read, by whatever name or link.
+    """Refuse to overwrite an input, whatever its name or link.
 
     Args:
         outputs: Files to write.
-        inputs: What is read, as ``image``, and its file; None is passed over.
+        inputs: What is read, as ``image``, and its file, if any.
 
     Raises:
         UserError: An output is one of the inputs.
     """
     known = {}
     for what, path in inputs:
-        with suppress(OSError):  # which is told when it is read
+        with suppress(OSError):  # reported when it is read
             if path is not None:
                 known[_identity(Path(path).expanduser())] = what, path
     for output in outputs:

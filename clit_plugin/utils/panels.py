@@ -1,4 +1,4 @@
-"""Images with captions in a grid, pixel-exact: what stands in a panel is not interpolated."""
+"""Images with captions in a grid; panels are pixel-exact, not interpolated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _FONT_SIZE = 13
 
 @dataclass(frozen=True)
 class Panel:
-    """An image (H, W, 3) uint8, its caption, which goes below, and how often each pixel is repeated."""
+    """An image (H, W, 3) uint8, the caption below it, and how often each pixel is repeated."""
 
     image: np.ndarray
     caption: str
@@ -21,17 +21,17 @@ class Panel:
 
     @property
     def width(self) -> int:
-        """Pixels that it takes, caption included."""
+        """Width in pixels, caption included."""
         return max(self.image.shape[1] * self.zoom, *(_width(line) for line in self.caption.split("\n")))
 
     @property
     def height(self) -> int:
-        """Likewise."""
+        """Height in pixels, caption included."""
         return self.image.shape[0] * self.zoom + 4 + _LINE * len(self.caption.split("\n"))
 
 
 def compose(rows: Sequence[Sequence[Panel]], footer: str) -> np.ndarray:
-    """Lay panels out on white, columns aligned, with a footer that is wrapped to the width.
+    """Lay out panels on white in aligned columns, with a footer wrapped to the width.
 
     Returns:
         (H, W, 3) uint8.

@@ -1,26 +1,26 @@
-"""Names that users give and that become parts of paths: one rule for all of them."""
+"""One rule for all user-given names that become parts of paths."""
 
 import os
 from collections.abc import Iterable
 
 from clit_plugin.utils.errors import UserError
 
-# A file system's 255, less what is put around a name: dates of logs and archived folders, fingerprints of results.
+# A file system's 255, less what is added to a name: dates of logs and archived folders, fingerprints of results.
 _LONGEST = 180
 _LONGEST_FILE = 255
 _SHOWN = 60
 
 
 def check_path_name(name: object, where: str, what: str) -> None:
-    """Refuse what is no plain name of one file or folder.
+    """Refuse what is not a plain name of one file or folder.
 
     Args:
-        name: To be 1 to 180 bytes of UTF-8, printable, without slashes, and neither ``.`` nor ``..``.
+        name: Accepted: 1 to 180 bytes of UTF-8, printable, without slashes, and neither ``.`` nor ``..``.
         where: The option, for the error.
-        what: What the name is of, for the error.
+        what: What it names, for the error.
 
     Raises:
-        UserError: It is something else.
+        UserError: Anything else.
     """
     if not isinstance(name, str) or not name:
         raise UserError(f"{where}: expected {what}, got {name!r}")
@@ -37,10 +37,10 @@ def check_path_name(name: object, where: str, what: str) -> None:
 
 
 def check_written_names(names: Iterable[tuple[str, str]], ending: str, where: str) -> None:
-    """Refuse images whose results could not be written, or would be written over each other's.
+    """Refuse images whose results could not be written, or would overwrite each other.
 
     Args:
-        names: Of each image the name of its result, without ``ending``, and how an error calls the image.
+        names: For each image, the name of its result without ``ending``, and the image as errors name it.
         ending: What follows in the result's name.
         where: The option that asks for the results.
 

@@ -1,4 +1,4 @@
-"""Plain YAML, in which nothing is executed, no key comes twice and 1e-4 is a number."""
+"""Plain YAML: nothing is executed, no key is given twice, and 1e-4 is a number."""
 
 import re
 from typing import Any
@@ -8,19 +8,19 @@ import yaml
 _LONGEST, _MOST_VALUES, _MOST_LEVELS = 2**20, 20_000, 50
 _TOO_DEEP = f"nested more than {_MOST_LEVELS} levels deep"
 _UNDER_WAY = (0, 0)
-# YAML 1.2 (10.3.2) needs neither a point nor a sign for an exponent; PyYAML follows 1.1, which needs both.
+# YAML 1.2 (10.3.2) needs neither a point nor an exponent's sign; PyYAML follows 1.1, which needs both.
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 
 
 def read_yaml(text: str) -> Any:
-    """What a text holds.
+    """Parse a text.
 
     Raises:
         yaml.YAMLError: Not YAML, a tag that is not plain, a key given twice, a value that cannot be read, NUL or half
-            of a surrogate pair; more than 1 MB, 20,000 values, aliases written out, or 50 levels.
+            of a surrogate pair; more than 1 MB, 20,000 values with aliases expanded, or 50 levels.
     """
     if len(text) > _LONGEST:
-        raise yaml.YAMLError(f"more than {_LONGEST} characters, which no options take")
+        raise yaml.YAMLError(f"more than {_LONGEST} characters")
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -37,7 +37,7 @@ def read_yaml(text: str) -> Any:
 
 
 def _extent(node: yaml.Node, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
-    """Number of values, with every alias written out, and levels; a few lines of aliases can stand for millions."""
+    """Number of values, with every alias expanded, and levels; a few lines of aliases can stand for millions."""
     if id(node) not in known:
         known[id(node)] = _UNDER_WAY
         children: list[yaml.Node] = node.value if isinstance(node, yaml.SequenceNode) else []
@@ -46,12 +46,12 @@ def _extent(node: yaml.Node, known: dict[int, tuple[int, int]]) -> tuple[int, in
         extents = [_extent(child, known) for child in children]
         count, levels = 1 + sum(count for count, _ in extents), 1 + max((levels for _, levels in extents), default=0)
         if count > _MOST_VALUES:
-            raise yaml.YAMLError(f"more than {_MOST_VALUES} values, with aliases written out; which no options take")
+            raise yaml.YAMLError(f"more than {_MOST_VALUES} values, with aliases expanded")
         if levels > _MOST_LEVELS:
             raise yaml.YAMLError(_TOO_DEEP)
         known[id(node)] = count, levels
     if known[id(node)] == _UNDER_WAY:
-        raise yaml.YAMLError("an alias inside of what it stands for")
+        raise yaml.YAMLError("an alias inside its own anchor")
     return known[id(node)]
 
 
@@ -73,8 +73,8 @@ class _Loader(yaml.SafeLoader):
     def construct_scalar(self, node: Any) -> Any:
         """A lone surrogate could be written to no file and name none, nor can NUL."""
         if found := re.search("[\0\ud800-\udfff]", node.value if isinstance(node.value, str) else ""):
-            told = "NUL in a text" if found[0] == "\0" else "half of a surrogate pair"
-            raise yaml.constructor.ConstructorError(None, None, told, node.start_mark)
+            problem = "NUL in a text" if found[0] == "\0" else "half of a surrogate pair"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return super().construct_scalar(node)
 
 

@@ -1,14 +1,14 @@
-"""How far this process has come, for a thread that tells the other processes of the run."""
+"""How far this process has come, for the thread that reports it to the other ranks."""
 
 _count, _doing = 0, "the start"
 
 
 def made(doing: str) -> None:
-    """Note that this process goes on, and with what."""
+    """Record that this process makes progress, and what it does next."""
     global _count, _doing
     _count, _doing = _count + 1, doing
 
 
 def so_far() -> tuple[int, str]:
-    """How often it has gone on, and with what it is busy now."""
+    """How often progress was made, and what the process is doing now."""
     return _count, _doing

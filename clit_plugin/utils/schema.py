@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def key(doc: str, default: Any = dataclasses.MISSING) -> Any:
-    """A field of an option section with its line in the option reference; without ``default`` it must be given."""
+    """A field of an option section, with its line in the option reference; without ``default`` it is required."""
     if isinstance(default, (list, dict)):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata={"doc": doc})
     return dataclasses.field(default=default, metadata={"doc": doc})
@@ -77,7 +77,7 @@ def _nearest(name: Any, known: Iterable[str]) -> str | None:
 def _check_present(
     options: Mapping[str, Any], required: Mapping[str, str], known: Iterable[str], where: str, problems: Problems
 ) -> None:
-    """Add what is missing of ``required``, but for keys that only have been misspelt."""
+    """Add what is missing of ``required``, except for keys that are only misspelt."""
     meant = {_nearest(name, known) for name in options if name not in known}
     for name, doc in required.items():
         if name not in options and name not in meant:
@@ -96,7 +96,7 @@ def check_arguments(
         given: Parameters that the caller supplies and the YAML must not.
 
     Returns:
-        The options as the annotations want them.
+        The options as the annotations require.
 
     Raises:
         UserError: Unknown or missing arguments, or values that contradict a simple annotation; all of them.
@@ -112,7 +112,7 @@ def check_arguments(
         for name in (str(name) for name in options if name not in named):
             if name in given:
                 problems.add(f"{_join(where, name)}: unknown key; valid keys: {', '.join(named)}")
-            # Anything may be passed on, but a near miss is a typing error.
+            # Anything may be passed on, but a near miss is a typo.
             elif near := difflib.get_close_matches(name, named, n=1, cutoff=0.8):
                 problems.add(f"{_join(where, name)}: unknown key; did you mean {near[0]}?")
         parameters = {name: parameters[name] for name in named}
@@ -142,7 +142,7 @@ def check_arguments(
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:
-    """Return ``value`` as the annotation wants it; whole floats become integers (YAML's ``!!float 1e6``).
+    """Return ``value`` as the annotation requires; whole floats become integers (YAML's ``!!float 1e6``).
 
     Raises:
         UserError: It does not fit.

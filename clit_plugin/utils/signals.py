@@ -18,14 +18,14 @@ def stop_requested() -> bool:
 
 
 def request_stop() -> None:
-    """As a signal does, where another process has got it."""
+    """Request a stop for a signal that another process received."""
     _requested.set()
 
 
 def leave_signals_to_trainer() -> None:
-    """In a loader's worker: signals to the whole group must not end it before the trainer has saved its step.
+    """In a DataLoader worker: ignore signals to the process group, so that the trainer can save its step first.
 
-    It is for the trainer to end it, by ``end_workers``.
+    The trainer ends its workers by ``end_workers``.
     """
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -33,10 +33,10 @@ def leave_signals_to_trainer() -> None:
 
 
 def end_workers() -> None:
-    """Kill the loaders' workers of this process.
+    """Kill this process's DataLoader workers.
 
-    They ignore the signal by which Python ends what is left of them at its exit, and would be waited for without end.
-    They only read, so that nothing is lost.
+    They ignore the signal by which Python ends them at its exit, which would wait for ever. They only read, so that
+    nothing is lost.
     """
     workers = [child for child in multiprocessing.active_children() if child.daemon]
     if not workers:
@@ -54,7 +54,7 @@ def end_workers() -> None:
 
 @contextmanager
 def stop_on_signal() -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into a request; a second one interrupts at once. Main thread only."""
+    """Turn the first SIGINT or SIGTERM into a request to stop; a second one interrupts at once. Main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -62,13 +62,13 @@ def stop_on_signal() -> Iterator[None]:
     trainer = os.getpid()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if os.getpid() != trainer:  # a loader's worker inherits this; it ends with its trainer
+        if os.getpid() != trainer:  # a DataLoader worker inherits this handler; it ends with its trainer
             return
         if _requested.is_set():
             raise KeyboardInterrupt
         _requested.set()
         if os.environ.get("RANK", "0") == "0":
-            sys.stderr.write("\nStopping after this step, which will be saved; once more to stop at once.\n")
+            sys.stderr.write("\nStopping after this step, which will be saved; press Ctrl-C again to stop at once.\n")
 
     _requested.clear()
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

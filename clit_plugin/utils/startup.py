@@ -1,4 +1,4 @@
-"""What is known, and what is done, before torch is imported."""
+"""What has to be known or done before torch is imported."""
 
 import os
 import sys
@@ -8,9 +8,9 @@ from pathlib import Path
 def is_command() -> bool:
     """Whether this process is the command ``clit``, or ``python -m clit_plugin...``, and still starting.
 
-    The command fills BasicSR's registries once it has read its arguments: torch and BasicSR take seconds, which a help
-    text or a misspelt option should not. Anything else that imports the package wants them at once; so do processes
-    that multiprocessing spawns, which have the command's ``sys.argv`` but another main program.
+    The command fills BasicSR's registries after it has read its arguments: importing torch and BasicSR takes seconds,
+    which a help text or a misspelt option should not. Anything else that imports the package needs them at once; so do
+    processes spawned by multiprocessing, which have the command's ``sys.argv`` but another main program.
     """
     if sys.argv and sys.argv[0] == "-m":  # as long as Python looks for the module to run
         after = sys.orig_argv[sys.orig_argv.index("-m") + 1 :] if "-m" in sys.orig_argv else []
@@ -19,11 +19,11 @@ def is_command() -> bool:
 
 
 def bound_spinning() -> None:
-    """Let GNU OpenMP's threads wait asleep after a moment, unless the user has chosen how they wait.
+    """Let waiting threads of GNU OpenMP sleep after a moment, unless the user has chosen how they wait.
 
-    Without a bound they spin for each other through the thousands of small operations of an image or a training step;
-    where another process wants the same cores, each then waits for a thread that is not running. Has an effect until
-    torch is imported.
+    Without a bound they spin through the thousands of small operations of an image or a training step; where another
+    process needs the same cores, each then waits for a thread that is not running. It has an effect only before torch
+    is imported.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")

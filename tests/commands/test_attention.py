@@ -104,7 +104,7 @@ def test_a_query_is_the_centre_of_the_nearest_output_pixel_and_told_as_asked():
 @pytest.mark.parametrize(
     ("scale", "flags", "rows", "told"),
     [
-        (3, [], 1, "x3 uses branch 1 of 2; --branches all draws the rest, too"),
+        (3, [], 1, "x3 uses branch 1 of 2; --branches all draws the others, too"),
         (3, ["--branches", "all"], 2, "x3 uses branch 1 of 2\n"),
         (5, [], 2, "x5 uses branches 1 to 2 of 2\n"),
     ],

@@ -92,7 +92,7 @@ def test_a_shipped_test_has_the_sets_and_scales_of_the_tables(shipped, file):
 @pytest.mark.parametrize("file", [f for f in TEST_FILES if f.stem != "bicubic"], ids=lambda file: file.stem)
 def test_a_shipped_test_fits_the_third_stage(shipped, file):
     options, trained = shipped["test", file.stem], shipped["train", f"{file.stem}_stage3"]
-    weights = f"experiments/{trained['name']}/models/net_g_latest.pth"
+    weights = f"experiments/{trained.name}/models/net_g_latest.pth"
     assert options.path.pretrain_network_g == weights
     assert options.network_g["encoder"] == trained.network_g["encoder"]
     assert options.network_g["num_branches"] == trained.network_g["num_branches"]

@@ -103,13 +103,13 @@ def bomb(levels: int) -> str:
 
 
 UNREADABLE = {
-    "ten million aliases": (bomb(7), "more than 20000 values, with aliases written out"),
+    "ten million aliases": (bomb(7), "more than 20000 values, with aliases expanded"),
     "a million aliases in mappings": (bomb(6).replace("[", "{b: [").replace("]", "]}"), "more than 20000 values"),
     "too many values": (f"a: [{'1,' * 20001}]\n", "more than 20000 values"),
     "lists of lists": (f"a: {'[' * 60}{']' * 60}\n", "nested more than 50 levels deep"),
     "lists without end": (f"a: {'[' * 100_000}\n", "nested more than 50 levels deep"),
     "mappings without end": ("a: " + "{a: " * 5000 + "\n", "nested more than 50 levels deep"),
-    "itself": ("a: &a [*a]\n", "an alias inside of what it stands for"),
+    "itself": ("a: &a [*a]\n", "an alias inside its own anchor"),
     "a day that is none": ("a: 2001-02-31\n", "a value that cannot be read (day is out of range for month)"),
     "a number of 5000 digits": (f"a: {'9' * 5000}\n", "a value that cannot be read (Exceeds the limit"),
     "a number that is none": ("a: !!int ''\n", "a value that cannot be read ("),

@@ -96,7 +96,7 @@ def test_a_shipped_training_file_trains_and_validates(file, suffix, tiny_sets, t
     assert f"iter:{steps:8,d}" in log
     for name, dataset in options.datasets.items():
         if name != "train":
-            assert f"Validation {dataset['name']}" in log
+            assert f"Validation {dataset.name}" in log
     assert "nan" not in log
 
 
