@@ -5,6 +5,7 @@ import sys
 import types
 from pathlib import Path
 
+import official_checkpoints
 import pytest
 import torch
 from inference_helpers import write_weights
@@ -51,3 +52,17 @@ def stub_command(monkeypatch):
 def paths(tmp_path):
     """A folder for images, and the LMDB to make of it."""
     return tmp_path / "images", tmp_path / "out.lmdb"
+
+
+@pytest.fixture
+def official_clit() -> dict:
+    """Content of a tiny checkpoint of the original CLIT."""
+    return official_checkpoints.official_clit()
+
+
+@pytest.fixture
+def official_lte(tmp_path) -> Path:
+    """A file with a tiny checkpoint of the original LTE."""
+    path = tmp_path / "official.pth"
+    torch.save(official_checkpoints.official_lte(), path)
+    return path

@@ -1,19 +1,14 @@
 """Small random networks in weights files."""
 
 import torch
+from tiny_networks import LIIF, TINY_NETWORK
 
 from clit_plugin.archs.build import build_network
 
-CLIT = {
-    "type": "CLIT",
-    "encoder": {"type": "EDSRBaseline", "num_feat": 8, "num_block": 1},
-    "num_branches": 2,
-    "dim": 8,
-    "num_heads": 2,
-    "local_grid": 3,
-    "decoder_hidden": [8],
-}
-LIIF = {"type": "LIIF", "encoder": CLIT["encoder"], "decoder_hidden": [8]}
+CLIT = {**TINY_NETWORK, "num_branches": 2}
+
+
+__all__ = ["CLIT", "LIIF", "write_weights"]
 
 
 def write_weights(path, network=CLIT, **more):

@@ -6,21 +6,13 @@ import numpy as np
 import torch
 import yaml
 from PIL import Image
+from tiny_networks import TINY_NETWORK
 
 from clit_plugin.commands.cli import main
 from clit_plugin.data.lmdb_files.prepare import prepare_lmdb
 from clit_plugin.models.cumulative_scale_model import CumulativeScaleModel
 from clit_plugin.ops.bicubic import resize_bicubic
 
-TINY_NETWORK = {
-    "type": "CLIT",
-    "encoder": {"type": "EDSRBaseline", "num_feat": 8, "num_block": 1},
-    "num_branches": 1,
-    "dim": 8,
-    "num_heads": 2,
-    "local_grid": 3,
-    "decoder_hidden": [8, 8],
-}
 STAGES = {
     1: [[[1, 4]]],
     2: [[[1, 4]], [[1, 4], [1, 4]]],

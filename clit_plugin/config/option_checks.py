@@ -15,7 +15,13 @@ from clit_plugin.config.input_checks import check_data
 from clit_plugin.config.options import Options
 from clit_plugin.config.sections import SECTIONS, LoggerOptions, PathOptions, RunOptions, TrainOptions, ValOptions
 from clit_plugin.config.yaml_files import read_options
-from clit_plugin.data.dataset_options import SET_BY_BASICSR, TrainSetOptions, ValSetOptions, parse_train_set, parse_val_set
+from clit_plugin.data.dataset_options import (
+    SET_BY_BASICSR,
+    TrainSetOptions,
+    ValSetOptions,
+    parse_train_set,
+    parse_val_set,
+)
 from clit_plugin.utils.errors import Problems, UserError, located
 from clit_plugin.utils.path_names import check_path_name
 from clit_plugin.utils.schema import check_mapping, choose, parse

@@ -147,8 +147,6 @@ class ValSetOptions(SetOptions):
 Options = TypeVar("Options", bound=SetOptions)
 
 
-
-
 def parse_train_set(options: Mapping[str, Any], where: str) -> TrainSetOptions:
     """Options of a training set.
 

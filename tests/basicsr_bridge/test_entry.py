@@ -9,7 +9,8 @@ import pytest
 import torch
 import yaml
 from basicsr_file import FILE
-from train_helpers import TINY_NETWORK, log_of, stage_options, train, weights, write_images, write_lr, write_yaml
+from tiny_networks import TINY_NETWORK
+from train_helpers import log_of, stage_options, train, weights, write_images, write_lr, write_yaml
 
 ROOT = Path(__file__).parents[2]
 

@@ -32,55 +32,24 @@ def test_whole_image_is_the_originals(shared, name, number, reference):
     torch.testing.assert_close(image * 2 - 1, case["sr"], rtol=0, atol=1e-5)
 
 
-@pytest.fixture
-def official(tmp_path):
-    """A tiny LTE checkpoint in the original's layout, its names and shapes written down by hand."""
-    shapes = {
-        "encoder.head.0.weight": (2, 3, 3, 3),
-        "encoder.head.0.bias": (2,),
-        "encoder.body.0.body.0.weight": (2, 2, 3, 3),
-        "encoder.body.0.body.0.bias": (2,),
-        "encoder.body.0.body.2.weight": (2, 2, 3, 3),
-        "encoder.body.0.body.2.bias": (2,),
-        "encoder.body.1.weight": (2, 2, 3, 3),
-        "encoder.body.1.bias": (2,),
-        "coef.weight": (4, 2, 3, 3),
-        "coef.bias": (4,),
-        "freq.weight": (4, 2, 3, 3),
-        "freq.bias": (4,),
-        "phase.weight": (2, 2),
-        "imnet.layers.0.weight": (5, 4),
-        "imnet.layers.0.bias": (5,),
-        "imnet.layers.2.weight": (3, 5),
-        "imnet.layers.2.bias": (3,),
-    }
-    encoder = {"name": "edsr-baseline", "args": {"no_upsampling": True, "n_resblocks": 1, "n_feats": 2}}
-    decoder = {"name": "mlp", "args": {"out_dim": 3, "hidden_list": [5]}}
-    arguments = {"encoder_spec": encoder, "imnet_spec": decoder, "hidden_dim": 4}
-    weights = {name: torch.randn(shape) for name, shape in shapes.items()}
-    path = tmp_path / "official.pth"
-    torch.save({"model": {"name": "lte", "args": arguments, "sd": weights}}, path)
-    return path
-
-
-def test_the_written_file_rebuilds_the_network(official, tmp_path, capsys):
+def test_the_written_file_rebuilds_the_network(official_lte, tmp_path, capsys):
     out = tmp_path / "lte.pth"
-    assert main(["convert", str(official), "-o", str(out)]) == 0
+    assert main(["convert", str(official_lte), "-o", str(out)]) == 0
     assert "type: LTE" in capsys.readouterr().out
     content = torch.load(out, weights_only=True)
     net = build_network(content["network_g"]).eval()
     net.load_state_dict(read_weights(out, "params"))
     lq = torch.rand(1, 3, 4, 5)
-    assert torch.equal(net.upscale(lq, (9, 11)), load_official(official).upscale(lq, (9, 11)))
+    assert torch.equal(net.upscale(lq, (9, 11)), load_official(official_lte).upscale(lq, (9, 11)))
 
 
-def test_a_file_that_is_there_is_replaced_only_on_demand(official, tmp_path, capsys):
+def test_a_file_that_is_there_is_replaced_only_on_demand(official_lte, tmp_path, capsys):
     out = tmp_path / "lte.pth"
     out.write_bytes(b"precious")
-    assert main(["convert", str(official), "-o", str(out)]) == 2
+    assert main(["convert", str(official_lte), "-o", str(out)]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert out.read_bytes() == b"precious"
-    assert main(["convert", str(official), "-o", str(out), "--overwrite"]) == 0
+    assert main(["convert", str(official_lte), "-o", str(out), "--overwrite"]) == 0
     assert "params" in torch.load(out, weights_only=True)
 
 
@@ -96,11 +65,11 @@ def test_a_hostile_file_is_refused_in_one_line_and_not_executed(tmp_path, capsys
     assert not (tmp_path / "executed").exists() and not (tmp_path / "out.pth").exists()
 
 
-def test_another_network_is_refused_by_name(official, tmp_path, capsys):
-    content = torch.load(official, weights_only=True)
+def test_another_network_is_refused_by_name(official_lte, tmp_path, capsys):
+    content = torch.load(official_lte, weights_only=True)
     content["model"]["name"] = "ltep"
-    torch.save(content, official)
-    assert main(["convert", str(official), "-o", str(tmp_path / "out.pth")]) == 2
+    torch.save(content, official_lte)
+    assert main(["convert", str(official_lte), "-o", str(tmp_path / "out.pth")]) == 2
     assert "'ltep'; supported are clit, liif, lte, metasr" in capsys.readouterr().err
 
 
@@ -123,18 +92,18 @@ def edited(official, change):
         (lambda model: model["sd"].update({"coef.bias": torch.zeros(4, dtype=torch.complex64)}), "finite numbers: "),
     ],
 )
-def test_arguments_and_weights_that_make_no_sense_are_one_line(official, tmp_path, capsys, change, told):
-    assert main(["convert", str(edited(official, change)), "-o", str(tmp_path / "out.pth")]) == 2
+def test_arguments_and_weights_that_make_no_sense_are_one_line(official_lte, tmp_path, capsys, change, told):
+    assert main(["convert", str(edited(official_lte, change)), "-o", str(tmp_path / "out.pth")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "official.pth" in error and told in error
     assert not (tmp_path / "out.pth").exists()
 
 
-def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(official, tmp_path, capsys):
+def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(official_lte, tmp_path, capsys):
     (tmp_path / "folder").mkdir()
-    assert main(["convert", str(official), "-o", str(tmp_path / "folder"), "--overwrite"]) == 2
+    assert main(["convert", str(official_lte), "-o", str(tmp_path / "folder"), "--overwrite"]) == 2
     assert "folder: is a folder" in capsys.readouterr().err
     name = "x" * 250  # with its suffix longer than file systems allow
-    assert main(["convert", str(official), "-o", str(tmp_path / name)]) == 2
+    assert main(["convert", str(official_lte), "-o", str(tmp_path / name)]) == 2
     assert f"{name}: cannot be written" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "official.pth"]

@@ -8,7 +8,8 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from train_helpers import TINY_NETWORK, stage_options, to_lmdb, write_images, write_lr
+from tiny_networks import TINY_NETWORK
+from train_helpers import stage_options, to_lmdb, write_images, write_lr
 
 from clit_plugin.archs.build import build_network
 from clit_plugin.commands.cli import main

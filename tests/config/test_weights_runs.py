@@ -5,7 +5,8 @@ import json
 
 import pytest
 import torch
-from train_helpers import TINY_NETWORK, write_images, write_yaml
+from tiny_networks import TINY_NETWORK
+from train_helpers import write_images, write_yaml
 
 from clit_plugin.archs.build import build_network
 from clit_plugin.commands.cli import main

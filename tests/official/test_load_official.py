@@ -33,56 +33,6 @@ def golden_file(path):
 
 
 @pytest.fixture
-def official() -> dict:
-    """A tiny checkpoint in the original's layout, its names and shapes written down by hand."""
-    shapes = {
-        "encoder.sub_mean.weight": (3, 3, 1, 1),
-        "encoder.sub_mean.bias": (3,),
-        "encoder.add_mean.weight": (3, 3, 1, 1),
-        "encoder.add_mean.bias": (3,),
-        "encoder.head.0.weight": (2, 3, 3, 3),
-        "encoder.head.0.bias": (2,),
-        "encoder.body.0.body.0.weight": (2, 2, 3, 3),
-        "encoder.body.0.body.0.bias": (2,),
-        "encoder.body.0.body.2.weight": (2, 2, 3, 3),
-        "encoder.body.0.body.2.bias": (2,),
-        "encoder.body.1.weight": (2, 2, 3, 3),
-        "encoder.body.1.bias": (2,),
-        "conv_ch.weight": (4, 2, 3, 3),
-        "conv_ch.bias": (4,),
-        "conv_qs.0.weight": (4, 4, 3, 3),
-        "conv_qs.0.bias": (4,),
-        "conv_ks.0.weight": (4, 4, 3, 3),
-        "conv_ks.0.bias": (4,),
-        "conv_vs.0.weight": (4, 4, 3, 3),
-        "conv_vs.0.bias": (4,),
-        "pb_encoder.proj.weight": (2, 64),
-        "pb_encoder.proj.bias": (2,),
-        "imnets.0.layers.0.weight": (5, 4 * 3 * 3 + 2),
-        "imnets.0.layers.0.bias": (5,),
-        "imnets.0.layers.2.weight": (3, 5),
-        "imnets.0.layers.2.bias": (3,),
-    }
-    arguments = {
-        "base_dim": 4,
-        "head": 2,
-        "r": 1,
-        "imnet_num": 1,
-        "conv_num": 1,
-        "is_cell": True,
-        "local_attn": True,
-        "encoder_spec": {"name": "edsr-baseline", "args": {"no_upsampling": True, "n_resblocks": 1, "n_feats": 2}},
-        "pb_spec": {
-            "name": "posenc",
-            "args": {"posenc_type": "sinusoid", "posenc_scale": 10, "hidden_dims": 64, "enc_dims": 64, "gamma": 1},
-        },
-        "imnet_spec": {"name": "mlp", "args": {"out_dim": 3, "hidden_list": [5], "act": "gelu"}},
-    }
-    weights = {name: torch.randn(shape) for name, shape in shapes.items()}
-    return {"model": {"name": "clit", "args": arguments, "sd": weights}, "epoch": 1}
-
-
-@pytest.fixture
 def load(tmp_path):
     """Save a checkpoint and load it again."""
 
@@ -140,14 +90,14 @@ def test_whole_image_is_the_originals(shared, name, number):
     torch.testing.assert_close(rgb * 2 - 1, case["sr"], rtol=0, atol=1e-5)
 
 
-def test_a_checkpoint_becomes_a_network_in_eval_mode(official, load):
-    net = load(official)
+def test_a_checkpoint_becomes_a_network_in_eval_mode(official_clit, load):
+    net = load(official_clit)
     assert isinstance(net, CLIT)
     assert not any(module.training for module in net.modules())
 
 
-def test_weights_arrive_under_our_names(official, load):
-    weights, net = official["model"]["sd"], load(official)
+def test_weights_arrive_under_our_names(official_clit, load):
+    weights, net = official_clit["model"]["sd"], load(official_clit)
     assert torch.equal(net.conv_feat.weight, weights["conv_ch.weight"])
     assert torch.equal(net.branches[0].to_q.weight, weights["conv_qs.0.weight"])
     assert torch.equal(net.branches[0].to_k.weight, weights["conv_ks.0.weight"])
@@ -157,18 +107,18 @@ def test_weights_arrive_under_our_names(official, load):
     assert torch.equal(net.encoder.body[0].conv2.weight, weights["encoder.body.0.body.2.weight"])
 
 
-def test_half_weights_become_float(official, load):
-    halves = {name: value.half() for name, value in official["model"]["sd"].items()}
-    official["model"]["sd"] = halves
-    net = load(official)
+def test_half_weights_become_float(official_clit, load):
+    halves = {name: value.half() for name, value in official_clit["model"]["sd"].items()}
+    official_clit["model"]["sd"] = halves
+    net = load(official_clit)
     assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
     assert torch.equal(net.conv_feat.weight, halves["conv_ch.weight"].float())
 
 
-def test_the_originals_defaults_hold_where_arguments_lack_a_key(official, load):
+def test_the_originals_defaults_hold_where_arguments_lack_a_key(official_clit, load):
     for name in ("imnet_num", "conv_num", "is_cell", "local_attn"):
-        del official["model"]["args"][name]
-    assert load(official).num_branches == 1
+        del official_clit["model"]["args"][name]
+    assert load(official_clit).num_branches == 1
 
 
 def test_a_file_that_does_not_exist_is_refused(tmp_path):
@@ -194,12 +144,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content):
         load_official(path)
 
 
-def test_nothing_in_a_file_is_executed(official, refused, tmp_path):
+def test_nothing_in_a_file_is_executed(official_clit, refused, tmp_path):
     class Payload:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "executed"),)
 
-    assert "weights_only=True" in refused({**official, "payload": Payload()})
+    assert "weights_only=True" in refused({**official_clit, "payload": Payload()})
     assert not (tmp_path / "executed").exists()
 
 
@@ -210,14 +160,14 @@ def test_a_checkpoint_in_another_layout_is_refused(refused, content):
     assert refused(content).endswith("{'model': {'name', 'args', 'sd'}}")
 
 
-def test_other_things_than_tensors_among_the_weights_are_refused(official, refused):
-    official["model"]["sd"]["conv_ch.weight"] = 3
-    assert "more than named tensors" in refused(official)
+def test_other_things_than_tensors_among_the_weights_are_refused(official_clit, refused):
+    official_clit["model"]["sd"]["conv_ch.weight"] = 3
+    assert "more than named tensors" in refused(official_clit)
 
 
-def test_a_network_of_another_name_is_refused_with_the_supported_names(official, refused):
-    official["model"]["name"] = "lit"
-    assert refused(official).startswith("holds a network named 'lit'; supported are clit")
+def test_a_network_of_another_name_is_refused_with_the_supported_names(official_clit, refused):
+    official_clit["model"]["name"] = "lit"
+    assert refused(official_clit).startswith("holds a network named 'lit'; supported are clit")
 
 
 def change(official: dict, key: str, **arguments) -> dict:
@@ -245,26 +195,26 @@ def change(official: dict, key: str, **arguments) -> dict:
         ("encoder_spec", {"n_colors": 1}, "got 'n_colors'"),
     ],
 )
-def test_an_unsupported_argument_is_refused(official, refused, key, arguments, message):
-    assert message in refused(change(official, key, **arguments))
+def test_an_unsupported_argument_is_refused(official_clit, refused, key, arguments, message):
+    assert message in refused(change(official_clit, key, **arguments))
 
 
-def test_an_unknown_rdn_configuration_is_refused(official, refused):
+def test_an_unknown_rdn_configuration_is_refused(official_clit, refused):
     spec = {"name": "rdn", "args": {"no_upsampling": True, "RDNconfig": "C"}}
-    assert "RDNconfig 'A' or 'B', got 'C'" in refused(change(official, "", encoder_spec=spec))
+    assert "RDNconfig 'A' or 'B', got 'C'" in refused(change(official_clit, "", encoder_spec=spec))
 
 
-def test_missing_weights_are_named(official, refused):
+def test_missing_weights_are_named(official_clit, refused):
     for name in ("conv_ch.weight", "pb_encoder.proj.bias"):
-        del official["model"]["sd"][name]
-    assert "missing: conv_feat.weight, " in refused(official)
+        del official_clit["model"]["sd"][name]
+    assert "missing: conv_feat.weight, " in refused(official_clit)
 
 
-def test_unexpected_weights_are_named_and_counted(official, refused):
-    official["model"]["sd"] |= {f"conv_freq.{i}": torch.zeros(1) for i in range(5)}
-    assert "unexpected: conv_freq.0, conv_freq.1, conv_freq.2 and 2 more" in refused(official)
+def test_unexpected_weights_are_named_and_counted(official_clit, refused):
+    official_clit["model"]["sd"] |= {f"conv_freq.{i}": torch.zeros(1) for i in range(5)}
+    assert "unexpected: conv_freq.0, conv_freq.1, conv_freq.2 and 2 more" in refused(official_clit)
 
 
-def test_weights_of_another_shape_are_named(official, refused):
-    official["model"]["sd"]["conv_ch.bias"] = torch.zeros(7)
-    assert "of another shape: conv_feat.bias" in refused(official)
+def test_weights_of_another_shape_are_named(official_clit, refused):
+    official_clit["model"]["sd"]["conv_ch.bias"] = torch.zeros(7)
+    assert "of another shape: conv_feat.bias" in refused(official_clit)

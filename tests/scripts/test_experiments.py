@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from train_helpers import TINY_NETWORK, to_lmdb, write_images
+from tiny_networks import TINY_NETWORK
+from train_helpers import to_lmdb, write_images
 
 from clit_plugin.config.option_checks import load_option_file
 
