@@ -14,20 +14,16 @@ from clit_plugin.config.components import check_metrics, check_network, check_op
 from clit_plugin.config.input_checks import check_data
 from clit_plugin.config.options import Options
 from clit_plugin.config.sections import SECTIONS, LoggerOptions, PathOptions, RunOptions, TrainOptions, ValOptions
+from clit_plugin.config.set_checks import Sets, check_seed, check_sets
 from clit_plugin.config.yaml_files import read_options
 from clit_plugin.data.dataset_options import (
-    SET_BY_BASICSR,
     TrainSetOptions,
-    ValSetOptions,
-    parse_train_set,
-    parse_val_set,
 )
-from clit_plugin.utils.errors import Problems, UserError, located
+from clit_plugin.utils.errors import Problems, located
 from clit_plugin.utils.path_names import check_path_name
-from clit_plugin.utils.schema import check_mapping, choose, parse
+from clit_plugin.utils.schema import choose, parse
 
 T = TypeVar("T")
-_Sets = dict[str, TrainSetOptions | ValSetOptions]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +89,7 @@ def _check(given: Mapping[str, Any], is_train: bool, net: nn.Module | None) -> t
     logger = _section(LoggerOptions, raw, problems)
     _check_run(raw, path, val, logger, problems)
     network, net = (raw["network_g"], net) if net else _check_network(raw, problems)
-    datasets = _check_sets(raw, is_train, problems)
+    datasets = check_sets(raw, is_train, problems)
     train = None
     if is_train:
         if path and path.param_key_g == "auto":
@@ -149,7 +145,7 @@ def _check_run(
         with problems:
             check_path_name(val.suffix, "val.suffix", "an ending of file names")
     with problems:
-        _check_seed(raw.get("manual_seed", 0), "manual_seed")
+        check_seed(raw.get("manual_seed", 0), "manual_seed")
     if path and not path.strict_load_g:
         problems.add("path.strict_load_g: false is not supported; a new branch may be missing in any case")
     if val and val.val_freq < 1:
@@ -178,57 +174,8 @@ def _check_network(raw: Mapping[str, Any], problems: Problems) -> tuple[dict[str
     return {}, None
 
 
-def _check_sets(raw: Mapping[str, Any], is_train: bool, problems: Problems) -> _Sets:
-    """The sets that are good, with their defaults."""
-    given = raw.get("datasets")
-    checked: _Sets = {}
-    for name, dataset in given.items() if isinstance(given, Mapping) else ():
-        with problems:
-            checked[name] = _check_set(name, dataset, is_train, raw.get("manual_seed", 0))
-    if is_train and isinstance(given, Mapping) and "train" not in given:
-        problems.add("datasets.train: missing; training needs a set")
-    with problems:
-        _check_set_names(checked)
-    return checked
-
-
-def _check_set_names(datasets: _Sets) -> None:
-    """BasicSR keeps best values and images by name, so those of two sets of one name would mix."""
-    owners: dict[str, str] = {}
-    for key, dataset in datasets.items():
-        if other := owners.get(dataset.name):
-            raise UserError(f"datasets.{key}.name: {dataset.name} is that of datasets.{other}, too; rename one")
-        owners[dataset.name] = key
-
-
-def _check_seed(seed: int, where: str) -> None:
-    if not 0 <= seed < 2**32:
-        raise UserError(f"{where}: expected 0 to 2^32 - 1, got {seed}")
-
-
-def _check_set(name: str, dataset: Any, is_train: bool, seed: int) -> TrainSetOptions | ValSetOptions:
-    """Check one data set and return its options with their defaults, some of which BasicSR lacks."""
-    phases = ("train", "val") if is_train else ("test", "val")
-    phase = str(name).split("_")[0]
-    if phase not in phases or (phase == "train" and name != "train"):
-        names = "train, val, val_2, ..." if is_train else "test, test_2, ..., val, val_2, ..."
-        raise UserError(f"datasets.{name}: unknown key; sets are named {names}")
-    check_mapping(dataset, f"datasets.{name}")
-    for key in set(SET_BY_BASICSR).intersection(dataset):
-        raise UserError(f"datasets.{name}.{key}: unknown key; it is set while the run is made")
-    kind = dataset.get("type", "ArbitraryScalePairedDataset")
-    choose(kind, ["ArbitraryScalePairedDataset"], f"datasets.{name}.type")
-    if phase != "train":
-        return parse_val_set({**dataset, "phase": phase}, f"datasets.{name}")
-    parsed = parse_train_set({**dataset, "phase": phase}, f"datasets.{name}")
-    if "seed" not in dataset:
-        return replace(parsed, seed=seed)
-    _check_seed(parsed.seed, f"datasets.{name}.seed")
-    return parsed
-
-
 def _check_training(
-    raw: Mapping[str, Any], network: Mapping[str, Any], net: nn.Module | None, datasets: _Sets, problems: Problems
+    raw: Mapping[str, Any], network: Mapping[str, Any], net: nn.Module | None, datasets: Sets, problems: Problems
 ) -> TrainOptions | None:
     if net and not net.state_dict():
         problems.add(f"network_g.type: {network['type']} has no weights to train")
@@ -258,7 +205,7 @@ def _lengths(images: TrainSetOptions) -> set[int]:
     return {len(alternative) for alternative in images.scale_ranges}
 
 
-def _find_unused(run: RunOptions, datasets: _Sets) -> bool | None:
+def _find_unused(run: RunOptions, datasets: Sets) -> bool | None:
     """DDP has to look for idle parameters where some alternatives use fewer branches."""
     images = datasets.get("train")
     if run.find_unused_parameters is None and isinstance(images, TrainSetOptions):
