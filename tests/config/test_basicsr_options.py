@@ -26,7 +26,7 @@ def test_a_file_as_people_have_it_is_accepted(given):
     assert (train.type, train.lq_size, train.prefetch_mode) == ("ArbitraryScalePairedDataset", 8, None)
     assert (train.use_hflip, train.use_vflip, train.use_rot) == (True, False, False)
     assert (val.scale, val.protocol) == (2.0, "benchmark")
-    assert "dist_params" not in options
+    assert "dist_params" not in options.for_basicsr()
 
 
 def test_every_change_has_one_line_that_says_so(given):

@@ -120,7 +120,7 @@ def test_an_option_file_gives_sets_and_metrics_and_the_weights_their_network(pla
     result = results(place, "w")["m"]
     assert list(result["metrics"]) == ["only"] and result["degradation"] == "matlab"
     assert result["options"]["network_g"]["dim"] == 16 and result["options"]["self_ensemble"] == 4
-    assert "t.yml: its network_g is not used" in capsys.readouterr().err
+    assert "t.yml: its network_g is ignored" in capsys.readouterr().err
 
 
 def test_an_option_file_serves_weights_that_hold_no_network(place):

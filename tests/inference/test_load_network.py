@@ -63,7 +63,7 @@ def test_the_stored_network_is_kept_and_what_the_option_file_has_otherwise_is_to
     loaded = load_network(str(clit[1]), str(tmp_path / "x.yml"))
     assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), clit[0].parameters(), strict=True))
     told = capsys.readouterr().err
-    assert "its network_g is not used" in told and told.count("\n") == 1
+    assert "its network_g is ignored" in told and told.count("\n") == 1
     # local_ensemble is said by neither the stored options nor differs from its default.
     assert "(there encoder.num_block is 1, num_branches is 2)" in told
 
