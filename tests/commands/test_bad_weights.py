@@ -33,7 +33,7 @@ CHECKPOINTS = {
     "no weights": (save({"state": 1}), "holds no 'params' or 'params_ema'"),
     "numbers for weights": (weights(lambda c: c.update(params={"a": 1})), "there is something else as well"),
     "no network": (weights(lambda c: c.pop("network_g")), "holds no network_g"),
-    "an unknown network": (weights(lambda c: c["network_g"].update(type="NoNet")), "expected one of"),
+    "an unknown network": (weights(lambda c: c["network_g"].update(type="NoNet")), "is not registered"),
     "an option too many": (weights(lambda c: c["network_g"].update(colour="red")), "colour: unknown key"),
     "of another network": (weights(lambda c: c.update(network_g=LIIF)), "does not fit network_g"),
     "NaN": (weights(lambda c: c["params"][first(c)].fill_(torch.nan)), "weights that are not finite"),
