@@ -51,9 +51,8 @@ class GuardedStep:
         self.max_skipped, self.grad_clip = max_skipped, grad_clip
         self.on_device = all(group.get("fused") for group in optimizer.param_groups)
         self.one = torch.ones((), device=device)
-        self.counts = torch.zeros(
-            3, dtype=torch.long, device=device
-        )  # skipped in a row; longest such row; its last step
+        # Steps skipped in a row, the longest such row, and its last step.
+        self.counts = torch.zeros(3, dtype=torch.long, device=device)
         self.arrived = self.counts
         if self.on_device and device.type == "cuda":
             self.arrived = torch.zeros(3, dtype=torch.long, pin_memory=True)

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +21,6 @@ from clit_plugin.utils.signals import end_workers, request_stop, stop_requested
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_END = 3.0  # for a process that has noticed by itself, as gloo's connections tell it
-_SECONDS_TO_ANSWER = 5.0
 _SECONDS_FOR_THE_STORE = 30.0
 
 
@@ -41,7 +40,9 @@ class WatchedRun:
 
 
 @contextmanager
-def end_together(*, timeout: float, run: WatchedRun) -> Iterator[None]:
+def end_together(
+    *, timeout: float, run: WatchedRun, end: Callable[[int], None] | None = None, patience: float = 5.0
+) -> Iterator[None]:
     """End this process when another one has failed or stopped, and notify the others if this one does.
 
     If no process makes progress (``progress.made``) until the timeout, all end. Without torchrun nothing is watched.
@@ -49,6 +50,8 @@ def end_together(*, timeout: float, run: WatchedRun) -> Iterator[None]:
     Args:
         timeout: Minutes without progress.
         run: What the error says about the run.
+        end: Ends this process with an exit status; by default at once, without waiting for any thread.
+        patience: Seconds that the other processes have, at the timeout, to show that they are still there.
 
     Raises:
         SystemExit: This process failed because another one had ended, which has reported why.
@@ -56,7 +59,7 @@ def end_together(*, timeout: float, run: WatchedRun) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield
         return
-    watch = _Watch(timeout, run)
+    watch = _Watch(timeout, run, end or _end, patience)
     try:
         yield
     except BaseException as error:
@@ -101,11 +104,14 @@ class _Watch:
     Args:
         timeout: Minutes without progress after which the process ends.
         run: What the error says about the run.
+        end: Ends the process with an exit status.
+        patience: Seconds that the other processes have to answer.
     """
 
-    def __init__(self, timeout: float, run: WatchedRun) -> None:
+    def __init__(self, timeout: float, run: WatchedRun, end: Callable[[int], None], patience: float) -> None:
         self.done = threading.Event()
         self.timeout, self.run, self.rank = timeout, run, os.environ["RANK"]
+        self.end, self.patience = end, patience
         self.idle = 0.0  # seconds
         for task in (self._exchange_notes, self._count_seconds):
             threading.Thread(target=task, daemon=True).start()
@@ -116,7 +122,7 @@ class _Watch:
         except RuntimeError:
             status = 1
         if status is not None and not self.done.wait(_SECONDS_TO_END):
-            _end(status)
+            self.end(status)
 
     def _count_seconds(self) -> None:
         # Not by the clock: a scheduler may suspend the whole job for hours.
@@ -124,7 +130,7 @@ class _Watch:
             self.idle += 1
             if self.idle > self.timeout * 60 + _SECONDS_FOR_THE_STORE:
                 self._tell("who keeps the processes' store, torchrun or rank 0, does not answer")
-                _end(1)
+                self.end(1)
 
     def _first_status(self, store: dist.Store) -> int | None:
         """Look until another process ends, or all have to: the exit status; None once this one is done."""
@@ -156,7 +162,7 @@ class _Watch:
             return {rank: store.get(key).decode() if store.check([key]) else "0 -" for rank, key in keys.items()}
 
         before = notes()
-        self.done.wait(_SECONDS_TO_ANSWER)
+        self.done.wait(self.patience)
         after = notes() | {int(self.rank): f"now {progress.so_far()[1]}"}
         doing = {rank: note.partition(" ")[2] for rank, note in after.items()}
         silent = {rank: doing[rank] for rank, note in after.items() if note == before[rank]}

@@ -25,10 +25,8 @@ def watched(monkeypatch):
         statuses.append(status)
         ended.set()
 
-    monkeypatch.setattr(peers, "_end", end)
-    monkeypatch.setattr(peers, "_SECONDS_TO_ANSWER", 2.0)
     run = peers.WatchedRun("clit train", "train.timeout", "--auto_resume goes on")
-    with peers.end_together(timeout=_TIMEOUT / 60, run=run):
+    with peers.end_together(timeout=_TIMEOUT / 60, run=run, end=end, patience=2.0):
         yield peers._store(), ended, statuses
 
 
