@@ -234,9 +234,7 @@ class CumulativeScaleModel(AnyScaleModel):
         """
         if not self.is_train:
             super().validation(dataloader, current_iter, tb_logger, save_img)
-            return
-        name = dataloader.dataset.opt["name"]
-        if self.validated.get(name) != self.current_iter:
+        elif self.validated.get(name := dataloader.dataset.opt["name"]) != self.current_iter:
             self.validated[name] = self.current_iter
             with self.pace.paused():
                 super().validation(dataloader, self.current_iter, tb_logger, save_img)
