@@ -10,7 +10,7 @@
 # For 4 trainers with num_worker_per_gpu: 8 workers each.
 #SBATCH --cpus-per-task=36
 #SBATCH --time=24:00:00
-# Five minutes before the time is up this script is told, and puts the job back into the queue.
+# Five minutes before the time is up Slurm sends a signal, and this script puts the job back into the queue.
 #SBATCH --signal=B:USR1@300
 #SBATCH --requeue
 #SBATCH --open-mode=append

@@ -26,8 +26,8 @@ def batches(folder: Path, number: int) -> tuple[bool, list[str]]:
     options["train"]["scheduler"]["milestones"] = [number // 2]
     write_yaml(folder / "long.yml", options)
     command = [sys.executable, "-m", "clit_plugin.train", "-q", "-opt", "long.yml"]
-    with (folder / "told.txt").open("wb") as told:
-        process = subprocess.Popen(command, cwd=folder, stdout=told, stderr=told)
+    with (folder / "output.txt").open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
         seen: dict[int, tuple[float, int, int]] = {}
         while process.poll() is None:
             batch = _batch(folder / "experiments/long/curves.jsonl")
@@ -36,7 +36,7 @@ def batches(folder: Path, number: int) -> tuple[bool, list[str]]:
                 seen[batch] = held
             time.sleep(0.1 if number < 2000 else 1)
     quarters = [[held for batch, held in seen.items() if batch * 4 // number == n] for n in (1, 3)]
-    text = (folder / "told.txt").read_text(errors="replace").strip().splitlines()
+    text = (folder / "output.txt").read_text(errors="replace").strip().splitlines()
     if process.returncode or not all(quarters):
         return False, [f"NOT WELL: exit status {process.returncode}; {' '.join(text[-1:])}"]
     memory, memory_late = (sum(held[0] for held in quarter) / len(quarter) for quarter in quarters)

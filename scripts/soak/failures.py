@@ -53,8 +53,8 @@ def run_failures(folder: Path, *, quick: bool) -> tuple[bool, list[str]]:
     """Start every run of ``RUNS`` as processes of its own; if ``quick`` the first one only, however long it takes."""
     rows, well = [], True
     for number, run in enumerate(RUNS[:1] if quick else RUNS):
-        status, seconds, told = _fail(folder / str(number), run)
-        lines = [line for line in told.splitlines() if line.startswith("clit train: ") and run.says in line]
+        status, seconds, output = _fail(folder / str(number), run)
+        lines = [line for line in output.splitlines() if line.startswith("clit train: ") and run.says in line]
         expected = status != 0 and (not run.says or len(lines) == 1) and (quick or seconds <= run.at_most)
         well = well and expected
         rows.append(_row(run.what, status, f"{seconds:.1f}", lines[0] if lines else "-", expected))
@@ -89,12 +89,12 @@ def _fail(folder: Path, run: Run) -> tuple[int, float, str]:
         last = time.time()
         process.send_signal(signal.SIGINT)
     try:
-        _, told = process.communicate(timeout=_PATIENCE)
+        _, output = process.communicate(timeout=_PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait(), float("inf"), ""
     ended, curves = time.time(), folder / "experiments/failing/curves.jsonl"
-    return process.returncode, ended - (last or (curves.stat().st_mtime if curves.exists() else ended)), told
+    return process.returncode, ended - (last or (curves.stat().st_mtime if curves.exists() else ended)), output
 
 
 def _wait_for_state(folder: Path, process: "subprocess.Popen[str]") -> None:
@@ -159,18 +159,18 @@ def checkpoint_failures(folder: Path, *, quick: bool) -> tuple[bool, list[str]]:
         (run / "models/net_g_latest.pth").unlink()
         damage(run / where)
         with _inside(place):
-            status, told = _run("train", "-opt", "../s1.yml", "--auto_resume")
-        lines = [line for line in told.splitlines() if "set aside" in line]
+            status, output = _run("train", "-opt", "../s1.yml", "--auto_resume")
+        lines = [line for line in output.splitlines() if "set aside" in line]
         same = status == 0 and all(torch.equal(value, good[key]) for key, value in weights(place, "s1").items())
         well = well and same and bool(lines)
         rows.append(_row(what, status, "-", f": {lines[0] if lines else ''}", same and bool(lines)))
     for what, says, expected, arguments in _diverging(folder):
         with _inside(folder):
-            status, told = _run(*arguments)
-        lines = [line for line in told.splitlines() if "error: " in line and says in line]
+            status, output = _run(*arguments)
+        lines = [line for line in output.splitlines() if "error: " in line and says in line]
         as_expected = status == expected and len(lines) == 1
         well = well and as_expected
-        rows.append(_row(what, status, "-", lines[0] if lines else told[-200:].replace("\n", " "), as_expected))
+        rows.append(_row(what, status, "-", lines[0] if lines else output[-200:].replace("\n", " "), as_expected))
     finite = all(
         value.isfinite().all()
         for file in (folder / "experiments/nan/models").glob("*.pth")
@@ -200,10 +200,10 @@ def _diverging(folder: Path) -> Iterator[tuple[str, str, int, list[str]]]:
 
 def _run(*arguments: str) -> tuple[int, str]:
     """A command in this process: exit status and what it said."""
-    told = io.StringIO()
-    with contextlib.redirect_stderr(told), contextlib.redirect_stdout(io.StringIO()):
+    output = io.StringIO()
+    with contextlib.redirect_stderr(output), contextlib.redirect_stdout(io.StringIO()):
         status = train(*arguments[1:]) if arguments[0] == "train" else main(list(arguments))
-    return status, told.getvalue()
+    return status, output.getvalue()
 
 
 @contextlib.contextmanager

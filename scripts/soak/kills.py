@@ -54,7 +54,7 @@ def kills(folder: Path, number: int) -> tuple[bool, list[str]]:
             ended = not killed
         equal = equal and all(_same(whole, chain, name) for name in _STAGES)
     good = sum(row[-1] == "yes" for row in rows)
-    told = [
+    lines = [
         f"{good} of {number} kills were followed by a resume at the newest checkpoint. The final weights of both "
         f"stages, in {chains} chain{'s' * (chains > 1)}, are those of a chain that nobody killed, bit by bit: "
         f"**{'yes' if equal else 'NO'}**.",
@@ -63,15 +63,15 @@ def kills(folder: Path, number: int) -> tuple[bool, list[str]]:
         "|---|---|---|---|---|",
         *(f"| {' | '.join(map(str, row))} |" for row in rows),
     ]
-    return equal and good == number, told
+    return equal and good == number, lines
 
 
 def _start(folder: Path, workers: int) -> "subprocess.Popen[bytes]":
     files = [f"../{name}.yml" for name in _STAGES]
     setting = f"datasets.train.num_worker_per_gpu={workers}"
     command = [sys.executable, "-m", "clit_plugin.train", "-q", "--auto_resume", "--set", setting, "-opt", *files]
-    with (folder / "stderr.txt").open("ab") as told:
-        return subprocess.Popen(command, cwd=folder, stdout=told, stderr=told, start_new_session=True)
+    with (folder / "stderr.txt").open("ab") as output:
+        return subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, start_new_session=True)
 
 
 def _wait(process: "subprocess.Popen[bytes]") -> None:

@@ -45,9 +45,9 @@ def main() -> int:
         }
         for title, part in parts.items():
             sys.stderr.write(f"soak: {title} ...\n")
-            good, told = part()
+            good, body = part()
             well = well and good
-            lines += ["", f"## {title}", "", *told]
+            lines += ["", f"## {title}", "", *body]
             out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0 if well else 1
