@@ -46,6 +46,7 @@ setup(
         "pillow>=10",
         "pyyaml>=6",
         "safetensors>=0.4",
+        "tifffile>=2023.4",
         "tqdm>=4.60",
     ],
     extras_require={

@@ -11,12 +11,17 @@ from clit_plugin.utils import startup
 
 if TYPE_CHECKING:
     from clit_plugin.archs.encoders import ENCODER_REGISTRY
+    from clit_plugin.inference.upscaler import load
     from clit_plugin.official.convert import load_official
 
 __version__ = "0.1.0"
-__all__ = ["ENCODER_REGISTRY", "load_official"]
+__all__ = ["ENCODER_REGISTRY", "load", "load_official"]
 
-_PUBLIC = {"ENCODER_REGISTRY": "clit_plugin.archs.encoders", "load_official": "clit_plugin.official.convert"}
+_PUBLIC = {
+    "ENCODER_REGISTRY": "clit_plugin.archs.encoders",
+    "load": "clit_plugin.inference.upscaler",
+    "load_official": "clit_plugin.official.convert",
+}
 
 startup.bound_spinning()
 if not startup.is_command():

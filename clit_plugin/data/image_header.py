@@ -14,6 +14,7 @@ from clit_plugin.utils.memory_left import memory_left
 # Pillow's limit would refuse legitimate images. Pillow decodes nothing here, and check_decodable checks the memory.
 Image.MAX_IMAGE_PIXELS = None
 _MOST_PIXELS, _LONGEST_SIDE = 2**30, 2**20  # OpenCV's limits
+_WITH_PROFILE = ("RGB", "RGBA", "L", "LA", "P", "I", "I;16", "I;16B", "I;16L")
 _FOREIGN_COLOURS = ("CMYK", "LAB", "HSV", "YCbCr")
 
 
@@ -52,7 +53,7 @@ def read_header(file: Path | BinaryIO) -> Header | None:
         with Image.open(file) as image:
             info, tiles = image.info, image.tile
             orientation = _orientation(image)
-            profile = info.get("icc_profile") if image.mode in ("RGB", "RGBA", "L", "LA", "P") else None
+            profile = info.get("icc_profile") if image.mode in _WITH_PROFILE else None
             # Many cameras store a preview as a second frame (MPO).
             frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
             return Header(

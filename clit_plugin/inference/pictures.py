@@ -2,30 +2,25 @@
 
 import io
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image
+import torch.nn.functional as F
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from clit_plugin.data.image_header import Header, check_decodable, read_header
-from clit_plugin.data.image_io import IMAGE_SUFFIXES
+from clit_plugin.inference.picture_files import Layout, bits_of, check_layout, write_strips
+from clit_plugin.ops.coordinates import pixel_centres
 from clit_plugin.ops.pixels import to_samples, to_tensor
-from clit_plugin.ops.sizes import by
-from clit_plugin.utils.atomic_files import write_bytes
 from clit_plugin.utils.console import warn
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.output_files import check_replaces_none, check_writable, reason
 
-_LOSSY = (".jpg", ".jpeg")
-_LONGEST_SIDE = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}  # pixels
-_NO_ALPHA = (".jpg", ".jpeg", ".bmp")
-_16_BITS = (".png", ".tif", ".tiff")
-_WITH_PROFILE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 _LUMA = (0.299, 0.587, 0.114)
 _BYTES_A_PIXEL = 36  # of an image that is read: as it is decoded, and as floats, twice
 
@@ -55,11 +50,19 @@ class Picture:
 
     def resized(self, rgb: Tensor) -> "Picture":
         """The same kind of picture from an upscaled ``rgb`` (3, H, W); alpha follows bicubically."""
-        alpha = self.alpha
-        if alpha is not None:
-            size = (rgb.shape[-2], rgb.shape[-1])
-            alpha = torch.nn.functional.interpolate(alpha[None], size, mode="bicubic", align_corners=False)[0]
+        height, width = rgb.shape[-2:]
+        alpha = None if self.alpha is None else resize_alpha(self.alpha, (height, width), (0, height))
         return replace(self, rgb=rgb, alpha=alpha)
+
+    def layout(self, path: Path, size: tuple[int, int]) -> Layout:
+        """What a file of this kind holds, at (H, W) ``size``; 16 bits become 8 where the format has no more."""
+        return Layout(
+            size=size,
+            grey=self.grey,
+            alpha=self.alpha is not None,
+            bits=bits_of(path, self.bits),
+            profile=self.profile,
+        )
 
 
 def read_picture(path: str | Path) -> Picture:
@@ -77,10 +80,7 @@ def read_picture(path: str | Path) -> Picture:
     check_decodable(header, str(path), bytes_a_pixel=_BYTES_A_PIXEL)
     if header.frames > 1:
         warn(f"{path}: holds {header.frames} images, an animation or pages; the first is taken")
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
-    except cv2.error:  # a header that promises more pixels than OpenCV allows
-        image = None
+    image = _decode(content, header)
     if image is None:
         raise UserError(f"{path}: not a readable image (empty, damaged or of an unknown format)")
     if image.dtype not in (np.uint8, np.uint16):
@@ -98,6 +98,26 @@ def read_picture(path: str | Path) -> Picture:
     if channels == 1 and header.clear_grey is not None:
         alpha = torch.from_numpy((image.transpose(2, 0, 1) != header.clear_grey).astype(np.float32))
     return Picture(rgb=colours.contiguous(), alpha=alpha, grey=grey, bits=8 * image.itemsize, profile=header.profile)
+
+
+def _decode(content: bytes, header: Header) -> np.ndarray | None:
+    """An image as OpenCV reads it, or None; what it logs of damaged files is told by our own line."""
+    if (
+        content[:2] in (b"II", b"MM") and header.mode == "RGBA" and not header.bits_16
+    ):  # OpenCV multiplies its colours by alpha
+        try:
+            with Image.open(io.BytesIO(content)) as image:
+                return np.asarray(ImageOps.exif_transpose(image))[..., [2, 1, 0, 3]]
+        except Exception:  # a damaged file makes Pillow raise almost anything
+            return None
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    except cv2.error:  # a header that promises more pixels than OpenCV allows
+        return None
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def picture_size(path: str | Path) -> tuple[int, int] | None:
@@ -123,12 +143,6 @@ def _regular(path: str | Path) -> Path:
     return Path(path)
 
 
-def check_output_format(path: Path) -> None:
-    """Raise UserError unless the suffix is that of a format that can be written."""
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise UserError(f"{path}: unknown image format; the name should end in one of {', '.join(IMAGE_SUFFIXES)}")
-
-
 def check_new_png(name: str, inputs: Iterable[tuple[str, str | None]], *, overwrite: bool) -> Path:
     """Where a figure goes.
 
@@ -152,52 +166,66 @@ def check_new_png(name: str, inputs: Iterable[tuple[str, str | None]], *, overwr
 
 def check_output_kind(path: Path, picture: Picture, source: str | Path, size: tuple[int, int]) -> None:
     """Raise UserError where the format of ``path`` would lose transparency, or has no images of (H, W) ``size``."""
-    longest = _LONGEST_SIDE.get(path.suffix.lower())
-    if longest is not None and max(size) > longest:
-        raise UserError(f"{path}: {by(size)} is more than {path.suffix} holds ({longest}); write a .png")
-    if picture.alpha is not None and path.suffix.lower() in _NO_ALPHA:
-        raise UserError(f"{path}: {path.suffix} has no transparency, which {source} has; write a .png")
+    check_layout(path, picture.layout(path, size), source)
 
 
-def write_picture(path: Path, picture: Picture) -> None:
+def write_picture(path: Path, picture: Picture, *, quality: int | None = None) -> None:
     """Write whole or not at all, in the format of the suffix; 16 bits become 8 where the format has no more.
 
     Raises:
         UserError: It cannot be written.
     """
-    suffix = path.suffix.lower()
-    bits = picture.bits if suffix in _16_BITS else 8
-    colours = picture.rgb
-    if picture.grey:
-        colours = (colours * torch.tensor(_LUMA, device=colours.device).view(3, 1, 1)).sum(0, keepdim=True)
-    if picture.alpha is not None:
-        if picture.grey and bits == 16:  # OpenCV writes no grey with alpha
-            colours = colours.repeat(3, 1, 1)
-        colours = torch.cat([colours, picture.alpha.to(colours.device)])
-    samples = to_samples(colours, bits)
-    try:
-        if bits == 16:
-            content = _encode_by_opencv(samples, suffix)
-        else:
-            content = _encode_by_pillow(samples, suffix, picture.profile)
-    except (OSError, ValueError, cv2.error) as error:
-        raise UserError(f"{path}: cannot be written as {suffix} ({' '.join(str(error).split())})") from error
-    write_bytes(path, content)
+    layout = picture.layout(path, picture.size)
+    check_layout(path, layout, path)
+    write_strips(path, layout, [to_pixels(layout, picture.rgb, picture.alpha)], quality=quality)
 
 
-def _encode_by_opencv(samples: np.ndarray, suffix: str) -> bytes:
-    code = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}.get(samples.shape[-1] if samples.ndim == 3 else 1)
-    return cv2.imencode(suffix, samples if code is None else cv2.cvtColor(samples, code))[1].tobytes()
+def write_upscaled(
+    path: Path, picture: Picture, size: tuple[int, int], strips: Iterable[Tensor], *, quality: int | None = None
+) -> None:
+    """Write what has become of a picture, strip by strip; alpha follows bicubically.
+
+    Args:
+        path: The file.
+        picture: What was upscaled.
+        size: (H, W) of the output.
+        strips: (3, rows, W), from top to bottom.
+        quality: As in ``write_strips``.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    layout = picture.layout(path, size)
+
+    def pixels() -> Iterator[np.ndarray]:
+        top = 0
+        for strip in strips:
+            rows = (top, top + strip.shape[1])
+            alpha = None if picture.alpha is None else resize_alpha(picture.alpha, size, rows)
+            yield to_pixels(layout, strip, alpha)
+            top = rows[1]
+
+    write_strips(path, layout, pixels(), quality=quality)
 
 
-def _encode_by_pillow(samples: np.ndarray, suffix: str, profile: bytes | None) -> bytes:
-    """Pillow keeps the colour profile, which OpenCV drops; it has no 16-bit RGB."""
-    buffer = io.BytesIO()
-    options = {"quality": 95, "subsampling": 0} if suffix in _LOSSY else {"lossless": True} if suffix == ".webp" else {}
-    if profile is not None and suffix in _WITH_PROFILE:
-        options["icc_profile"] = profile  # type: ignore[assignment]
-    Image.fromarray(samples).save(buffer, format=Image.registered_extensions()[suffix], **options)
-    return buffer.getvalue()
+def to_pixels(layout: Layout, rgb: Tensor, alpha: Tensor | None) -> np.ndarray:
+    """Samples (H, W, channels), or (H, W) of one channel, from (3, H, W) and (1, H, W) in about [0, 1]."""
+    if layout.grey:
+        rgb = luma(rgb)
+    return to_samples(rgb if alpha is None else torch.cat([rgb, alpha.to(rgb.device)]), layout.bits)
+
+
+def luma(rgb: Tensor) -> Tensor:
+    """Grey (1, H, W) of (3, H, W)."""
+    return (rgb * torch.tensor(_LUMA, device=rgb.device).view(3, 1, 1)).sum(0, keepdim=True)
+
+
+def resize_alpha(alpha: Tensor, size: tuple[int, int], rows: tuple[int, int]) -> Tensor:
+    """Some rows of alpha (1, h, w) at (H, W) ``size``: what ``F.interpolate`` gives, bicubically."""
+    y, x = (pixel_centres(n) for n in size)
+    grid = torch.stack(torch.meshgrid(y[slice(*rows)], x, indexing="ij"), -1).flip(-1)  # grid_sample's order (x, y)
+    sampled = F.grid_sample(alpha[None], grid[None], mode="bicubic", padding_mode="border", align_corners=False)
+    return sampled[0]
 
 
 def _upright(image: np.ndarray, orientation: int) -> np.ndarray:

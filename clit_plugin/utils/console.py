@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -118,6 +119,18 @@ class MinuteLines(Generic[T]):
 AnyBar: TypeAlias = "tqdm[Any] | MinuteLines[Any]"
 
 
+def in_notebook() -> bool:
+    """Whether this is the kernel of a notebook, of which neither stdout nor stderr is a terminal."""
+    return "ipykernel" in sys.modules
+
+
+def _notebook_tqdm() -> "type[tqdm[Any]]":
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without ipywidgets it is the bar of a terminal
+        from tqdm.auto import tqdm as notebook_tqdm
+    return notebook_tqdm
+
+
 def bar(
     iterable: Iterable[T] | None = None,
     *,
@@ -130,16 +143,19 @@ def bar(
     delay: float = 0,
     disable: bool = False,
 ) -> "tqdm[T] | MinuteLines[T]":
-    """A progress bar on a terminal, ``MinuteLines`` elsewhere; neither if ``disable``, quiet, or not on rank 0.
+    """A progress bar on a terminal or in a notebook, ``MinuteLines`` elsewhere.
+
+    There is neither if ``disable``, quiet, or not on rank 0.
 
     The arguments are tqdm's.
     """
     disable = disable or _quiet or os.environ.get("RANK", "0") != "0"
+    notebook = in_notebook()
     items: Iterable[T] = () if iterable is None else iterable
     if total is None and iterable is not None and isinstance(iterable, Sized):
         total = len(iterable)
-    if disable or sys.stderr.isatty():
-        return tqdm(
+    if disable or notebook or sys.stderr.isatty():
+        return (_notebook_tqdm() if notebook else tqdm)(
             items,
             desc=desc,
             total=total,

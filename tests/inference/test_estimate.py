@@ -11,6 +11,8 @@ from clit_plugin.inference.estimate import estimate_seconds, told
 class Timed:
     """Takes a second a thousand output pixels by the clock that it keeps, the first call ten times that."""
 
+    head_reach = encoder = None
+
     def __init__(self, monkeypatch):
         self.now, self.calls, self.said = 0.0, [], []
         monkeypatch.setattr(estimate.time, "perf_counter", lambda: self.now)

@@ -1,12 +1,60 @@
-"""Too little memory."""
+"""Which tiles fit into the memory, and too little memory."""
 
 import pytest
 import torch
 
-from clit_plugin.inference.memory import check_memory, memory_errors
+from clit_plugin.archs import LIIF
+from clit_plugin.inference import memory
+from clit_plugin.inference.live_bytes import LiveBytes
+from clit_plugin.inference.memory import Budget, budget, check_memory, choose_tiling, memory_errors
 from clit_plugin.utils.errors import UserError
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def net():
+    encoder = {"type": "EDSRBaseline", "num_feat": 8, "num_block": 1}
+    return LIIF(encoder=encoder, decoder_hidden=[8]).eval()
+
+
+def tiling(net, share, size=(3000, 3000), **more):
+    return choose_tiling(net, (1000, 1000), size, Budget(share, share, True), **{"kept": 0, "name": "x.png", **more})
+
+
+def test_less_memory_means_smaller_tiles_down_to_none_that_fits(net):
+    chosen = [tiling(net, int(gigabytes * 1e9), tile=None) for gigabytes in (8, 0.7, 0.5, 0.15)]
+    areas = [each.tile * each.rows for each in chosen]
+    assert areas[0] == 512**2 and areas == sorted(areas, reverse=True) and len(set(areas)) >= 3
+    assert all(each.tile % 8 == each.rows % 8 == each.margin % 8 == 0 for each in chosen)
+    with pytest.raises(UserError, match=r"x\.png: --max-memory is too little for 3000x3000 pixels; about \d+\.\d GB"):
+        tiling(net, 10**6, tile=None)
+
+
+def test_what_is_kept_of_the_output_counts(net):
+    tiling(net, 10**9, tile=None)
+    with pytest.raises(UserError, match="--max-memory is too little"):
+        tiling(net, 10**9, tile=None, kept=200)
+
+
+def test_a_tile_that_is_asked_for_is_taken(net):
+    assert (tiling(net, 1, tile=40).tile, tiling(net, 1, tile=40).rows) == (40, 40)
+    assert tiling(net, 1, tile=0).tile == 1000
+
+
+def test_without_a_bound_most_of_what_is_free_is_taken(monkeypatch):
+    monkeypatch.setattr(memory, "memory_left", lambda device=None: 10**10)
+    assert budget(CPU, None) == Budget(8 * 10**9, 8 * 10**9, False)
+    bounded = budget(CPU, 4e9)
+    assert bounded.limited and 0 < bounded.device < 4e9  # the process has something already
+
+
+def test_live_bytes_are_what_is_held_at_a_time():
+    with LiveBytes() as counted:
+        total = torch.zeros(1000)
+        for _ in range(5):
+            total = total + torch.ones(1000)
+    assert 3 * 4000 <= counted.peak <= 4 * 4000
 
 
 def test_an_output_beyond_what_is_free_is_refused_and_one_within_is_not():

@@ -1,0 +1,57 @@
+"""Work that the processes of a torchrun share."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from clit_plugin.utils.errors import UserError
+from clit_plugin.utils.startup import under_torchrun
+
+T = TypeVar("T")
+
+
+@contextmanager
+def processes() -> Iterator[tuple[int, int]]:
+    """(rank, number of processes); under torchrun they can talk to each other meanwhile."""
+    if not under_torchrun():
+        yield 0, 1
+        return
+    import torch.distributed as dist
+
+    # One may be done long before another: torchrun would end that one with the first process that leaves by status 1.
+    dist.init_process_group("gloo", timeout=timedelta(days=30))
+    try:
+        yield dist.get_rank(), dist.get_world_size()
+    finally:
+        dist.destroy_process_group()
+
+
+def by_first_rank(work: Callable[[], T], rank: int) -> T:
+    """What ``work`` returns on rank 0, on every rank.
+
+    Raises:
+        UserError: ``work`` has raised it, on rank 0; the other ranks end with the same status.
+    """
+    from clit_plugin.utils.distributed import from_first_rank
+
+    outcome: Any = None
+    if rank == 0:
+        try:
+            outcome = work()
+        except UserError as error:
+            outcome = error
+    outcome = from_first_rank(outcome)
+    if isinstance(outcome, UserError):
+        raise outcome if rank == 0 else SystemExit(2)
+    return outcome
+
+
+def device_name(name: str) -> str:
+    """The device of this process: under torchrun, each takes a GPU of its own where there is one for it."""
+    import torch
+
+    if name not in ("auto", "cuda") or not under_torchrun() or not torch.cuda.is_available():
+        return name
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"

@@ -1,0 +1,119 @@
+"""Which images ``clit upscale`` reads and which files it writes, checked before the first one is computed."""
+
+import argparse
+import glob
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from clit_plugin.utils.errors import UserError
+from clit_plugin.utils.output_files import check_replaces_none, check_writable
+
+FORMATS = ("png", "jpg", "webp", "tiff")
+_SAME = {".jpeg": ".jpg", ".tif": ".tiff"}
+
+
+class Job(NamedTuple):
+    """An image and the file to write."""
+
+    source: Path
+    output: Path
+
+
+def find_jobs(args: argparse.Namespace, weights: str) -> list[Job]:
+    """Every image with the file to write.
+
+    Args:
+        args: Of the command.
+        weights: The weights file, which no output may replace.
+
+    Raises:
+        UserError: No such image, a format that cannot be written, or an output that is there, lies among the inputs,
+            is another image's too or cannot be written.
+    """
+    jobs = _named(args)
+    owners: dict[Path, Path] = {}
+    for source, output in jobs:
+        if not source.is_file():
+            raise UserError(f"{source}: no such image or folder")
+        if (other := owners.setdefault(output, source)) is not source:
+            raise UserError(f"{source} and {other} would both be written to {output}; rename one, or give another -o")
+        if output.is_dir():
+            raise UserError(f"{output}: is a folder")
+    inputs: list[tuple[str, str | Path | None]] = [("image", source) for source, _ in jobs]
+    check_replaces_none(owners, [*inputs, ("weights file", weights), ("option file", args.opt)])
+    for output in {output.parent: output for output in owners}.values():  # of each folder one
+        check_writable(output)
+    there = {output for _, output in jobs if output.exists()}
+    if args.skip_existing:
+        return [job for job in jobs if job.output not in there]
+    if there and not args.overwrite:
+        more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
+        raise UserError(
+            f"{min(there)}{more} there already; --overwrite replaces, --skip-existing leaves out what is there"
+        )
+    return jobs
+
+
+def _named(args: argparse.Namespace) -> list[Job]:
+    from clit_plugin.data.image_io import IMAGE_SUFFIXES
+    from clit_plugin.inference.picture_files import check_output_format, is_lossy
+
+    out = Path(args.output).expanduser()
+    given = [Path(name).expanduser() for name in args.images]
+    one = len(given) == 1 and not given[0].is_dir() and not _is_pattern(given[0]) and not out.is_dir()
+    suffix = out.suffix.lower()
+    if one and suffix in IMAGE_SUFFIXES:
+        if args.format and _SAME.get(suffix, suffix) != f".{args.format}":
+            raise UserError(f"--format {args.format}: {out} ends otherwise; leave one of them out")
+        jobs = [Job(given[0], out)]
+    elif one and suffix:
+        check_output_format(out)
+    elif suffix in IMAGE_SUFFIXES and not out.is_dir():
+        raise UserError(f"{out}: named like one image, but several are to be written; give a folder")
+    else:
+        ending = f".{args.format or 'png'}"
+        jobs = [Job(source, out / relative.with_suffix(ending)) for source, relative in _sources(given, out)]
+    if args.quality is not None and jobs and not any(is_lossy(job.output) for job in jobs):
+        raise UserError("--quality: goes with .jpg and .webp files; --format jpg or webp writes them")
+    return jobs
+
+
+def _sources(given: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
+    """Images with their paths below the folder given or before the first wildcard, or their names."""
+    from clit_plugin.data.lmdb_files.sources import find_sources
+
+    for path in given:
+        if path.is_dir():
+            _check_outside(out, path)
+            for name in find_sources(path):
+                yield path / name, Path(name)
+        elif _is_pattern(path):
+            yield from _matches(path, out)
+        else:
+            yield path, Path(path.name)
+
+
+def _matches(pattern: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+    from clit_plugin.data.image_io import IMAGE_SUFFIXES
+
+    fixed = next(i for i, part in enumerate(pattern.parts) if glob.has_magic(part))
+    root = Path(*pattern.parts[:fixed])
+    found = [Path(name) for name in sorted(glob.glob(str(pattern), recursive=True))]
+    found = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    if not found:
+        raise UserError(f"{pattern}: no image matches")
+    if "**" in pattern.parts:
+        _check_outside(out, root)
+    for path in found:
+        yield path, path.relative_to(root)
+
+
+def _is_pattern(path: Path) -> bool:
+    """Whether it is to be matched with files: a file with brackets in its name is itself."""
+    return glob.has_magic(str(path)) and not path.exists()
+
+
+def _check_outside(out: Path, folder: Path) -> None:
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{out}: lies inside {folder}, so that results would be upscaled again; give another -o")

@@ -1,0 +1,209 @@
+"""Upscaling from Python: ``up = clit_plugin.load(); big = up(image, scale=3.4)``."""
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress
+from clit_plugin.inference.about import About
+from clit_plugin.inference.apply import Manner, strips_of, with_bar
+from clit_plugin.inference.load_network import choose_device, load_described
+from clit_plugin.inference.picture_files import Layout
+from clit_plugin.inference.pictures import Picture, luma, resize_alpha, to_pixels
+from clit_plugin.inference.shipped import DEFAULT
+from clit_plugin.ops.coordinates import Size
+from clit_plugin.ops.sizes import by
+from clit_plugin.utils.console import in_notebook
+
+ImageKind = TypeVar("ImageKind", np.ndarray, Image.Image)
+_DTYPES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
+_MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "I;16L": "I;16", "I;16B": "I;16"}
+_PILLOW = ("RGB", "RGBA", "L", "LA", "I;16")
+
+
+def load(
+    weights: str | Path | None = None,
+    *,
+    option_file: str | Path | None = None,
+    param_key: str | None = None,
+    device: str | torch.device = "auto",
+) -> "Upscaler":
+    """Load weights to upscale images with.
+
+    Args:
+        weights: A .pth file in BasicSR's layout or a .safetensors file; by default the weights of the package.
+        option_file: Modules of its ``custom_imports`` are imported; its ``network_g`` serves a file without its own.
+        param_key: ``params`` or ``params_ema``; by default the latter where there is one.
+        device: As torch names it; ``auto`` is a GPU where there is one.
+
+    Raises:
+        UserError: A file that is missing or of another kind, weights that do not fit, or a device that is not there.
+    """
+    path = str(DEFAULT if weights is None else weights)
+    loaded = load_described(path, None if option_file is None else str(option_file), param_key=param_key)
+    return Upscaler(loaded.net.to(choose_device(str(device))), About.read(loaded.rest, path))
+
+
+class Upscaler:
+    """A network that is called with an image.
+
+    Args:
+        net: In evaluation mode, on any device.
+        about: What its weights say of themselves.
+    """
+
+    def __init__(self, net: ArbitraryScaleArch, about: About) -> None:
+        self.net, self.about = net, about
+
+    def __repr__(self) -> str:
+        device = next(self.net.parameters()).device
+        return (
+            f"Upscaler({self.about.name or type(self.net).__name__}, {self.about.told() or 'of any scale'}, {device})"
+        )
+
+    def __call__(
+        self,
+        image: ImageKind,
+        *,
+        scale: float | Sequence[float] | None = None,
+        size: Sequence[int] | None = None,
+        self_ensemble: bool = False,
+        tile: int | None = None,
+        max_memory: float | None = None,
+        progress: bool | Callable[[float], object] | None = None,
+    ) -> ImageKind:
+        """Upscale one image.
+
+        Args:
+            image: numpy (H, W), (H, W, 3) or (H, W, 4), uint8, uint16, or float32 in [0, 1]; or a Pillow image, grey,
+                RGB, either with alpha, with a palette, or grey of 16 bits. The fourth channel is alpha.
+            scale: A factor, at least 1, or (y, x) factors.
+            size: (height, width) of the output instead, in this order for Pillow images, too.
+            self_ensemble: Whether to take the mean over 8 rotations and flips: slightly better, 8 times slower.
+            tile: Side in pixels of the tiles in which the image is computed, a multiple of 8; 0: the whole image; by
+                default what the memory allows.
+            max_memory: Bytes that the process may take where the network is; by default most of what is free.
+            progress: A function that is told the share that is done, 0 to 1; or whether to show a bar; by default one
+                is shown in notebooks and on terminals, for what takes more than a moment.
+
+        Returns:
+            An image of the same kind; palettes become RGB. Values are clamped to what the kind holds.
+
+        Raises:
+            TypeError: Another kind of image.
+            ValueError: Both or none of ``scale`` and ``size``, or values that make no sense.
+            UserError: There is not the memory.
+        """
+        if isinstance(image, Image.Image):
+            return self._pillow(image, scale, size, self_ensemble, tile, max_memory, progress)
+        if not isinstance(image, np.ndarray):
+            raise TypeError(f"image: expected a numpy array or a Pillow image, got {type(image).__name__}")
+        if image.dtype not in _DTYPES:
+            raise TypeError(f"image: expected uint8, uint16 or float32, got {image.dtype}")
+        if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))) or not image.size:
+            raise ValueError(f"image: expected (H, W), (H, W, 3) or (H, W, 4), got {image.shape}")
+        if tile is not None and (tile < 0 or tile % 8):
+            raise ValueError(f"tile: expected a multiple of 8, or 0, got {tile}")
+        out_size = _out_size((image.shape[0], image.shape[1]), scale, size)
+        manner = Manner(tile=tile, max_memory=max_memory, views=8 if self_ensemble else 1)
+        return self._numpy(image, out_size, manner, progress)
+
+    def _pillow(self, image: Image.Image, *how: Any) -> Image.Image:
+        mode = _MODES.get(image.mode, image.mode)
+        if image.mode == "P" and "transparency" in image.info:
+            mode = "RGBA"
+        if mode not in _PILLOW:
+            raise TypeError(f"image: Pillow's mode {image.mode} is not handled; convert it to RGB")
+        array = np.asarray(image.convert(mode))
+        grey_alpha = mode == "LA"
+        if grey_alpha:
+            array = np.stack([array[..., 0]] * 3 + [array[..., 1]], -1)
+        names = ("scale", "size", "self_ensemble", "tile", "max_memory", "progress")
+        big = self(array, **dict(zip(names, how, strict=True)))
+        result = Image.fromarray(big).convert("LA") if grey_alpha else Image.fromarray(big)
+        if profile := image.info.get("icc_profile"):
+            result.info["icc_profile"] = profile
+        return result
+
+    def _numpy(
+        self, image: np.ndarray, size: Size, manner: Manner, progress: bool | Callable[[float], object] | None
+    ) -> np.ndarray:
+        picture, bits = _picture(image), 16 if image.dtype == np.uint16 else 8
+        layout = Layout(size=size, grey=picture.grey, alpha=picture.alpha is not None, bits=bits)
+        out = np.empty((*size, *image.shape[2:]), image.dtype)
+        top = 0
+        for strip in self._strips(picture.rgb, size, manner, out.itemsize * layout.channels, progress):
+            rows = (top, top + strip.shape[1])
+            alpha = None if picture.alpha is None else resize_alpha(picture.alpha, size, rows)
+            if image.dtype == np.float32:
+                out[top : rows[1]] = _floats(strip, alpha, grey=picture.grey)
+            else:
+                out[top : rows[1]] = to_pixels(layout, strip, alpha)
+            top = rows[1]
+        return out
+
+    def _strips(
+        self,
+        rgb: Tensor,
+        size: Size,
+        manner: Manner,
+        kept: int,
+        progress: bool | Callable[[float], object] | None,
+    ) -> Iterator[Tensor]:
+        name = f"an image of {by((rgb.shape[-2], rgb.shape[-1]))}"
+        done = 0.0
+
+        def strips(told: Progress | None) -> Iterator[Tensor]:
+            return strips_of(self.net, rgb, size, name=name, manner=manner, kept=kept, progress=told)
+
+        def share(pixels: float) -> None:
+            nonlocal done
+            done += pixels
+            assert callable(progress)
+            progress(min(1.0, done / (size[0] * size[1])))
+
+        if progress is None:
+            progress = in_notebook() or sys.stderr.isatty()
+        if not isinstance(progress, bool):
+            yield from strips(share)
+            progress(1.0)
+        elif progress:
+            yield from with_bar(strips, size, label=f"{by((rgb.shape[-2], rgb.shape[-1]))} to {by(size)}")
+        else:
+            yield from strips(None)
+
+
+def _picture(image: np.ndarray) -> Picture:
+    floats = torch.from_numpy(np.atleast_3d(image).transpose(2, 0, 1).astype(np.float32) / _DTYPES[image.dtype])
+    if not floats.isfinite().all():
+        raise ValueError("image: expected finite values, there are NaN or infinite ones")
+    grey = len(floats) == 1
+    rgb = floats.repeat(3, 1, 1) if grey else floats[:3]
+    return Picture(rgb=rgb.contiguous(), alpha=floats[3:] if len(floats) == 4 else None, grey=grey)
+
+
+def _floats(rgb: Tensor, alpha: Tensor | None, *, grey: bool) -> np.ndarray:
+    if grey:
+        return luma(rgb)[0].clamp(0, 1).numpy()
+    image = rgb if alpha is None else torch.cat([rgb, alpha])
+    return image.clamp(0, 1).permute(1, 2, 0).numpy()
+
+
+def _out_size(given: Size, scale: float | Sequence[float] | None, size: Sequence[int] | None) -> Size:
+    if (scale is None) == (size is None):
+        raise ValueError("give one of scale and size")
+    if size is not None:
+        if len(size) != 2 or any(n != int(n) for n in size) or any(n < m for n, m in zip(size, given, strict=True)):
+            raise ValueError(f"size: expected (height, width), at least the image's own {given}, got {tuple(size)}")
+        return int(size[0]), int(size[1])
+    factors = (scale, scale) if isinstance(scale, (int, float)) else tuple(scale or ())
+    if len(factors) != 2 or not all(math.isfinite(factor) and factor >= 1 for factor in factors):
+        raise ValueError(f"scale: expected a factor of at least 1, or (y, x) of them, got {scale}")
+    return round(given[0] * factors[0]), round(given[1] * factors[1])

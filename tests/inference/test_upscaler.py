@@ -1,0 +1,151 @@
+"""``clit_plugin.load`` and the upscaler that it gives."""
+
+import numpy as np
+import pytest
+import torch
+from inference_helpers import write_weights
+from PIL import Image
+
+import clit_plugin
+from clit_plugin.ops.pixels import to_samples
+from clit_plugin.utils import console
+from clit_plugin.utils.errors import UserError
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def up(clit):
+    return clit_plugin.load(clit[1], device="cpu")
+
+
+def array(*shape, dtype=np.uint8):
+    if dtype == np.float32:
+        return RNG.random(shape, dtype=np.float32)
+    return RNG.integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("shape", [(9, 7), (9, 7, 3), (9, 7, 4)])
+def test_an_array_becomes_an_array_of_the_same_kind(up, shape, dtype):
+    image = array(*shape, dtype=dtype)
+    before = image.copy()
+    big = up(image, scale=3.4)
+    assert big.shape == (31, 24, *shape[2:]) and big.dtype == dtype
+    np.testing.assert_array_equal(image, before)
+
+
+def test_the_numbers_are_the_networks(clit, up):
+    image = array(9, 7, 3)
+    lq = torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32) / 255)[None]
+    expected = clit[0].upscale(lq, (20, 30))[0]
+    np.testing.assert_array_equal(up(image, size=(20, 30)), to_samples(expected))
+    floats = up(image.astype(np.float32) / 255, size=(20, 30))
+    np.testing.assert_allclose(floats, expected.clamp(0, 1).permute(1, 2, 0), atol=1e-6)
+    sixteen = up(image.astype(np.uint16) * 257, size=(20, 30))
+    np.testing.assert_allclose(sixteen / 65535, floats, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "I;16"])
+def test_a_pillow_image_becomes_one_of_the_same_kind(up, mode):
+    image = (
+        Image.fromarray(array(9, 7, 3)).convert(mode)
+        if mode != "I;16"
+        else Image.fromarray(array(9, 7, dtype=np.uint16))
+    )
+    image.info["icc_profile"] = b"profile"
+    big = up(image, scale=2)
+    assert big.size == (14, 18) and big.mode == {"P": "RGB", "1": "L"}.get(mode, mode)
+    assert big.info["icc_profile"] == b"profile"
+
+
+def test_scales_may_differ_and_tiles_and_the_ensemble_are_taken(up):
+    image = array(40, 30, 3, dtype=np.float32)
+    whole = up(image, scale=(2, 3.5), tile=0)
+    assert whole.shape == (80, 105, 3)
+    np.testing.assert_allclose(up(image, scale=(2, 3.5), tile=16), whole, atol=1e-5)
+    mean = up(image, scale=(2, 3.5), self_ensemble=True)
+    turned = up(np.rot90(image).copy(), scale=(3.5, 2), self_ensemble=True)
+    np.testing.assert_allclose(np.rot90(mean), turned, atol=1e-5)
+    assert np.abs(mean - whole).max() > 1e-4
+
+
+def test_progress_is_told_from_zero_to_one(up):
+    told = []
+    up(array(40, 30), scale=3, tile=16, progress=told.append)
+    assert len(told) > 4 and told == sorted(told) and 0 < told[0] < 1 and told[-1] == 1
+
+
+def test_in_a_notebook_a_bar_is_shown(up, monkeypatch, capsys):
+    monkeypatch.setitem(__import__("sys").modules, "ipykernel", object())
+    assert console.in_notebook()
+    with console.bar(total=2, desc="here", unit="pixel") as bar:
+        bar.update(2)
+    assert "here: 100%" in capsys.readouterr().err
+    up(array(9, 7), scale=2)
+
+
+def test_nothing_is_written_where_nobody_looks(up, capsys):
+    up(array(9, 7), scale=2)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("image", "arguments", "kind", "told"),
+    [
+        (array(9, 7), {}, ValueError, "give one of scale and size"),
+        (array(9, 7), {"scale": 2, "size": (20, 20)}, ValueError, "give one of scale and size"),
+        (array(9, 7), {"scale": 0.5}, ValueError, "at least 1"),
+        (array(9, 7), {"scale": float("nan")}, ValueError, "at least 1"),
+        (array(9, 7), {"scale": (2, 3, 4)}, ValueError, r"\(y, x\)"),
+        (array(9, 7), {"size": (8, 20)}, ValueError, "at least the image's own"),
+        (array(9, 7), {"scale": 2, "tile": 12}, ValueError, "tile: expected a multiple of 8"),
+        (array(9, 7, 2), {"scale": 2}, ValueError, r"\(H, W, 3\)"),
+        (array(0, 7), {"scale": 2}, ValueError, r"\(H, W\)"),
+        (np.full((9, 7), np.nan, np.float32), {"scale": 2}, ValueError, "finite"),
+        (array(9, 7).astype(np.int64), {"scale": 2}, TypeError, "uint8, uint16 or float32, got int64"),
+        ("photo.png", {"scale": 2}, TypeError, "numpy array or a Pillow image, got str"),
+        (Image.new("CMYK", (5, 5)), {"scale": 2}, TypeError, "mode CMYK"),
+        (array(9, 7), {"scale": 2, "max_memory": 1e6}, UserError, "too little"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(up, image, arguments, kind, told):
+    with pytest.raises(kind, match=told):
+        up(image, **arguments)
+
+
+def test_without_a_file_the_weights_of_the_package_are_loaded():
+    up = clit_plugin.load()
+    assert up.about.name == "clit_small" and up.about.scale_range == (1, 16) and up.about.degradation == "pil"
+    assert repr(up).startswith("Upscaler(clit_small, for x1 to x16 and images made by bicubic reduction")
+
+
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        ([1], "about: expected a mapping"),
+        ({"scale_range": [4, 1]}, "about.scale_range: expected two numbers"),
+        ({"scale_range": "1-4"}, "about.scale_range: expected two numbers"),
+        ({"degradation": 3}, "about.degradation: expected text"),
+    ],
+)
+def test_weights_that_say_nonsense_of_themselves_are_refused(tmp_path, about, told):
+    write_weights(tmp_path / "w.pth", about=about)
+    with pytest.raises(UserError, match=rf"w\.pth: {told}"):
+        clit_plugin.load(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("lq", "size", "outside"),
+    [
+        ((10, 10), (40, 40), False),
+        ((101, 99), (405, 397), False),
+        ((10, 10), (41, 40), True),
+        ((10, 10), (12, 12), True),
+    ],
+)
+def test_a_scale_outside_the_training_is_told(tmp_path, lq, size, outside):
+    write_weights(tmp_path / "w.pth", about={"scale_range": [1.5, 4]})
+    warning = clit_plugin.load(tmp_path / "w.pth").about.warning(lq, size)
+    assert (warning is not None) == outside
+    assert not outside or "outside the scales of the training, x1.5 to x4" in warning
