@@ -78,8 +78,8 @@ def gradients() -> None:
                 step()
                 named = step.run.net.named_parameters()
                 results.append({n: p.grad.clone() for n, p in named if p.grad is not None and n != "pos_bias.bias"})
-            plain, fused = results
-            differences = {n: float((fused[n] - plain[n]).abs().max() / plain[n].abs().max()) for n in plain}
+            off, fused = results
+            differences = {n: float((fused[n] - off[n]).abs().max() / off[n].abs().max()) for n in off}
             worst = max(differences, key=lambda key: differences[key])
             print(
                 f"| {case.name} | {'bfloat16' if amp else 'float32'} | {differences[worst]:.1e} | {worst} |", flush=True
@@ -103,20 +103,20 @@ def steps() -> None:
 
 
 def small() -> None:
-    """A small network at batch 16: the plain path, the fused path, and torch's chunks."""
-    from clit_plugin.archs import clit_arch
+    """A small network at batch 16: the reference path, the fused path, and torch's chunks."""
     from clit_plugin.commands.benchmark_cases import Case
+    from clit_plugin.fast import sample
 
     network = {"encoder": {"type": "EDSRBaseline", "num_feat": 32, "num_block": 4}, "dim": 32, "num_heads": 4}
     network["decoder_hidden"] = [64, 64]
     print("dim 32, 4 heads, decoder 64 64\n")
     print("| stage | dtype | path | step, ms | peak, GB |\n|---|---|---|---|---|")
-    plain_bytes = clit_arch._PLAIN_BYTES
+    reference_bytes = sample.REFERENCE_BYTES
     for case in (Case("1", 48, (4,), batch=16), Case("2", 48, (3, 2), batch=16)):
         for amp in (True, False):
-            clit_arch._PLAIN_BYTES = plain_bytes
+            sample.REFERENCE_BYTES = reference_bytes
             print(row(case, amp, "off", network, path="as chosen with fused off"), flush=True)
-            clit_arch._PLAIN_BYTES = 0
+            sample.REFERENCE_BYTES = 0
             print(row(case, amp, "auto", network, path="fused"), flush=True)
             print(row(case, amp, "off", network, path="chunks"), flush=True)
 
@@ -151,9 +151,10 @@ def tiles() -> None:
     """Other tile sizes of each kernel at the paper's sizes, 73,728 queries in 32 maps of 48 x 48; ms."""
     import torch
 
+    from clit_plugin.fast.arithmetic import Chunk, Totals
     from clit_plugin.fast.fused_attention import FusedAttention
     from clit_plugin.fast.fused_tiles import Shapes
-    from clit_plugin.fast.query_attention import Chunk
+    from clit_plugin.fast.tile_tables import Tables
 
     shapes, device = Shapes(8, 32, 256, (7, 7)), torch.device("cuda", 0)
     n, width = 73728, 54
@@ -161,14 +162,13 @@ def tiles() -> None:
     centre = image * width * width + place[0] * width + place[1]
     print("| dtype | kernel | tile | ms |\n|---|---|---|---|")
     for dtype in (torch.bfloat16, torch.float32):
-        tables = [torch.randn(32 * width * width, 256, device=device).to(dtype) for _ in range(3)]
+        tables = Tables(*(torch.randn(32 * width * width, 256, device=device).to(dtype) for _ in range(3)))
         hat = torch.rand(n, 9, device=device)
         bias = [torch.randn(n, 7, 8, device=device) for _ in range(2)]
         weight = (torch.randn(256, 49 * 256, device=device) / 112).to(dtype)
         grad = torch.randn(n, 256, device=device).to(dtype)
-        totals = [torch.zeros_like(table, dtype=torch.float32) for table in tables]
-        weight_grad = torch.zeros_like(weight, dtype=torch.float32)
-        arguments = (tables, Chunk(slice(0, n), centre, width), hat, *bias, weight)
+        totals = Totals(*(torch.zeros_like(tensor, dtype=torch.float32) for tensor in (*tables, weight)))
+        arguments = (tables, Chunk(centre, width, hat, *bias), weight)
 
         def timed(kernel: str, tile: dict[str, int]) -> float:
             fused = FusedAttention(shapes, dtype, tf32=False, large=True)  # noqa: B023
@@ -178,7 +178,7 @@ def tiles() -> None:
             for _ in range(3):
                 fused.forward(*arguments)  # noqa: B023
                 if kernel not in ("logits", "hidden"):
-                    fused.backward(*arguments, grad, totals, weight_grad)  # noqa: B023
+                    fused.backward(*arguments, grad, totals)  # noqa: B023
             torch.cuda.synchronize()
             return min(start.elapsed_time(stop) for start, stop in events)
 

@@ -1,4 +1,7 @@
-"""Architectures, registered in BasicSR's ARCH_REGISTRY, and encoders, in our ENCODER_REGISTRY."""
+"""The networks: parameters, and the equations of their papers computed plainly. Importing it registers them.
+
+``README.md`` beside this file says where each equation stands and how to add a system.
+"""
 
 from clit_plugin.archs.bicubic_arch import Bicubic
 from clit_plugin.archs.clit_arch import CLIT

@@ -13,7 +13,7 @@ from clit_plugin.ops.local_attention import sample_bilinear
 from clit_plugin.ops.parts import Part, sample_bilinear_part, whole
 from clit_plugin.ops.stages import check_sizes, check_stage_sizes, greedy_stage_sizes
 
-Progress = Callable[[float], object]  # is told how many pixels of the output have been done since the last call
+Progress = Callable[[float], object]  # called with the number of output pixels done since the last call
 
 
 class ArbitraryScaleArch(nn.Module, ABC):
@@ -24,7 +24,7 @@ class ArbitraryScaleArch(nn.Module, ABC):
 
     Attributes:
         num_branches: Stages of the cascade.
-        bilinear_skip: Whether what is predicted is a residual over the bilinear image, or the image itself.
+        bilinear_skip: Whether the head predicts a residual over the bilinear image, or the image itself.
         head_reach: LR pixels beside its own, in each direction, whose features a query depends on; None: all of them,
             as far as is known, so that there is no ``upscale_part``.
     """

@@ -13,19 +13,17 @@ from clit_plugin.archs.lit_branch import Branch
 from clit_plugin.archs.positional_bias import PositionalBias
 from clit_plugin.fast.attention_maps import attention_maps
 from clit_plugin.fast.render import render
-from clit_plugin.fast.sample import sample
-from clit_plugin.fast.workers import worker_count
+from clit_plugin.fast.sample import sample, sampling_pays
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.local_attention import resize_bilinear
 from clit_plugin.ops.parts import Part
 from clit_plugin.ops.stages import check_stage_sizes
 
-_CHUNK_BYTES = 2**28
-_PLAIN_BYTES = 2**29  # of the largest tensor, up to which an accelerator trains on the plain path
+_CHUNK_BYTES = 2**28  # of what the reference path gathers at a time
 
 
 class AttentionMaps(NamedTuple):
-    """Of one branch: weights (B, Q, N, heads) about the pixels ``centre`` (B, Q, 2) of a map of ``size`` (H, W)."""
+    """One branch: weights (B, Q, N, heads) on local grids about ``centre`` (B, Q, 2), in a map of ``size`` (H, W)."""
 
     weights: Tensor
     centre: Tensor
@@ -36,9 +34,10 @@ class AttentionMaps(NamedTuple):
 class CLIT(ArbitraryScaleArch):
     """Cascaded Local Implicit Transformer; with one branch, the Local Implicit Transformer.
 
-    The defaults are the paper's. Branch i + 1 works on the features resized to the i-th of ``stage_sizes``; the
-    residual image is sum over i of discount^(N - i) I_i (eq. 9). The four convolutions of section 3.2 are
-    ``conv_feat`` and each branch's q, k and v; the branches share the positional bias, as in the released code.
+    The defaults are the paper's. Branch i + 1 works on the features resized to the i-th of ``stage_sizes`` (eq. 8); the
+    image is the discounted sum of the branches' residuals over the bilinear image (eq. 9). A branch, with the attention
+    of eq. 7, is ``lit_branch.Branch``. The four convolutions of section 3.2 are ``conv_feat`` and each branch's q, k
+    and v; the branches share the positional bias, as in the released code.
 
     Args:
         encoder: Options of the encoder, see ``build_encoder``.
@@ -88,8 +87,6 @@ class CLIT(ArbitraryScaleArch):
             raise ValueError(f"num_branches: expected at least 1, got {num_branches}")
         if num_heads < 1 or dim < 1 or dim % num_heads:
             raise ValueError(f"dim: expected a positive multiple of num_heads ({num_heads}), got {dim}")
-        if any(width < 1 for width in decoder_hidden):
-            raise ValueError(f"decoder_hidden: expected positive widths, got {list(decoder_hidden)}")
         if frequency_channels < 0:
             raise ValueError(f"frequency_channels: expected at least 0, got {frequency_channels}")
         super().__init__(encoder=encoder)
@@ -114,23 +111,22 @@ class CLIT(ArbitraryScaleArch):
         )
         if zero_start:
             for branch in cast(list[Branch], list(self.branches)):
-                last = cast(nn.Linear, branch.decoder[-1])
-                nn.init.zeros_(last.weight)
-                nn.init.zeros_(last.bias)
+                nn.init.zeros_(branch.decoder.last.weight)
+                nn.init.zeros_(branch.decoder.last.bias)
 
     def residual(
         self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Size], max_queries: int | None
     ) -> Tensor:
         feature = self.conv_feat(self.encoder(lq))
-        plain = self._plain or self.trains_plainly(feature, coord.shape[1], stage_sizes)
+        in_use = self._branches_in_use(stage_sizes)
+        bias = self.pos_bias
+        if bias is not None and not self._plain and sampling_pays(feature, coord, stage_sizes, self.local_grid, bias):
+            return self._cascade([sample(branch, feature, size, coord, cell, bias) for size, branch in in_use])
         images: list[Tensor] = []
-        for size, branch in self._branches_in_use(stage_sizes):
-            if plain or self.pos_bias is None:
-                # The released code resizes these features, the paper the encoder's output (eq. 8).
-                resized = feature if size is None else resize_bilinear(feature, size)
-                images.append(branch.reference(resized, coord, cell, self.pos_bias, max_queries))
-            else:
-                images.append(sample(branch, feature, size, coord, cell, self.pos_bias))
+        for size, branch in in_use:
+            # Eq. 8 resizes the encoder's output; the released code, and so this one, what conv_feat makes of it.
+            resized = feature if size is None else resize_bilinear(feature, size)
+            images.append(branch.reference(resized, coord, cell, bias, max_queries))
         return self._cascade(images)
 
     def residual_image(
@@ -145,17 +141,13 @@ class CLIT(ArbitraryScaleArch):
         if self._plain:
             max_queries = max_queries or self.default_max_queries(lq.shape[0])
             return super().residual_image(lq, size, stage_sizes, max_queries, progress)
-        if max_queries is None:
-            max_queries = 4096 if lq.device.type == "cpu" else 65536
-        else:
-            max_queries = max(1, max_queries // worker_count(lq.device))
         features = self.conv_feat(self.encoder(lq))
         in_use = self._branches_in_use(stage_sizes)
-        told = None if progress is None else lambda pixels: progress(pixels / len(in_use))
+        done = None if progress is None else lambda pixels: progress(pixels / len(in_use))
         residuals = [
             self._cascade(
                 [
-                    render(branch, feature, stage, size, self.pos_bias, max_queries, told, part)
+                    render(branch, feature, stage, size, self.pos_bias, max_queries, done, part)
                     for stage, branch in in_use
                 ]
             )
@@ -184,23 +176,6 @@ class CLIT(ArbitraryScaleArch):
             maps.append(AttentionMaps(weights, index, size or (lq.shape[-2], lq.shape[-1])))
         return maps
 
-    def trains_plainly(self, lq: Tensor, num_queries: int, stage_sizes: Sequence[Size]) -> bool:
-        """Whether a training step runs the plain path, which is few large operations, because its tensors are small.
-
-        On an accelerator the chunks of the sparse path cost a small network more launches than they save memory.
-
-        Args:
-            lq: (B, ., H, W); its device, dtype and sizes count.
-            num_queries: Q of each image.
-            stage_sizes: As in ``forward``.
-        """
-        if lq.device.type == "cpu":
-            return False
-        grid = self.local_grid[0] * self.local_grid[1] if self.pos_bias is not None else 1
-        encoded = 0 if self.pos_bias is None else self.pos_bias.in_features
-        pixels = max([num_queries * grid, *(h * w for h, w in stage_sizes)])
-        return len(lq) * pixels * max(self.conv_feat.out_channels, encoded) * lq.element_size() <= _PLAIN_BYTES
-
     @property
     def head_reach(self) -> int | None:  # type: ignore[override]
         # conv_feat, a convolution of q, k or v, what resizing sees at most, and the local grid.
@@ -217,7 +192,7 @@ class CLIT(ArbitraryScaleArch):
         return list(zip([None, *stage_sizes], cast(list[Branch], list(self.branches)), strict=False))
 
     def _cascade(self, images: Sequence[Tensor]) -> Tensor:
-        """Eq. 9 for the branches in use."""
+        """Eq. 9 without its last term, the bilinear image: sum over i of discount^(N - i) I_i."""
         total = images[0]
         for image in images[1:]:
             total = image + self.discount * total

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
-from torch import Tensor, nn
+from torch import Tensor
 
-from clit_plugin.archs.local_implicit_arch import LocalImplicitArch, make_mlp
+from clit_plugin.archs.position_mlp_arch import PositionMLPArch
 
 
 @ARCH_REGISTRY.register()
-class IPE(LocalImplicitArch):
+class IPE(PositionMLPArch):
     """LIIF that sees, instead of the query's position, sinusoids averaged over the area of the output pixel.
 
     The mean of sin(w x) over a pixel of width c is sin(w x) sin(w c / 2) / (w c / 2), likewise for the cosine. No code
@@ -34,8 +34,6 @@ class IPE(LocalImplicitArch):
         ValueError: A width or ``num_frequencies`` below 1.
     """
 
-    bilinear_skip = False
-
     def __init__(
         self,
         *,
@@ -52,24 +50,20 @@ class IPE(LocalImplicitArch):
         if num_frequencies < 1:
             raise ValueError(f"num_frequencies: expected at least 1, got {num_frequencies}")
         super().__init__(
-            encoder=encoder, feature_unfold=feature_unfold, local_ensemble=local_ensemble, reference=reference
+            encoder=encoder,
+            position_features=4 * num_frequencies + 2 * include_delta + 2 * cell_decoding,
+            decoder_hidden=decoder_hidden,
+            feature_unfold=feature_unfold,
+            local_ensemble=local_ensemble,
+            reference=reference,
         )
         self.num_frequencies, self.times_pi = num_frequencies, times_pi
         self.include_delta, self.cell_decoding = include_delta, cell_decoding
-        position = 4 * num_frequencies + 2 * include_delta + 2 * cell_decoding
-        self.decoder = make_mlp(self.unfolded_channels + position, decoder_hidden)
 
-    def projection(self) -> tuple[Tensor, Tensor | None]:
-        first: nn.Linear = self.decoder[0]  # type: ignore[assignment]
-        return first.weight[:, : self.unfolded_channels], first.bias
-
-    def decode(self, latent: Tensor, delta: Tensor, cell: Tensor) -> Tensor:
-        first: nn.Linear = self.decoder[0]  # type: ignore[assignment]
+    def position(self, delta: Tensor, cell: Tensor) -> Tensor:
         parts = [self._encode(delta, cell)]
         parts += [delta] * self.include_delta + [cell.expand_as(delta)] * self.cell_decoding
-        seen = torch.cat(parts, -1).to(first.weight.dtype)
-        position = nn.functional.linear(seen, first.weight[:, self.unfolded_channels :])
-        return self.decoder[1:](latent + position)
+        return torch.cat(parts, -1)
 
     def _encode(self, delta: Tensor, cell: Tensor) -> Tensor:
         """(B, Q, 4 L): sines and cosines of the row, then of the column, averaged over the output pixel."""

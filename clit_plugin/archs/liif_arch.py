@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
-from torch import Tensor, nn
+from torch import Tensor
 
-from clit_plugin.archs.local_implicit_arch import LocalImplicitArch, make_mlp
+from clit_plugin.archs.position_mlp_arch import PositionMLPArch
 
 
 @ARCH_REGISTRY.register()
-class LIIF(LocalImplicitArch):
+class LIIF(PositionMLPArch):
     """A pixel's features, the query's position and the cell, decoded by an MLP. The defaults are the paper's.
 
     Args:
@@ -26,8 +26,6 @@ class LIIF(LocalImplicitArch):
         ValueError: A width below 1.
     """
 
-    bilinear_skip = False
-
     def __init__(
         self,
         *,
@@ -39,17 +37,14 @@ class LIIF(LocalImplicitArch):
         reference: bool = False,
     ) -> None:
         super().__init__(
-            encoder=encoder, feature_unfold=feature_unfold, local_ensemble=local_ensemble, reference=reference
+            encoder=encoder,
+            position_features=2 + 2 * cell_decoding,
+            decoder_hidden=decoder_hidden,
+            feature_unfold=feature_unfold,
+            local_ensemble=local_ensemble,
+            reference=reference,
         )
         self.cell_decoding = cell_decoding
-        self.decoder = make_mlp(self.unfolded_channels + 2 + 2 * cell_decoding, decoder_hidden)
 
-    def projection(self) -> tuple[Tensor, Tensor | None]:
-        first: nn.Linear = self.decoder[0]  # type: ignore[assignment]
-        return first.weight[:, : self.unfolded_channels], first.bias
-
-    def decode(self, latent: Tensor, delta: Tensor, cell: Tensor) -> Tensor:
-        first: nn.Linear = self.decoder[0]  # type: ignore[assignment]
-        seen = torch.cat([delta, cell.expand_as(delta)], -1) if self.cell_decoding else delta
-        position = nn.functional.linear(seen.to(first.weight.dtype), first.weight[:, self.unfolded_channels :])
-        return self.decoder[1:](latent + position)
+    def position(self, delta: Tensor, cell: Tensor) -> Tensor:
+        return torch.cat([delta, cell.expand_as(delta)], -1) if self.cell_decoding else delta

@@ -1,4 +1,4 @@
-"""One branch of the cascade (LIT without its encoder): its parameters and the paper's equations, query by query.
+"""One branch of the cascade: LIT without its encoder (paper section 3.2, Fig. 2), query by query from the equations.
 
 ``clit_plugin.fast`` computes the same numbers from the same parameters with fewer operations and less memory.
 """
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from clit_plugin.archs.decoder import Decoder
 from clit_plugin.archs.frequency_block import FrequencyBlock
 from clit_plugin.ops.coordinates import (
     Size,
@@ -28,7 +29,7 @@ from clit_plugin.ops.local_ensemble import blend, ensemble_areas, ensemble_neigh
 
 
 class Branch(nn.Module):
-    """One LIT without its encoder: cross-scale local attention and decoder (paper Fig. 2).
+    """Cross-scale local attention and decoder.
 
     Args:
         dim: Channels of the features and of q, k and v.
@@ -63,11 +64,7 @@ class Branch(nn.Module):
             self.frequency = FrequencyBlock(dim=dim, channels=frequency_channels, local_grid=local_grid)
         spectrum = 0 if self.frequency is None else self.frequency.out_features
         inputs = self.local_grid[0] * self.local_grid[1] * dim + spectrum + 2 * cell_decoding
-        widths = [inputs, *decoder_hidden]
-        layers: list[nn.Module] = []
-        for width_in, width_out in zip(widths, widths[1:], strict=False):
-            layers += [nn.Linear(width_in, width_out), nn.GELU()]
-        self.decoder = nn.Sequential(*layers, nn.Linear(widths[-1], 3))
+        self.decoder = Decoder(inputs, decoder_hidden, activation=nn.GELU)
 
     def reference(
         self,
@@ -77,7 +74,18 @@ class Branch(nn.Module):
         pos_bias: nn.Module | None,
         max_queries: int | None,
     ) -> Tensor:
-        """Residual colours (B, Q, 3) from ``feature`` (B, C, H, W); coord and cell as in ``CLIT.forward``."""
+        """The residual image I_r at the queries, eq. 2 to 7.
+
+        Args:
+            feature: Z, (B, C, H, W).
+            coord: (B, Q, 2), as in ``CLIT.forward``.
+            cell: (B, 2), likewise.
+            pos_bias: The network's positional bias (eq. 5 and 6); None where there is no attention.
+            max_queries: How many queries of an image are computed at a time; None: all of them.
+
+        Returns:
+            (B, Q, 3).
+        """
         maps = _Maps(
             q=None if self.to_q is None else self.to_q(feature),
             k=None if self.to_k is None else pad_for_local_grid(self.to_k(feature), self.local_grid),
@@ -93,24 +101,25 @@ class Branch(nn.Module):
         return torch.cat([self._predict(maps, chunk, nearest_index(chunk, maps.size)) for chunk in chunks], dim=1)
 
     def _predict(self, maps: "_Maps", coord: Tensor, index: Tensor) -> Tensor:
-        """Decode the queries at ``coord``, with local grids about the pixels ``index`` (both (B, Q, 2))."""
-        values = gather_local_grid(maps.v, index, self.local_grid)  # B, Q, N, C
-        if maps.q is not None and maps.k is not None and maps.pos_bias is not None:
-            weights = self._weights(maps.q, maps.k, coord, index, maps.size, maps.pos_bias)
-            values = weight_values(weights, values)
-        inputs = [values.flatten(2)]  # B, Q, N * C
+        """Eq. 3, I_r = D(z~, c), for queries at ``coord`` with local grids about the pixels ``index``, (B, Q, 2)."""
+        z = self._local_embedding(maps, coord, index)
+        inputs = [z.flatten(2)]  # B, Q, N * C
         if self.frequency is not None and maps.f is not None:
             inputs.append(self.frequency(maps.f, coord, index, maps.size))
         if self.cell_decoding:
             inputs.append(maps.cell.unsqueeze(1).expand(-1, coord.shape[1], -1))
-        return self.decoder(torch.cat([part.to(values.dtype) for part in inputs], dim=-1))
+        return self.decoder(torch.cat([part.to(z.dtype) for part in inputs], dim=-1))
 
-    def _weights(self, q: Tensor, k: Tensor, coord: Tensor, index: Tensor, size: Size, pos_bias: nn.Module) -> Tensor:
-        """Local attention maps (B, Q, N, heads), from q (B, C, H, W) and k padded; the rest as in ``_predict``."""
+    def _local_embedding(self, maps: "_Maps", coord: Tensor, index: Tensor) -> Tensor:
+        """z~ of eq. 7, (B, Q, N, C): of every head softmax(q k^T / sqrt(C / heads) + B) times v, side by side."""
+        v = gather_local_grid(maps.v, index, self.local_grid)  # B, Q, N, C
+        if maps.q is None or maps.k is None or maps.pos_bias is None:
+            return v
+        q = sample_bilinear(maps.q, coord)  # B, Q, C
+        k = gather_local_grid(maps.k, index, self.local_grid)  # B, Q, N, C
         offsets = local_grid_offsets(self.local_grid, device=coord.device)
-        bias = pos_bias(relative_coordinates(coord, index, offsets, size))  # B, Q, N, heads
-        keys = gather_local_grid(k, index, self.local_grid)
-        return attention_weights(sample_bilinear(q, coord), keys, bias)
+        bias = maps.pos_bias(relative_coordinates(coord, index, offsets, maps.size))  # B, Q, N, heads
+        return weight_values(attention_weights(q, k, bias), v)
 
     def _ensemble(self, maps: "_Maps", coord: Tensor) -> Tensor:
         """Blend four predictions, with local grids about the neighbours of ``ensemble_neighbours``."""
@@ -120,7 +129,11 @@ class Branch(nn.Module):
 
 
 class _Maps(NamedTuple):
-    """What all queries of a branch share: q (B, C, H, W), k, v and f padded for the local grid, and (H, W)."""
+    """What all queries of a branch share.
+
+    q (B, C, H, W); k, v and f, padded for the local grid, (B, H + G_h - 1, W + G_w - 1, C); (H, W); the cell (B, 2) in
+    half pixels of the map.
+    """
 
     q: Tensor | None
     k: Tensor | None

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress, coordinate_dtype
 from clit_plugin.archs.encoders.registry import out_channels
@@ -14,21 +14,26 @@ from clit_plugin.ops.coordinates import Size, make_cell, pixel_centres, size_ten
 from clit_plugin.ops.local_ensemble import Neighbour, blend, ensemble_areas, ensemble_neighbours, nearest_neighbour
 from clit_plugin.ops.parts import Part, whole
 
-_LATENT_BYTES = 2**27  # of the latents that are held at a time, about
-
 
 class LocalImplicitArch(ArbitraryScaleArch):
-    """A head that decodes the latent of the LR pixel next to a query, and where the query lies, seen from it.
+    """A head that decodes the latent of the nearest LR pixel together with the query's position relative to it.
 
-    The latent is linear in the feature around the pixel, so that it is a convolution, computed once an LR pixel. The
-    plain path gathers the feature around each query's pixel (LIIF's unfolding) and multiplies it there.
+    Subclasses define two methods: ``projection``, the linear map from features to the latent, and ``decode``.
+
+    The latent is linear in the feature around the pixel, so that a convolution computes it once per LR pixel.
+    The reference path gathers the feature around each query's pixel (LIIF's unfolding) and multiplies it there.
 
     Args:
         encoder: Options of the encoder, see ``build_encoder``.
         feature_unfold: Whether the latent depends on the 3 x 3 features around the pixel, or on the pixel's alone.
         local_ensemble: Whether the predictions from four pixels are blended.
         reference: Compute by the plain reference path, query by query, which gives the same numbers more slowly.
+
+    Attributes:
+        latent_bytes: About how many bytes of latents a whole image holds at a time.
     """
+
+    latent_bytes: int = 2**27
 
     def __init__(
         self, *, encoder: Mapping[str, Any], feature_unfold: bool, local_ensemble: bool, reference: bool
@@ -122,7 +127,7 @@ class LocalImplicitArch(ArbitraryScaleArch):
         return F.pad(feature, (self.kernel // 2,) * 4)
 
     def _latents(self, padded: Tensor) -> Tensor:
-        """Latents of all pixels or, on the plain path, what they are made of: (B, h, W, D)."""
+        """Latents of all pixels or, on the reference path, what they are made of: (B, h, W, D)."""
         if self.reference:
             b, _, h, w = padded.shape
             unfolded = F.unfold(padded, self.kernel)
@@ -134,7 +139,7 @@ class LocalImplicitArch(ArbitraryScaleArch):
     def _bands(self, rows: Tensor, cell: Tensor, size: Size) -> Iterator[tuple[int, int, Tensor]]:
         """Cut the output's rows so that the latents of the LR rows [top, bottom) under them stay small."""
         width = self.unfolded_channels if self.reference else len(self.projection()[0])
-        most = max(8, _LATENT_BYTES // (4 * width * size[1]))
+        most = max(8, self.latent_bytes // (4 * width * size[1]))
         column = torch.zeros_like(rows)
         indices = [n.pixel[0, :, 0] for n in self.neighbours(torch.stack([rows, column], -1).unsqueeze(0), cell, size)]
         lowest, highest = torch.stack(indices).amin(0).tolist(), torch.stack(indices).amax(0).tolist()
@@ -147,15 +152,12 @@ class LocalImplicitArch(ArbitraryScaleArch):
             start = stop
 
 
-def make_mlp(channels: int, hidden: Sequence[int]) -> nn.Sequential:
-    """Linear layers of these widths with ReLU between them, the last one to RGB.
+def check_hidden(widths: Sequence[int]) -> Sequence[int]:
+    """Return ``widths``.
 
     Raises:
-        ValueError: No hidden layer, or one without a width.
+        ValueError: There is none: these systems have at least one hidden layer.
     """
-    if not hidden or any(width < 1 for width in hidden):
-        raise ValueError(f"decoder_hidden: expected positive widths, got {list(hidden)}")
-    layers: list[nn.Module] = []
-    for width_in, width_out in zip([channels, *hidden], hidden, strict=False):
-        layers += [nn.Linear(width_in, width_out), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(hidden[-1], 3))
+    if not widths:
+        raise ValueError("decoder_hidden: expected positive widths, got []")
+    return widths

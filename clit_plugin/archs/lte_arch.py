@@ -8,8 +8,9 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from clit_plugin.archs.decoder import Decoder
 from clit_plugin.archs.encoders.registry import out_channels
-from clit_plugin.archs.local_implicit_arch import LocalImplicitArch, make_mlp
+from clit_plugin.archs.local_implicit_arch import LocalImplicitArch, check_hidden
 
 
 @ARCH_REGISTRY.register()
@@ -49,7 +50,7 @@ class LTE(LocalImplicitArch):
         self.amplitude = nn.Conv2d(channels, width, 3, padding=1)
         self.frequency = nn.Conv2d(channels, width, 3, padding=1)
         self.phase = nn.Linear(2, width // 2, bias=False)
-        self.decoder = make_mlp(width, decoder_hidden)
+        self.decoder = Decoder(width, check_hidden(decoder_hidden))
 
     def projection(self) -> tuple[Tensor, Tensor | None]:
         assert self.amplitude.bias is not None and self.frequency.bias is not None

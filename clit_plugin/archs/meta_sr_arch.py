@@ -17,7 +17,7 @@ class MetaSR(LocalImplicitArch):
     """Filters for a pixel's 3 x 3 features, predicted from the position of the query's corner and the scale.
 
     rgb = z M with z the 9 C features and M = W2 relu(W1 [delta, r] + b1) + b2. The sum over z comes first here, once
-    an LR pixel: the latent is z W2 and z b2.
+    per LR pixel: the latent is z W2 and z b2.
 
     Args:
         encoder: Options of the encoder, see ``build_encoder``.

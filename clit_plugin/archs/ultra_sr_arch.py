@@ -13,7 +13,7 @@ from clit_plugin.archs.local_implicit_arch import LocalImplicitArch
 
 @ARCH_REGISTRY.register()
 class UltraSR(LocalImplicitArch):
-    """LIIF whose position is encoded by sinusoids and given to every layer again.
+    """LIIF with a sinusoidal encoding of the position, which every layer receives anew.
 
     No code was released. That the position s = [delta, encoding] enters at the input and again at every later layer
     is in the authors' figure; that 2-D coordinates get 48 sinusoids, in a survey. ``omega_init``, ``learn_omega``,
@@ -69,17 +69,20 @@ class UltraSR(LocalImplicitArch):
         self.layers = nn.ModuleList(nn.Linear(i + position, o) for i, o in zip(inputs, outputs, strict=True))
 
     def projection(self) -> tuple[Tensor, Tensor | None]:
-        first: nn.Linear = self.layers[0]  # type: ignore[assignment]
+        first, *_ = self._linears()
         return first.weight[:, : self.unfolded_channels], first.bias
 
     def decode(self, latent: Tensor, delta: Tensor, cell: Tensor) -> Tensor:
-        first, *middle, last = cast(list[nn.Linear], list(self.layers))
+        first, *middle, last = self._linears()
         position = self._position(delta, cell).to(first.weight.dtype)
         hidden = F.relu(latent + F.linear(position, first.weight[:, self.unfolded_channels :]))
         for layer in middle:
             out = F.relu(layer(torch.cat([hidden, position], -1)))
             hidden = out + hidden if self.residual_links else out
         return last(torch.cat([hidden, position], -1))
+
+    def _linears(self) -> list[nn.Linear]:
+        return cast(list[nn.Linear], list(self.layers))
 
     def _position(self, delta: Tensor, cell: Tensor) -> Tensor:
         """s, (B, Q, 2 + 4 n): delta, then sines and cosines of the row, of the column, and the cell."""

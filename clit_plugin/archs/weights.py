@@ -41,16 +41,16 @@ def select_weights(checkpoint: Mapping[str, Any], param_key: str | None, path: s
         if not isinstance(weights, Mapping):
             raise UserError(f"{path}: no '{param_key}' in it, only {', '.join(map(str, checkpoint)) or 'nothing'}")
         checkpoint = weights
-    if not all(isinstance(name, str) and _is_plain(value) for name, value in checkpoint.items()):
+    if not all(isinstance(name, str) and _is_ordinary(value) for name, value in checkpoint.items()):
         raise UserError(f"{path}: expected named tensors under '{param_key}', there is something else as well")
     check_finite(checkpoint, path)
     return {name.removeprefix("module."): value for name, value in checkpoint.items()}
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether it is a tensor that holds its numbers, one beside the other."""
-    plain = isinstance(value, Tensor) and value.layout is torch.strided
-    return plain and not (value.is_meta or value.is_quantized or value.is_complex())
+def _is_ordinary(value: Any) -> bool:
+    """Whether it is an ordinary tensor: strided, real, neither quantised nor on the meta device."""
+    strided = isinstance(value, Tensor) and value.layout is torch.strided
+    return strided and not (value.is_meta or value.is_quantized or value.is_complex())
 
 
 def check_finite(weights: Mapping[str, Tensor], path: str | Path) -> None:
@@ -109,10 +109,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return dict(checkpoint)
 
 
-def load_stage(
+def load_weights(
     net: nn.Module, weights: Mapping[str, Tensor], path: str | Path, *, allow_new_branches: bool
 ) -> list[str]:
-    """Load weights strictly, but for whole new branches.
+    """Load weights strictly, except that a new branch may be missing.
 
     Args:
         net: The network to fill.
@@ -142,14 +142,14 @@ def load_stage(
             ],
         ),
     ]
-    told = [
+    found = [
         f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
         for what, names in problems
         if names
     ]
-    if told:
-        raise UserError(f"{path}: does not fit network_g: {'; '.join(told)}")
-    branches = sorted({f"branches.{_BRANCH.match(name)[1]}." for name in fresh})  # type: ignore[index]
+    if found:
+        raise UserError(f"{path}: does not fit network_g: {'; '.join(found)}")
+    branches = sorted({f"branches.{m[1]}." for name in fresh if (m := _BRANCH.match(name))})
     if len(branches) > 1:
         raise UserError(
             f"{path}: has {known} branch(es), network_g {known + len(branches)}; a stage adds one, train the one before"

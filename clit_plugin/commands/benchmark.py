@@ -12,13 +12,13 @@ from clit_plugin.commands.benchmark_cases import CASES
 from clit_plugin.utils.errors import UserError
 
 DESCRIPTION = """\
-Time CLIT's fast paths against its plain reference path, which computes the same numbers: whole images ("dense") and
-training steps, with EDSR-baseline at the paper's sizes, in float32. Both paths run alternately in this process; the
-table has medians (and the spread, min - max). Peak memory is what a run adds, measured in a process of its own.
+Time CLIT's fast paths against its plain reference path, which computes the same numbers: whole images and training
+steps, with EDSR-baseline at the paper's sizes, in float32. Both paths run alternately in this process; the table has
+medians (and the spread, min - max). Peak memory is what a run adds, measured in a process of its own.
 
-"share of the floor" relates a dense run to the time that the factorised evaluation's multiply-adds would take at the
-speed of a large matrix product on this machine, measured between the runs. "agreement" is the largest difference of the
-images, or of the gradients relative to each one's largest value.
+"share of the floor" relates the time of a whole image to what the factorised evaluation's multiply-adds would take at
+the speed of a large matrix product on this machine, measured between the runs. "agreement" is the largest difference
+of the images, or of the gradients relative to each one's largest value.
 
 examples:
   the whole table, about 20 minutes on two CPU cores:

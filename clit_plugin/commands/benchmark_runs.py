@@ -56,7 +56,7 @@ def difference(fast: Tensor | Sequence[Tensor], reference: Tensor | Sequence[Ten
 
 
 def factorised_macs(run: TimedCase) -> float:
-    """Multiply-adds of a dense case, factorised: what the floor counts.
+    """Multiply-adds of a whole image, factorised: what the floor counts.
 
     Per pixel of each branch's map the table T; per LR pixel the encoder and the convolutions, q, k and v of every
     branch; per query and branch attention times T, and the rest of the decoder.
@@ -64,7 +64,7 @@ def factorised_macs(run: TimedCase) -> float:
     net, case = run.net, run.case
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         net.conv_feat(net.encoder(run.lq))
-    linears = [layer for layer in net.branches[0].decoder if isinstance(layer, nn.Linear)]  # type: ignore[union-attr]
+    linears = [layer for layer in net.branches[0].modules() if isinstance(layer, nn.Linear)]  # of the decoder
     grid, dim, width = net.local_grid[0] * net.local_grid[1], net.conv_feat.out_channels, linears[0].out_features
     assert net.pos_bias is not None  # the paper's network
     maps = [(case.lq_size,) * 2, *case.stage_sizes]

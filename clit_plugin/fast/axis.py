@@ -1,6 +1,7 @@
 """Geometry of one image axis: everything that local attention needs is separable into rows and columns."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +23,13 @@ class Axis:
     index: Tensor
     delta: Tensor
     hat: Tensor
+
+
+class BiasedAxis(NamedTuple):
+    """Rows or columns of some queries: their geometry, and their part of the positional bias, (..., G, heads)."""
+
+    geometry: Axis
+    bias: Tensor
 
 
 def make_axis(coord: Tensor, n: int, grid: int, shift: int = 0) -> Axis:

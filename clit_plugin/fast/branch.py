@@ -6,11 +6,26 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from clit_plugin.fast.axis import Axis
-from clit_plugin.fast.map_tiles import MapTiles, PlainTiles, UpsampledTiles
+from clit_plugin.fast.axis import Axis, BiasedAxis, make_axis
+from clit_plugin.fast.map_tiles import NativeTiles, UpsampledTiles
+from clit_plugin.fast.tile_tables import MapTiles
 from clit_plugin.ops.coordinates import Size, size_tensor
 from clit_plugin.ops.local_ensemble import SHIFTS
 from clit_plugin.ops.parts import Part
+
+
+class Decoder(Protocol):
+    """A branch's MLP, see ``clit_plugin.archs.decoder.Decoder``."""
+
+    @property
+    def first(self) -> nn.Linear:
+        """The first layer."""
+        ...
+
+    @property
+    def rest(self) -> nn.Sequential:
+        """The other layers, with the activation before them."""
+        ...
 
 
 class Branch(Protocol):
@@ -22,12 +37,17 @@ class Branch(Protocol):
     to_q: nn.Conv2d | None
     to_k: nn.Conv2d | None
     to_v: nn.Conv2d
-    decoder: nn.Sequential
+
+    @property
+    def decoder(self) -> Decoder:
+        """The MLP."""
+        ...
 
 
 class Bias(Protocol):
     """A positional bias that is the sum of one of the rows and one of the columns, see ``PositionalBias``."""
 
+    in_features: int
     out_features: int
 
     def along(self, delta: Tensor, axis: int) -> Tensor:
@@ -44,12 +64,12 @@ def make_tiles(
     halo = (max(1, branch.local_grid[0] // 2), max(1, branch.local_grid[1] // 2))
     pixels = tile_pixels(feature)
     if size is None and keep_products:
-        return PlainTiles(feature, convs, halo=halo)
+        return NativeTiles(feature, convs, halo=halo)
     small, origin = ((feature.shape[-2], feature.shape[-1]), (0, 0)) if part is None else part[:2]
     if size is None:
         # An accelerator's library chooses among such algorithms itself, and bfloat16 is too coarse for this one.
         exact = feature.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and feature.itemsize >= 4
-        return PlainTiles(feature, convs, halo=halo, pixels=pixels, together=exact, whole=small, origin=origin)
+        return NativeTiles(feature, convs, halo=halo, pixels=pixels, together=exact, whole=small, origin=origin)
     return UpsampledTiles(
         feature,
         convs,
@@ -70,15 +90,30 @@ def tile_pixels(feature: Tensor) -> int:
     return budget // (3 * feature.shape[1] * feature.element_size())
 
 
-def first_layer(branch: Branch) -> nn.Linear:
-    """The decoder's first layer."""
-    first: nn.Linear = branch.decoder[0]  # type: ignore[assignment]
-    return first
+def biased_axes(
+    branch: Branch, size: Size, coords: tuple[Tensor, Tensor], pos_bias: Bias, shift: tuple[int, int] = (0, 0)
+) -> tuple[BiasedAxis, BiasedAxis]:
+    """Rows and columns of some queries.
+
+    Args:
+        branch: Its parameters.
+        size: (H, W) of the map on which the local grids lie.
+        coords: y (...) and x (...) in [-1, 1].
+        pos_bias: The network's positional bias.
+        shift: See ``make_axis``.
+    """
+    rows, columns = (make_axis(coords[i], size[i], branch.local_grid[i], shift[i]) for i in (0, 1))
+    return BiasedAxis(rows, pos_bias.along(rows.delta, 0)), BiasedAxis(columns, pos_bias.along(columns.delta, 1))
+
+
+def pixel_weight(branch: Branch, channels: int) -> Tensor:
+    """W1 without its columns for the cell: (F, N * C)."""
+    return branch.decoder.first.weight[:, : branch.local_grid[0] * branch.local_grid[1] * channels]
 
 
 def constant(branch: Branch, cell: Tensor, size: Size) -> Tensor:
-    """What the first layer adds to every query of an image: its bias and, times its weights, the cell (B, F)."""
-    first = first_layer(branch)
+    """The part of the first layer that all queries of an image share: its bias and the cell's product, (B, F)."""
+    first = branch.decoder.first
     if not branch.cell_decoding:
         return first.bias.unsqueeze(0)
     relative = (cell * size_tensor(size, cell)).to(first.weight.dtype)
@@ -86,7 +121,7 @@ def constant(branch: Branch, cell: Tensor, size: Size) -> Tensor:
 
 
 def shifts(branch: Branch) -> Sequence[tuple[int, int]]:
-    """Those of the local ensemble, if there is one."""
+    """Shifts of the local grid: four with a local ensemble, else none."""
     return SHIFTS if branch.local_ensemble else ((0, 0),)
 
 

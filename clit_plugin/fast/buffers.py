@@ -1,4 +1,4 @@
-"""Memory that is used again."""
+"""Scratch memory that is reused."""
 
 import math
 import threading
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Buffers:
-    """Memory that the parts of a long computation use in turn: fresh memory costs as much time as the arithmetic.
+    """Scratch memory for a computation in many parts: allocating anew would take as long as the arithmetic.
 
     Every thread has its own.
     """

@@ -1,23 +1,24 @@
 """Local attention and the decoder's first layer by Triton kernels."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from clit_plugin.fast.arithmetic import Chunk, Totals
 from clit_plugin.fast.fused_tiles import Shapes, choose_tiles
-from clit_plugin.fast.query_attention import Chunk
+from clit_plugin.fast.tile_tables import Tables
 
 _SCRATCH = 2**30  # bytes of a chunk's logits and their like
+_PROGRAMS = 512  # in which W1's gradient is summed, about
 
 
 class FusedAttention:
-    """Arithmetic of ``attend_queries`` by Triton kernels; nothing of (N, C) a query reaches memory.
+    """Arithmetic of ``attend_queries`` by Triton kernels; no (N, C) tensor of a query reaches memory.
 
     Tables and W1 are of one dtype, float32, float16 or bfloat16; positional bias, softmax and gradients are float32.
-    Gradients are added up in no certain order.
+    The order in which gradients are summed varies.
 
     Args:
         shapes: What the kernels are compiled for.
@@ -36,42 +37,29 @@ class FusedAttention:
         # Logits, attention and the gradients of both live at once.
         self.longest = max(1, _SCRATCH // (4 * 4 * shapes.pixels * shapes.heads))
 
-    def forward(
-        self, tables: Sequence[Tensor], chunk: Chunk, hat: Tensor, rows: Tensor, columns: Tensor, weight: Tensor
-    ) -> Tensor:
-        attention = self._attention(tables, chunk, hat, rows, columns)
+    def forward(self, tables: Tables, chunk: Chunk, weight: Tensor) -> Tensor:
+        attention = self._attention(tables, chunk)
         n, features, tile = len(attention), self.shapes.features, self.tiles.hidden
         hidden = weight.new_empty(n, features)
         grid = (_ceil(n, tile["block"]), _ceil(features, tile["features_tile"]))
         self.kernels.hidden_kernel[grid](
-            *(tables[2], chunk.centre, attention, weight.contiguous(), hidden, n, chunk.width),
+            *(tables.v, chunk.centre, attention, weight.contiguous(), hidden, n, chunk.width),
             *(*self.shapes.sizes, features),
             **tile,
             precision=self.precision,
         )
         return hidden
 
-    def backward(
-        self,
-        tables: Sequence[Tensor],
-        chunk: Chunk,
-        hat: Tensor,
-        rows: Tensor,
-        columns: Tensor,
-        weight: Tensor,
-        grad: Tensor,
-        table_grads: Sequence[Tensor],
-        weight_grad: Tensor,
-    ) -> Tensor:
-        assert all(total.dtype == torch.float32 and total.is_contiguous() for total in (*table_grads, weight_grad))
-        attention = self._attention(tables, chunk, hat, rows, columns)
+    def backward(self, tables: Tables, chunk: Chunk, weight: Tensor, grad: Tensor, totals: Totals) -> Tensor:
+        assert all(total.dtype == torch.float32 and total.is_contiguous() for total in totals)
+        attention = self._attention(tables, chunk)
         grad = grad.contiguous()
-        self._weight_grad(tables, chunk, attention, grad, weight_grad)
-        n, (q, k, v), (q_grad, k_grad, v_grad) = len(attention), tables, table_grads
+        self._weight_grad(tables.v, chunk, attention, grad, totals.weight)
+        n = len(attention)
         attention_grad = torch.empty_like(attention)
         tile = self.tiles.values_backward
         self.kernels.values_backward_kernel[(_ceil(n, tile["block"]),)](
-            *(v, chunk.centre, attention, weight.contiguous(), grad, attention_grad, v_grad, n, chunk.width),
+            *(tables.v, chunk.centre, attention, weight.contiguous(), grad, attention_grad, totals.v, n, chunk.width),
             *(*self.shapes.sizes, self.shapes.features),
             **tile,
             precision=self.precision,
@@ -79,26 +67,24 @@ class FusedAttention:
         logits_grad = torch._softmax_backward_data(attention_grad, attention, 1, torch.float32)
         tile = self.tiles.logits_backward
         self.kernels.logits_backward_kernel[(_ceil(n, tile["block"]),)](
-            *(q, k, chunk.centre, hat.float(), logits_grad, q_grad, k_grad, n, chunk.width, self._scale),
-            *self.shapes.sizes,
+            *(tables.q, tables.k, chunk.centre, chunk.hat.float(), logits_grad, totals.q, totals.k, n, chunk.width),
+            *(self._scale, *self.shapes.sizes),
             **tile,
         )
         return logits_grad
 
-    def _attention(self, tables: Sequence[Tensor], chunk: Chunk, hat: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def _attention(self, tables: Tables, chunk: Chunk) -> Tensor:
         """(n, N, heads), float32."""
         n, tile = len(chunk.centre), self.tiles.logits
-        logits = torch.empty(n, self.shapes.pixels, self.shapes.heads, device=hat.device)
+        logits = torch.empty(n, self.shapes.pixels, self.shapes.heads, device=chunk.hat.device)
         self.kernels.logits_kernel[(_ceil(n, tile["block"]),)](
-            *(tables[0], tables[1], chunk.centre, hat.float(), rows.float(), columns.float(), logits, n, chunk.width),
-            *(self._scale, *self.shapes.sizes),
+            *(tables.q, tables.k, chunk.centre, chunk.hat.float(), chunk.rows.float(), chunk.columns.float()),
+            *(logits, n, chunk.width, self._scale, *self.shapes.sizes),
             **tile,
         )
         return logits.softmax(1)
 
-    def _weight_grad(
-        self, tables: Sequence[Tensor], chunk: Chunk, attention: Tensor, grad: Tensor, weight_grad: Tensor
-    ) -> None:
+    def _weight_grad(self, v: Tensor, chunk: Chunk, attention: Tensor, grad: Tensor, weight_grad: Tensor) -> None:
         n, tile = len(attention), self.tiles.weight_grad
         columns = self.shapes.pixels * _ceil(self.shapes.channels, tile["channels_tile"])
         rows = _ceil(self.shapes.features, tile["features_tile"])
@@ -106,7 +92,7 @@ class FusedAttention:
         splits = min(_ceil(_PROGRAMS, rows * columns), _ceil(n, 4 * tile["block"]))
         queries = _ceil(_ceil(n, splits), tile["block"]) * tile["block"]
         self.kernels.weight_grad_kernel[(columns, rows, splits)](
-            *(tables[2], chunk.centre, attention, grad, weight_grad, n, chunk.width, queries),
+            *(v, chunk.centre, attention, grad, weight_grad, n, chunk.width, queries),
             *(*self.shapes.sizes, self.shapes.features),
             **tile,
             precision=self.precision,
@@ -115,9 +101,6 @@ class FusedAttention:
     @property
     def _scale(self) -> float:
         return 1.0 / math.sqrt(self.shapes.depth)
-
-
-_PROGRAMS = 512
 
 
 def _ceil(n: int, size: int) -> int:

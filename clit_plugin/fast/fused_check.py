@@ -5,8 +5,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from clit_plugin.fast.arithmetic import Arithmetic, Chunk, Totals
 from clit_plugin.fast.fused_tiles import Shapes
-from clit_plugin.fast.query_attention import Arithmetic, Chunk, TorchArithmetic
+from clit_plugin.fast.tile_tables import Tables
+from clit_plugin.fast.torch_arithmetic import TorchArithmetic
 
 _TOLERANCE = {torch.float32: 2e-5, torch.float16: 5e-3, torch.bfloat16: 3e-2}
 _TF32_TOLERANCE = 5e-3
@@ -15,11 +17,8 @@ _TF32_TOLERANCE = 5e-3
 class Batch(NamedTuple):
     """Arguments of an ``Arithmetic``."""
 
-    tables: list[Tensor]
+    tables: Tables
     chunk: Chunk
-    hat: Tensor
-    rows: Tensor
-    columns: Tensor
     weight: Tensor
     grad: Tensor
 
@@ -38,10 +37,10 @@ def largest_differences(
     """
     batch = make_batch(shapes, dtype, device, num_queries)
     exact = batch._replace(
-        tables=[table.float() for table in batch.tables], weight=batch.weight.float(), grad=batch.grad.float()
+        tables=Tables(*(table.float() for table in batch.tables)), weight=batch.weight.float(), grad=batch.grad.float()
     )
-    plain = TorchArithmetic(grid=shapes.grid, num_heads=shapes.heads, weight=exact.weight)
-    results = compute(fused, batch), compute(plain, exact)
+    torchs = TorchArithmetic(grid=shapes.grid, num_heads=shapes.heads, weight=exact.weight)
+    results = compute(fused, batch), compute(torchs, exact)
     return {
         name: float((actual.float() - expected).abs().max() / expected.abs().max().clamp_min(1e-6))
         for (name, actual), expected in zip(results[0].items(), results[1].values(), strict=True)
@@ -50,14 +49,18 @@ def largest_differences(
 
 def compute(arithmetic: Arithmetic, batch: Batch) -> dict[str, Tensor]:
     """The hidden layer and the gradients of everything that it depends on."""
-    seen = (batch.tables, batch.chunk, batch.hat, batch.rows, batch.columns, batch.weight)
-    table_grads = [torch.zeros_like(table, dtype=torch.float32) for table in batch.tables]
-    weight_grad = torch.zeros_like(batch.weight, dtype=torch.float32)
-    hidden = arithmetic.forward(*seen)
-    logits_grad = arithmetic.backward(*seen, batch.grad, table_grads, weight_grad)
-    names = ("gradient of q", "gradient of k", "gradient of v")
-    totals = dict(zip(names, table_grads, strict=True))
-    return {"result": hidden, "gradient of the logits": logits_grad, **totals, "gradient of W1": weight_grad}
+    zeros = [torch.zeros_like(tensor, dtype=torch.float32) for tensor in (*batch.tables, batch.weight)]
+    totals = Totals(*zeros)
+    hidden = arithmetic.forward(batch.tables, batch.chunk, batch.weight)
+    logits_grad = arithmetic.backward(batch.tables, batch.chunk, batch.weight, batch.grad, totals)
+    return {
+        "result": hidden,
+        "gradient of the logits": logits_grad,
+        "gradient of q": totals.q,
+        "gradient of k": totals.k,
+        "gradient of v": totals.v,
+        "gradient of W1": totals.weight,
+    }
 
 
 def make_batch(shapes: Shapes, dtype: torch.dtype, device: torch.device, num_queries: int) -> Batch:
@@ -70,7 +73,7 @@ def make_batch(shapes: Shapes, dtype: torch.dtype, device: torch.device, num_que
     heads, (grid_h, grid_w), c = shapes.heads, shapes.grid, shapes.channels
     halo_h, halo_w = max(1, grid_h // 2), max(1, grid_w // 2)
     height, width = 6 + 2 * halo_h, 7 + 2 * halo_w
-    tables = [normal(height * width, c).to(dtype) for _ in range(3)]
+    tables = Tables(*(normal(height * width, c).to(dtype) for _ in range(3)))
     row, column = (
         torch.randint(n, (num_queries,), device=device, generator=generator) + halo
         for n, halo in ((6, halo_h), (7, halo_w))
@@ -79,5 +82,5 @@ def make_batch(shapes: Shapes, dtype: torch.dtype, device: torch.device, num_que
     rows, columns = normal(num_queries, grid_h, heads), normal(num_queries, grid_w, heads)
     weight = normal(shapes.features, shapes.pixels * c) / (shapes.pixels * c) ** 0.5
     grad = normal(num_queries, shapes.features)
-    chunk = Chunk(slice(0, num_queries), row * width + column, width)
-    return Batch(tables, chunk, hat, rows, columns, weight.to(dtype), grad.to(dtype))
+    chunk = Chunk(row * width + column, width, hat, rows, columns)
+    return Batch(tables, chunk, weight.to(dtype), grad.to(dtype))

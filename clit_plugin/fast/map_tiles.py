@@ -1,57 +1,17 @@
-"""Maps of q, k and v, a tile at a time, surrounded by the zeros that local grids see outside the image."""
+"""The maps of q, k and v that convolutions make of a feature, tile by tile: at its own size, and resized."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clit_plugin.fast.tile_tables import Area, Window
 from clit_plugin.fast.upsampled_maps import interpolate_taps, source_range, tap_interpolation, tap_products
 from clit_plugin.fast.winograd import convolve_together
 from clit_plugin.ops.coordinates import Size
 
 
-class Window(NamedTuple):
-    """Centre pixels [top, bottom) x [left, right) of the maps of the images [first, last) of the batch."""
-
-    first: int
-    last: int
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-
-Area = tuple[tuple[int, int], tuple[int, int]]  # rows [top, bottom) and columns [left, right) of centre pixels
-
-
-class MapTiles(Protocol):
-    """Where local attention reads q, k and v.
-
-    size: (H, W) of the whole map.
-    halo: Pixels (rows, columns) that a tile has around its window, on each side.
-    sources: What the maps are made from, with gradients.
-    """
-
-    size: Size
-    halo: Size
-    sources: tuple[Tensor, ...]
-
-    def windows(self, area: Area | None = None) -> list[Window]:
-        """Windows that cover the maps, or an area of them, once."""
-        ...
-
-    def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
-        """Views of the parts of ``sources`` on which a window depends."""
-        ...
-
-    def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
-        """q, k and v over a window and its halo, zeros outside, each (images, rows, columns, C), from parts."""
-        ...
-
-
-class PlainTiles:
+class NativeTiles:
     """The maps at the feature's own size.
 
     Args:
@@ -131,7 +91,7 @@ class UpsampledTiles:
         pixels: About how many pixels a tile has, with its halo.
         keep_products: Whether W_t Z is computed once for the whole small map, as the gradient needs it, or tile by
             tile, so that memory does not grow with the image.
-        whole: As in ``PlainTiles``, of the map before the resizing.
+        whole: As in ``NativeTiles``, of the map before the resizing.
         origin: Likewise.
     """
 
@@ -221,21 +181,3 @@ def _even_parts(start: int, stop: int, longest: int) -> list[tuple[int, int]]:
     count = -(-n // longest)
     cuts = [start + n * i // count for i in range(count + 1)]
     return list(zip(cuts, cuts[1:], strict=False))
-
-
-def table_index(tiles: MapTiles, window: Window, rows: Tensor, columns: Tensor) -> Tensor:
-    """Index of the map's pixels (rows, columns), broadcast, in a tile's table of pixels (of one image)."""
-    width = window.right - window.left + 2 * tiles.halo[1]
-    return (rows - window.top + tiles.halo[0]) * width + (columns - window.left + tiles.halo[1])
-
-
-def grid_offsets(tiles: MapTiles, window: Window, grid: Size, device: torch.device) -> Tensor:
-    """What to add to a centre's ``table_index`` to reach the pixels of its (G_h, G_w) grid, row by row: (N,)."""
-    return table_offsets(window.right - window.left + 2 * tiles.halo[1], grid, device)
-
-
-def table_offsets(width: int, grid: Size, device: torch.device) -> Tensor:
-    """``grid_offsets`` in a table of rows of ``width`` pixels."""
-    rows = torch.arange(-(grid[0] // 2), grid[0] // 2 + 1, device=device)
-    columns = torch.arange(-(grid[1] // 2), grid[1] // 2 + 1, device=device)
-    return (rows.unsqueeze(-1) * width + columns).flatten()

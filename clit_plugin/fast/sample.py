@@ -1,13 +1,36 @@
 """Queries at any coordinates, with gradients: what training needs."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
-from clit_plugin.fast.axis import make_axis
-from clit_plugin.fast.branch import Bias, Branch, central, constant, first_layer, make_tiles, shifts
+from clit_plugin.fast.branch import Bias, Branch, biased_axes, central, constant, make_tiles, pixel_weight, shifts
 from clit_plugin.fast.fused_choice import fused_arithmetic
 from clit_plugin.fast.query_attention import attend_queries
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.local_ensemble import blend
+
+REFERENCE_BYTES = 2**29  # of the reference path's largest tensor, up to which it is the faster one on an accelerator
+
+
+def sampling_pays(feature: Tensor, coord: Tensor, stage_sizes: Sequence[Size], grid: Size, pos_bias: Bias) -> bool:
+    """Whether ``sample`` is better than the reference path: always on a CPU, and elsewhere where tensors are large.
+
+    On an accelerator the reference path is few large operations; the chunks of ``sample`` cost a small network more
+    launches than they save memory.
+
+    Args:
+        feature: (B, C, h, w).
+        coord: (B, Q, 2).
+        stage_sizes: The grids to which the feature is resized.
+        grid: (G_h, G_w) of the local grid.
+        pos_bias: The network's positional bias.
+    """
+    if feature.device.type == "cpu":
+        return True
+    pixels = max([coord.shape[1] * grid[0] * grid[1], *(h * w for h, w in stage_sizes)])
+    channels = max(feature.shape[1], pos_bias.in_features)
+    return len(feature) * pixels * channels * feature.element_size() > REFERENCE_BYTES
 
 
 def sample(branch: Branch, feature: Tensor, size: Size | None, coord: Tensor, cell: Tensor, pos_bias: Bias) -> Tensor:
@@ -25,15 +48,13 @@ def sample(branch: Branch, feature: Tensor, size: Size | None, coord: Tensor, ce
         (B, Q, 3).
     """
     tiles = make_tiles(branch, feature, size, keep_products=True)
-    grid = branch.local_grid
-    weight, num_heads = first_layer(branch).weight[:, : grid[0] * grid[1] * feature.shape[1]], pos_bias.out_features
-    fused = fused_arithmetic(tiles.sources[0], weight, num_heads, grid)
+    weight = pixel_weight(branch, feature.shape[1])
+    fused = fused_arithmetic(tiles.sources[0], weight, pos_bias.out_features, branch.local_grid)
     added = constant(branch, cell, tiles.size).unsqueeze(1)  # B, 1, F
     predictions, areas = [], []
     for shift in shifts(branch):
-        axes = [make_axis(coord[..., i], tiles.size[i], grid[i], shift[i]) for i in (0, 1)]
-        bias = (pos_bias.along(axes[0].delta, 0), pos_bias.along(axes[1].delta, 1))
-        hidden = attend_queries(tiles, (axes[0], axes[1]), bias, weight, num_heads, grid, fused)
-        predictions.append(branch.decoder[1:](hidden + added))
-        areas.append((central(axes[0]) * central(axes[1])).abs().unsqueeze(-1))
+        rows, columns = biased_axes(branch, tiles.size, (coord[..., 0], coord[..., 1]), pos_bias, shift)
+        hidden = attend_queries(tiles, (rows, columns), weight, fused)
+        predictions.append(branch.decoder.rest(hidden + added))
+        areas.append((central(rows.geometry) * central(columns.geometry)).abs().unsqueeze(-1))
     return blend(predictions, areas)

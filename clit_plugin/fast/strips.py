@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clit_plugin.fast.map_tiles import MapTiles, Window, table_index
+from clit_plugin.fast.tile_tables import Layout
 from clit_plugin.ops.coordinates import Size
 
 
@@ -52,9 +52,9 @@ class Strip:
             bottom = min(grid[0], grid[0] // 2 + size[0] - min(centres))
             self.blocks.append((slice(start, stop), slice(top * grid[1], bottom * grid[1])))
 
-    def index(self, tiles: MapTiles, window: Window) -> Tensor:
-        """(n,): the centres in the tile's table of pixels."""
-        return table_index(tiles, window, self._centres[0].unsqueeze(-1), self._centres[1]).flatten()
+    def places(self, layout: Layout) -> Tensor:
+        """(n,): the centres in a tile's table of pixels."""
+        return layout.places(self._centres[0].unsqueeze(-1), self._centres[1]).flatten()
 
     def arrange(self, rgb: Tensor) -> Tensor:
         """(n * a * b, 3), centre by centre, as a part of the image: (ny * a, nx * b, 3)."""

@@ -51,10 +51,9 @@ def _corner(g: OnnxGraph, queries: Queries, rows: MapAxis, columns: MapAxis) -> 
 
 
 def _liif(g: OnnxGraph, net: LIIF, latent: Value, delta: Value, cell: Value) -> Value:
-    first: nn.Linear = net.decoder[0]  # type: ignore[assignment]
     seen = g.concat([delta, cell], 1) if net.cell_decoding else delta
-    position = g.linear(seen, first.weight[:, net.unfolded_channels :])
-    return run_mlp(g, net.decoder[1:], g.add(latent, position))
+    position = g.linear(seen, net.decoder.first.weight[:, net.unfolded_channels :])
+    return run_mlp(g, net.decoder.rest, g.add(latent, position))
 
 
 def _lte(g: OnnxGraph, net: LTE, latent: Value, delta: Value, cell: Value) -> Value:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 from clit_plugin.archs.build import build_network
 from clit_plugin.archs.safetensors_file import EMBEDDED, MOST_FACTOR, check_network_fits, decode_embedded
-from clit_plugin.archs.weights import load_stage
+from clit_plugin.archs.weights import load_weights
 from clit_plugin.config.components import check_network
 from clit_plugin.utils.errors import UserError
 
@@ -66,7 +66,7 @@ class ArbitraryScale(Architecture[FixedFactor]):
         net: Any = build_network(check_network(network))
         if not isinstance(net, ArbitraryScaleArch):
             raise UserError(f"{EMBEDDED}: {network['type']} is no network that these weights could be for")
-        load_stage(net, weights, "the model", allow_new_branches=False)
+        load_weights(net, weights, "the model", allow_new_branches=False)
         return ImageModelDescriptor(
             FixedFactor(net, factor),
             {f"net.{name}": value for name, value in weights.items()},

@@ -11,7 +11,7 @@ from basicsr.utils.dist_util import master_only
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import nn
 
-from clit_plugin.archs.weights import check_finite, choose_param_key, load_stage, read_checkpoint, select_weights
+from clit_plugin.archs.weights import check_finite, choose_param_key, load_weights, read_checkpoint, select_weights
 from clit_plugin.basicsr_bridge.checkpoint_pairs import drop_old
 from clit_plugin.basicsr_bridge.run_log import append, curves_file
 from clit_plugin.config.sections import with_defaults
@@ -73,7 +73,7 @@ class CumulativeScaleModel(AnyScaleModel):
         if not self.is_train:
             param_key = choose_param_key(checkpoint, param_key or "auto", load_path)
         weights = select_weights(checkpoint, param_key, load_path)
-        self.fresh = load_stage(self.get_bare_model(net), weights, load_path, allow_new_branches=new_stage)
+        self.fresh = load_weights(self.get_bare_model(net), weights, load_path, allow_new_branches=new_stage)
         get_root_logger().info(f"Loaded {load_path} [{param_key}]; new: {', '.join(self.fresh) or 'nothing'}")
 
     @master_only

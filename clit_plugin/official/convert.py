@@ -57,7 +57,7 @@ def _read(path: Path) -> tuple[str, Mapping[str, Any], dict[str, Tensor]]:
         raise UserError(f"{path}: no such file; {expected}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # there is no telling what a foreign file makes the unpickler raise
+    except Exception as error:  # a foreign file can make the unpickler raise anything
         raise UserError(f"{path}: {expected}, but torch.load fails with weights_only=True") from error
     model = content.get("model") if isinstance(content, Mapping) else None
     model = model if isinstance(model, Mapping) else {}

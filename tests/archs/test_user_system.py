@@ -26,7 +26,8 @@ def test_the_pages_system_trains_from_its_file_and_yaml(tmp_path, monkeypatch):
     from basicsr.utils.registry import ARCH_REGISTRY
 
     nets = [
-        ARCH_REGISTRY.get("MySystem")(encoder=network["encoder"], reference=plain).eval() for plain in (False, True)
+        ARCH_REGISTRY.get("MySystem")(encoder=network["encoder"], reference=reference).eval()
+        for reference in (False, True)
     ]
     nets[1].load_state_dict(nets[0].state_dict())
     lq = torch.rand(1, 3, 5, 6)

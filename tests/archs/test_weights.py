@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from clit_plugin.archs import CLIT
-from clit_plugin.archs.weights import load_stage, read_checkpoint, read_weights
+from clit_plugin.archs.weights import load_weights, read_checkpoint, read_weights
 from clit_plugin.utils.errors import UserError
 
 
@@ -155,37 +155,37 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_nothing_runs(tmp_path, 
     assert (tmp_path / "executed").is_dir()
 
 
-# ---------------------------------------------------------------------- load_stage
+# ---------------------------------------------------------------------- load_weights
 
 
 def test_all_weights_are_taken_over(save):
     before, net = tiny(2), tiny(2)
-    assert load_stage(net, weights_of(before), "w.pth", allow_new_branches=False) == []
+    assert load_weights(net, weights_of(before), "w.pth", allow_new_branches=False) == []
     for name, value in before.state_dict().items():
         assert torch.equal(net.state_dict()[name], value), name
 
 
 @pytest.mark.parametrize(("old", "new"), [(1, 2), (2, 3)])
 def test_the_new_branch_is_returned(old, new):
-    assert load_stage(tiny(new), weights_of(tiny(old)), "w.pth", allow_new_branches=True) == [f"branches.{old}."]
+    assert load_weights(tiny(new), weights_of(tiny(old)), "w.pth", allow_new_branches=True) == [f"branches.{old}."]
 
 
 def test_more_than_one_new_branch_is_refused():
-    message = refusal(load_stage, tiny(3), weights_of(tiny(1)), "w.pth", allow_new_branches=True)
+    message = refusal(load_weights, tiny(3), weights_of(tiny(1)), "w.pth", allow_new_branches=True)
     assert message == "has 1 branch(es), network_g 3; a stage adds one, train the one before"
 
 
 def test_a_new_branch_keeps_its_initial_values_and_the_rest_is_taken_over():
     before, net = tiny(1), tiny(2)
     initial, old = weights_of(net), weights_of(before)
-    load_stage(net, old, "w.pth", allow_new_branches=True)
+    load_weights(net, old, "w.pth", allow_new_branches=True)
     for name, value in net.state_dict().items():
         expected = initial if name.startswith("branches.1.") else old
         assert torch.equal(value, expected[name]), name
 
 
 def test_a_new_branch_is_refused_where_none_is_allowed():
-    message = refusal(load_stage, tiny(2), weights_of(tiny(1)), "w.pth", allow_new_branches=False)
+    message = refusal(load_weights, tiny(2), weights_of(tiny(1)), "w.pth", allow_new_branches=False)
     missing = sorted(name for name in tiny(2).state_dict() if name.startswith("branches.1."))
     assert message == f"does not fit network_g: {len(missing)} missing ({', '.join(missing[:3])}, ...)"
 
@@ -195,43 +195,43 @@ def test_a_new_branch_is_refused_where_none_is_allowed():
 def test_a_missing_key_of_an_old_part_is_refused_and_named(name, allowed):
     weights = weights_of(tiny(2))
     del weights[name]
-    message = refusal(load_stage, tiny(2), weights, "w.pth", allow_new_branches=allowed)
+    message = refusal(load_weights, tiny(2), weights, "w.pth", allow_new_branches=allowed)
     assert message == f"does not fit network_g: 1 missing ({name})"
 
 
 def test_a_missing_key_of_an_old_branch_is_refused_beside_a_new_branch():
     weights = weights_of(tiny(2))
     del weights["branches.1.to_v.bias"]
-    message = refusal(load_stage, tiny(3), weights, "w.pth", allow_new_branches=True)
+    message = refusal(load_weights, tiny(3), weights, "w.pth", allow_new_branches=True)
     assert message == "does not fit network_g: 1 missing (branches.1.to_v.bias)"
 
 
 def test_a_gap_between_the_branches_is_no_new_branch():
     weights = {name: value for name, value in weights_of(tiny(3)).items() if not name.startswith("branches.1.")}
-    assert "missing (branches.1." in refusal(load_stage, tiny(3), weights, "w.pth", allow_new_branches=True)
+    assert "missing (branches.1." in refusal(load_weights, tiny(3), weights, "w.pth", allow_new_branches=True)
 
 
 def test_unexpected_keys_are_refused_and_named():
     weights = weights_of(tiny(1)) | {"extra.a": torch.ones(1), "extra.b": torch.ones(1)}
-    message = refusal(load_stage, tiny(1), weights, "w.pth", allow_new_branches=True)
+    message = refusal(load_weights, tiny(1), weights, "w.pth", allow_new_branches=True)
     assert message == "does not fit network_g: 2 not in the network (extra.a, extra.b)"
 
 
 def test_weights_of_more_branches_are_refused():
-    message = refusal(load_stage, tiny(1), weights_of(tiny(2)), "w.pth", allow_new_branches=True)
+    message = refusal(load_weights, tiny(1), weights_of(tiny(2)), "w.pth", allow_new_branches=True)
     assert "not in the network (branches.1." in message
 
 
 def test_another_shape_is_refused_with_both():
     weights = weights_of(tiny(1)) | {"conv_feat.bias": torch.ones(7)}
-    message = refusal(load_stage, tiny(1), weights, "w.pth", allow_new_branches=True)
+    message = refusal(load_weights, tiny(1), weights, "w.pth", allow_new_branches=True)
     assert message == "does not fit network_g: 1 of another shape (conv_feat.bias (7,) for (4,))"
 
 
 def test_all_that_is_wrong_is_told_at_once():
     weights = weights_of(tiny(1)) | {"extra": torch.ones(1), "conv_feat.bias": torch.ones(7)}
     del weights["pos_bias.weight"]
-    message = refusal(load_stage, tiny(1), weights, "w.pth", allow_new_branches=True)
+    message = refusal(load_weights, tiny(1), weights, "w.pth", allow_new_branches=True)
     assert message == (
         "does not fit network_g: 1 missing (pos_bias.weight); 1 not in the network (extra); "
         "1 of another shape (conv_feat.bias (7,) for (4,))"
@@ -241,21 +241,21 @@ def test_all_that_is_wrong_is_told_at_once():
 def test_nothing_is_loaded_from_weights_that_are_refused():
     net = tiny(1)
     initial, weights = weights_of(net), weights_of(tiny(1)) | {"extra": torch.ones(1)}
-    refusal(load_stage, net, weights, "w.pth", allow_new_branches=True)
+    refusal(load_weights, net, weights, "w.pth", allow_new_branches=True)
     for name, value in net.state_dict().items():
         assert torch.equal(value, initial[name]), name
 
 
 def test_a_network_without_branches_is_loaded_strictly():
     net, other = nn.Linear(2, 3), nn.Linear(2, 3)
-    assert load_stage(net, weights_of(other), "w.pth", allow_new_branches=True) == []
+    assert load_weights(net, weights_of(other), "w.pth", allow_new_branches=True) == []
     assert torch.equal(net.weight, other.weight)
-    assert "missing (bias)" in refusal(load_stage, net, {"weight": net.weight}, "w.pth", allow_new_branches=True)
+    assert "missing (bias)" in refusal(load_weights, net, {"weight": net.weight}, "w.pth", allow_new_branches=True)
 
 
 def test_the_stage_gives_the_outputs_of_the_one_before_where_the_new_branch_is_not_used():
     before, net = tiny(1).eval(), tiny(2).eval()
-    load_stage(net, weights_of(before), "w.pth", allow_new_branches=True)
+    load_weights(net, weights_of(before), "w.pth", allow_new_branches=True)
     lq, coord, cell = torch.rand(1, 3, 5, 6), torch.rand(1, 9, 2) * 2 - 1, torch.full((1, 2), 0.1)
     assert torch.equal(net(lq, coord, cell, []), before(lq, coord, cell, []))
 

@@ -46,9 +46,9 @@ def test_a_report_has_a_line_and_figures_for_every_case(tmp_path, capsys):
     assert main(["benchmark", *arguments, "--json", str(file)]) == 0
     report = json.loads(file.read_text())
     assert [row["case"] for row in report["cases"]] == ["x4", "stage2"]
-    dense, step = report["cases"]
-    assert dense["ratio"] == pytest.approx(dense["reference"] / dense["fast"])
-    assert 0 < dense["share_of_floor"] < 1.5
+    image, step = report["cases"]
+    assert image["ratio"] == pytest.approx(image["reference"] / image["fast"])
+    assert 0 < image["share_of_floor"] < 1.5
     assert "floor" not in step
     for row in report["cases"]:
         assert row["agreement"] < 1e-4

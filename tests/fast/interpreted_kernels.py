@@ -12,7 +12,7 @@ from clit_plugin.archs.clit_arch import CLIT
 from clit_plugin.fast.fused_attention import FusedAttention
 from clit_plugin.fast.fused_check import Batch, compute, largest_differences, make_batch
 from clit_plugin.fast.fused_tiles import Shapes
-from clit_plugin.fast.query_attention import Chunk, TorchArithmetic
+from clit_plugin.fast.torch_arithmetic import TorchArithmetic
 
 CPU = torch.device("cpu")
 SHAPES = {
@@ -45,16 +45,15 @@ def test_crowded_and_empty_pixels_agree_with_torch():
     batch = make_batch(shapes, torch.float32, CPU, 40)
     centre = batch.chunk.centre.clone()
     centre[5:] = centre[0]  # nearly all queries in one pixel, most pixels without any
-    batch = batch._replace(chunk=Chunk(batch.chunk.queries, centre, batch.chunk.width))
-    assert_agree(shapes, batch)
+    assert_agree(shapes, batch._replace(chunk=batch.chunk._replace(centre=centre)))
 
 
 def test_a_grid_that_reaches_the_table_s_ends_agrees_with_torch():
     shapes = Shapes(2, 8, 16, (3, 3))
     batch = make_batch(shapes, torch.float32, CPU, 20)
-    width, pixels = batch.chunk.width, len(batch.tables[0])
+    width, pixels = batch.chunk.width, len(batch.tables.q)
     centre = torch.tensor([width + 1, pixels - width - 2] * 10)
-    assert_agree(shapes, batch._replace(chunk=Chunk(batch.chunk.queries, centre, width)))
+    assert_agree(shapes, batch._replace(chunk=batch.chunk._replace(centre=centre)))
 
 
 def assert_agree(shapes: Shapes, batch: Batch) -> None:

@@ -116,7 +116,7 @@ class _Wrong:
     """Torch's operations, with one result that is wrong."""
 
     def __init__(self, shapes, spoil):
-        from clit_plugin.fast.query_attention import TorchArithmetic
+        from clit_plugin.fast.torch_arithmetic import TorchArithmetic
 
         weight = torch.zeros(shapes.features, shapes.pixels * shapes.channels)
         self.right = TorchArithmetic(grid=shapes.grid, num_heads=shapes.heads, weight=weight)
@@ -129,7 +129,7 @@ class _Wrong:
 
     def backward(self, *arguments):
         logits_grad = self.right.backward(*arguments)
-        arguments[-2][1].mul_(float("nan") if self.spoil == "nan" else 1.0)
+        arguments[-1].k.mul_(float("nan") if self.spoil == "nan" else 1.0)
         return logits_grad
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from clit_plugin.fast.map_tiles import PlainTiles, UpsampledTiles
+from clit_plugin.fast.map_tiles import NativeTiles, UpsampledTiles
 from clit_plugin.fast.upsampled_maps import interpolate_taps, source_range, tap_interpolation, tap_products
 from clit_plugin.ops.local_attention import resize_bilinear
 
@@ -60,9 +60,9 @@ def test_tiles_are_cut_from_the_whole_map_with_zeros_around_it(small, size, pixe
     check_tiles(tiles, [padded(feature, conv, size, halo) for conv in convs], halo)
 
 
-def test_the_only_plain_tile_is_the_convolution_with_zeros_around_it_and_has_a_gradient():
+def test_the_only_tile_at_the_features_size_is_the_convolution_with_zeros_around_it_and_has_a_gradient():
     conv, feature = convolution(), torch.rand(2, 4, 3, 5, dtype=torch.float64)
-    tiles = PlainTiles(feature, [conv], halo=(2, 3))
+    tiles = NativeTiles(feature, [conv], halo=(2, 3))
     (window,) = tiles.windows()
     (tile,) = tiles.read(tiles.select(tiles.sources, window), window)
     torch.testing.assert_close(tile, padded(feature, conv, (3, 5), (2, 3)))
@@ -72,11 +72,11 @@ def test_the_only_plain_tile_is_the_convolution_with_zeros_around_it_and_has_a_g
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("pixels", [1, 150, 10**6])
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (23, 17), (8, 31)])
-def test_plain_tiles_are_cut_from_the_whole_map_with_zeros_around_it(size, pixels, together):
+def test_tiles_at_the_features_size_are_cut_from_the_whole_map_with_zeros_around_it(size, pixels, together):
     halo, convs = (3, 1), [convolution() for _ in range(3)]
     feature = torch.rand(1, 4, *size, dtype=torch.float64)
     with torch.no_grad():
-        tiles = PlainTiles(feature, convs, halo=halo, pixels=pixels, together=together)
+        tiles = NativeTiles(feature, convs, halo=halo, pixels=pixels, together=together)
         check_tiles(tiles, [padded(feature, conv, size, halo) for conv in convs], halo)
 
 

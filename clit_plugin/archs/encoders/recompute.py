@@ -1,4 +1,4 @@
-"""Activations of an encoder's blocks made again in the backward pass, instead of kept."""
+"""Gradient checkpointing: an encoder's blocks recompute their activations in the backward pass."""
 
 from collections.abc import Iterable
 from typing import Any
