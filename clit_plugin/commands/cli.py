@@ -21,6 +21,7 @@ COMMANDS = {
     "convert": "convert a checkpoint of the original CLIT, LIIF, LTE or Meta-SR code",
     "prepare": "write a folder of images into an LMDB",
     "benchmark": "time the fast paths against the reference path",
+    "doctor": "look whether everything is installed and works together",
 }
 
 _AFTER_INTERRUPTION = {
@@ -69,7 +70,8 @@ def _run(name: str, arguments: Sequence[str] | None) -> int:
     add_quiet_argument(parser)
     args = parser.parse_args(arguments)
     set_quiet(args.quiet)
-    importlib.import_module("clit_plugin.plugin")  # torch and BasicSR: seconds, which a help text does not need
+    if getattr(module, "NEEDS_PLUGIN", True):
+        importlib.import_module("clit_plugin.plugin")  # torch and BasicSR: seconds, which a help text does not need
     logging.raiseExceptions = False  # logging to a full disk would print one traceback per line
     return int(module.run(args))
 

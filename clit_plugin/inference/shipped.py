@@ -5,13 +5,12 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "weights"
 DEFAULT = FOLDER / "clit_small.pth"
-_SUMS = FOLDER / "SHA256SUMS"
 
 
 def damaged_weights() -> dict[str, str]:
     """Names of weights that are missing, or not what was shipped, and what is wrong with each."""
     wrong = {}
-    for line in _SUMS.read_text(encoding="ascii").splitlines():
+    for line in (FOLDER / "SHA256SUMS").read_text(encoding="ascii").splitlines():
         expected, name = line.split()
         file = FOLDER / name
         if not file.is_file():

@@ -5,6 +5,7 @@ usage: python scripts/experiments/release.py OUTPUT JOB     (as experiments_outp
 Writes clit_plugin/weights/SYSTEM.pth: the averaged weights, network_g, and what a user of them needs to know.
 """
 
+import hashlib
 import math
 import sys
 from pathlib import Path
@@ -45,6 +46,9 @@ def main(output: Path, name: str) -> None:
     WEIGHTS.mkdir(exist_ok=True)
     target = WEIGHTS / f"{job.system}.pth"
     torch.save(content, target)
+    files = sorted(WEIGHTS.glob("*.pth"))
+    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
+    (WEIGHTS / "SHA256SUMS").write_text("".join(sums), encoding="ascii")
     size = target.stat().st_size
     print(f"{target}: {size} bytes, {sum(value.numel() for value in content['params'].values())} parameters")
     if size > MOST_BYTES:

@@ -1,8 +1,13 @@
 """``clit upscale``."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
+from cli_process import ROOT
 from inference_helpers import CLIT, LIIF, write_weights
 from PIL import Image
 
@@ -158,3 +163,65 @@ def test_transparency_is_refused_for_a_jpeg_and_an_unknown_format_named(clit, tm
     assert "has no transparency" in capsys.readouterr().err
     assert command(tmp_path / "a.png", "-o", tmp_path / "b.gif", *given) == 2
     assert "b.gif: unknown image format" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP"), ("tiff", "TIFF")])
+def test_a_folder_is_written_in_the_format_that_is_asked_for(clit, photo, tmp_path, name, suffix):
+    given = [photo, "-o", tmp_path / "out", "--weights", clit[1], "--scale", 2, "--format", name]
+    assert command(*given) == 0
+    with Image.open(tmp_path / "out" / f"photo.{name}") as image:
+        assert image.format == suffix and image.size == (26, 18)
+
+
+def test_a_pattern_keeps_the_folders_below_its_fixed_part(clit, photo, tmp_path, capsys):
+    for name in ("a/x.png", "a/b/y.png", "c/z.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.open(photo).save(tmp_path / "in" / name)
+    (tmp_path / "in" / "a" / "notes.txt").write_text("no image")
+    given = ["-o", tmp_path / "out", "--weights", clit[1], "--scale", 1]
+    assert command(tmp_path / "in" / "**" / "[xy].*", *given) == 0
+    assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")) == [
+        "a/b/y.png",
+        "a/x.png",
+    ]
+    assert command(tmp_path / "in" / "*" / "q*.png", *given) == 2
+    assert "no image matches" in capsys.readouterr().err
+
+
+def test_a_file_with_brackets_in_its_name_is_itself(clit, photo, tmp_path):
+    named = tmp_path / "photo[1].png"
+    Image.open(photo).save(named)
+    assert command(named, "-o", tmp_path / "o.png", "--weights", clit[1], "--scale", 2) == 0
+    assert size_of(tmp_path / "o.png") == (18, 26)
+
+
+def test_without_weights_those_of_the_package_are_used_and_told(photo, tmp_path, capsys):
+    assert command(photo, "-o", tmp_path / "o.png", "--scale", 20) == 0
+    told = capsys.readouterr().err
+    assert "Weights: clit_small of the package, trained for x1 to x16 and images made by bicubic reduction" in told
+    assert "photo.png: x20 is outside the scales of the training, x1 to x16" in told
+    assert command(photo, "-o", tmp_path / "p.png", "--scale", 4) == 0
+    assert "outside" not in capsys.readouterr().err
+
+
+def test_the_self_ensemble_changes_little_but_something(clit, photo, tmp_path):
+    for name, more in (("a", []), ("b", ["--self-ensemble"])):
+        assert command(photo, "-o", tmp_path / f"{name}.png", "--weights", clit[1], "--scale", 3, *more) == 0
+    a, b = (np.asarray(Image.open(tmp_path / f"{name}.png")).astype(int) for name in "ab")
+    assert a.shape == b.shape and 0 < np.abs(a - b).mean() < 40
+
+
+def test_two_processes_share_a_folder_and_tell_the_failures_of_both(clit, photo, tmp_path):
+    (tmp_path / "in").mkdir()
+    for i in range(5):
+        Image.open(photo).save(tmp_path / "in" / f"{i}.png")
+    (tmp_path / "in" / "1.png").write_bytes(b"damaged")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    run = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d"]
+    run += ["--rdzv_endpoint=localhost:0", "-m", "clit_plugin", "upscale", "in", "-o", "out", "--scale", "2"]
+    result = subprocess.run(
+        [*run, "--weights", str(clit[1])], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 1
+    assert "1 of 5 images failed, the first for: in/1.png: not a readable image" in result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "2.png", "3.png", "4.png"]
