@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What a training survives: kills, thousands of batches, failures. Prints a page of results, and writes it to soak.md.
-# usage: scripts/soak.sh [--quick] [--kills N] [--batches N] [--out FILE]
+# usage: scripts/soak.sh [--quick] [--parts PART ...] [--kills N] [--batches N] [--out FILE]
 #   20 SIGKILLs, each resumed, against a run that nobody kills; 10,000 batches with memory and handles; runs that fail.
 #   --quick: one kill, 200 batches, three failures. Exit status: 0 all is well, 1 something is not and is marked.
 set -euo pipefail

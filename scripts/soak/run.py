@@ -13,6 +13,8 @@ from batches import batches
 from failures import checkpoint_failures, run_failures
 from kills import kills
 
+PARTS = ("kills", "batches", "failures", "checkpoints")
+
 
 def main() -> int:
     """Run the parts, print and write the page; 1 if anything is not well."""
@@ -20,6 +22,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a short one")
     parser.add_argument("--kills", type=int, help="default 20")
     parser.add_argument("--batches", type=int, help="default 10,000")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}; default all"
+    )
     parser.add_argument("--out", type=Path, default=Path("soak.md"), help="the page (default: soak.md)")
     args = parser.parse_args()
     number_of_kills = args.kills or (1 if args.quick else 20)
@@ -31,19 +36,23 @@ def main() -> int:
         f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, "
         "tiny networks on the CPU, by",
         "",
-        f"    scripts/soak.sh{' --quick' * args.quick} --kills {number_of_kills} --batches {number_of_batches}",
+        f"    scripts/soak.sh{' --quick' * args.quick} --parts {' '.join(args.parts)} --kills {number_of_kills} "
+        f"--batches {number_of_batches}",
     ]
     well = True
     out.write_text("", encoding="utf-8")  # a folder that is not there shows now
     with tempfile.TemporaryDirectory(prefix="soak_") as folder:
         root = Path(folder)
         parts = {
-            "SIGKILL": lambda: kills(root / "kills", number_of_kills),
-            "Batches": lambda: batches(root / "batches", number_of_batches),
-            "Failing runs": lambda: run_failures(root / "runs", quick=args.quick),
-            "Damaged checkpoints and weights": lambda: checkpoint_failures(root / "checkpoints", quick=args.quick),
+            "kills": ("SIGKILL", lambda: kills(root / "kills", number_of_kills)),
+            "batches": ("Batches", lambda: batches(root / "batches", number_of_batches)),
+            "failures": ("Failing runs", lambda: run_failures(root / "runs", quick=args.quick)),
+            "checkpoints": (
+                "Damaged checkpoints and weights",
+                lambda: checkpoint_failures(root / "checkpoints", quick=args.quick),
+            ),
         }
-        for title, part in parts.items():
+        for title, part in (parts[name] for name in args.parts):
             sys.stderr.write(f"soak: {title} ...\n")
             good, body = part()
             well = well and good
