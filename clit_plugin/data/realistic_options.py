@@ -2,9 +2,10 @@
 
 The names follow BasicSR's Real-ESRGAN options where those exist. The defaults are milder than Real-ESRGAN's, which
 model pictures that were processed several times: here it is one lens, one downsampling, one sensor and one JPEG. A
-network trained on heavier degradations (blur beyond 1.5 LR pixels, noise beyond 10 grey levels, JPEG below quality 60)
-smooths away the texture of better pictures. A tenth of the samples is downsampled only, so that clean pictures stay
-sharp.
+network trained on heavier degradations (noise beyond 10 grey levels, JPEG below quality 60) smooths away the texture of
+better pictures. A Gaussian blur of 0.8 LR pixels leaves 4 % of the contrast at the Nyquist frequency, about what a soft
+lens does; trained on more, a network takes whatever is smooth for blurred and sharpens it. A tenth of the samples is
+downsampled only, so that clean pictures stay sharp.
 """
 
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ class RealisticOptions:
     seed: int = key("seed of the random choices, combined with the image's name, or in training with the set's seed", 0)
     clean_prob: float = key("fraction of images that are only downsampled, with Pillow's bicubic kernel", 0.1)
     blur_prob: float = key("fraction of the others that is blurred", 0.8)
-    blur_sigma: tuple[float, float] = key("standard deviation of the blur in LR pixels, [min, max]", [0.2, 1.5])
+    blur_sigma: tuple[float, float] = key("standard deviation of the blur in LR pixels, [min, max]", [0.2, 0.8])
     kernel_list: list[Kernel] = key("shapes of the blur kernel, as in BasicSR's random_mixed_kernels", _KERNELS)
     kernel_prob: list[float] = key("their probabilities", [0.45, 0.25, 0.12, 0.03, 0.12, 0.03])
     betag_range: tuple[float, float] = key("exponent of generalized kernels, [min <= 1, max >= 1]", [0.5, 4.0])

@@ -89,5 +89,5 @@ def test_a_validation_image_is_degraded_by_seed_and_name_alone(hr, scale, tmp_pa
 def test_the_options_hold_a_realistic_degradation_with_its_defaults(hr):
     options = val_options(hr, scale=2, degradation={**REALISTIC, "jpeg_range": [80, 90]})
     degradation = parse_val_set(options, "datasets.val").degradation
-    assert degradation["jpeg_range"] == [80, 90] and degradation["blur_sigma"] == [0.2, 1.5]
+    assert degradation["jpeg_range"] == [80, 90] and degradation["blur_sigma"] == [0.2, 0.8]
     assert degradation["seed"] == 0
