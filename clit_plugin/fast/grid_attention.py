@@ -21,9 +21,13 @@ from torch import Tensor, nn
 
 from clit_plugin.fast.axis import BiasedAxis
 from clit_plugin.fast.buffers import Buffers
-from clit_plugin.fast.strips import Run, Strip, runs_of, strips
+from clit_plugin.fast.strips import Limits, Run, Strip, runs_of, strips
 from clit_plugin.fast.tile_tables import Layout, MapTiles, Window, grid_places, layout_of, read_tables
 from clit_plugin.fast.workers import share_out
+
+_SMALL_BLOCK = 32  # centres for which the products have their full rate
+_TABLE_BYTES = 2**19  # of T, W1's products, at a time: a CPU's second-level cache
+_PATCH_BYTES = 5 * 2**18  # of k's or v's patches of a strip
 
 
 class Head(NamedTuple):
@@ -57,6 +61,7 @@ def attend_grid(
     rows, columns = axes
     out = rows.bias.new_zeros(len(rows.bias), len(columns.bias), 3)
     decoder = _GridDecoder(axes, head)
+    limits = decoder.limits(max_queries)
     row_runs, column_runs = (runs_of(axis.geometry.index) for axis in axes)
 
     def render(strip: Strip, tile: _Tile) -> None:
@@ -73,7 +78,7 @@ def attend_grid(
         if not all(inside):
             continue
         share_out(
-            strips(*inside, size=tiles.size, grid=decoder.grid, max_queries=max_queries, device=out.device),
+            strips(*inside, size=tiles.size, grid=decoder.grid, limits=limits, device=out.device),
             partial(render, tile=decoder.read(tiles, window)),
             device=out.device,
             done=None if progress is None else lambda strip: progress(strip.rows.numel() * strip.columns.numel()),
@@ -109,6 +114,23 @@ class _GridDecoder:
         self.weight = head.first.view(len(head.first), self.grid[0] * self.grid[1], head.num_heads, -1)
         self.weight = self.weight.permute(2, 1, 3, 0).contiguous()
         self.buffers = Buffers()
+        self.cpu = self.weight.device.type == "cpu"
+        # As many heads at once as leave T of a small block in a CPU's cache: of a small network all of them.
+        table = _SMALL_BLOCK * self.weight[0, :, 0].numel() * self.weight.element_size()
+        fitting = [n for n in range(1, head.num_heads + 1) if head.num_heads % n == 0 and n * table <= _TABLE_BYTES]
+        self.together = max(fitting, default=1) if self.cpu else 1
+
+    def limits(self, max_queries: int) -> Limits:
+        """Parts that stay in a CPU's cache, or that fill an accelerator."""
+        if not self.cpu:
+            return Limits(max_queries, 2048, 2048)
+        _, pixels, depth, width = self.weight.shape
+        size = self.together * pixels * self.weight.element_size()  # of one number per head and pixel of a centre
+        centres, block = (
+            max(1, bytes_ // (size * numbers * _SMALL_BLOCK)) * _SMALL_BLOCK
+            for bytes_, numbers in ((_PATCH_BYTES, depth), (_TABLE_BYTES, width))
+        )
+        return Limits(max_queries, centres, block)
 
     def read(self, tiles: MapTiles, window: Window) -> _Tile:
         tables = read_tables(tiles, tiles.sources, window)
@@ -124,7 +146,7 @@ class _GridDecoder:
         return self._decode(self._first_layer(strip, tile, self._attention(strip, tile)))
 
     def _attention(self, strip: Strip, tile: _Tile) -> Tensor:
-        """(heads, n, Q, N)."""
+        """(groups, n, Q, heads of a group, N)."""
         heads, _, depth = tile.k.shape
         pixels = self.grid[0] * self.grid[1]
         ny, a, nx, b = *strip.rows.shape, *strip.columns.shape
@@ -135,36 +157,51 @@ class _GridDecoder:
         hats = [axis.hat[part] for axis, part in zip(self.geometry, (strip.rows, strip.columns), strict=True)]
         hat = torch.einsum("yai,xbj->yxabij", *hats).reshape(n, n_query, 9)
         q = torch.bmm(hat.to(tile.q.dtype), tile.q.index_select(0, around).view(n, 9, -1))  # n, Q, C
+        q = q.view(n, n_query, heads, depth).permute(2, 0, 1, 3)  # heads, n, Q, d
 
         by_row = self.bias[0][:, strip.rows].view(heads, ny, 1, a, 1, pixels)
         by_column = self.bias[1][:, strip.columns].view(heads, 1, nx, 1, b, pixels)
         logits = self.buffers.get("logits", by_row, heads, ny, nx, a, b, pixels)
         logits = torch.add(by_row, by_column, out=logits).view(heads, n, n_query, pixels)
         scale = 1.0 / math.sqrt(depth)
-        for h in range(heads):
-            q_h = q[:, :, h * depth : (h + 1) * depth]
-            k_h = torch.index_select(tile.k[h], 0, patch, out=self.buffers.get("patch", tile.k, len(patch), depth))
-            k_h = k_h.view(n, pixels, depth).transpose(1, 2)
+        for group in self._groups():
+            q_group = q[group].reshape(-1, n_query, depth)
+            k_group = self._gather(tile.k[group], patch).view(-1, pixels, depth).transpose(1, 2)
+            part = logits[group].view(-1, n_query, pixels)
             if logits.dtype == q.dtype:
-                logits[h].baddbmm_(q_h, k_h, alpha=scale)
+                part.baddbmm_(q_group, k_group, alpha=scale)
             else:
-                logits[h] += torch.bmm(q_h, k_h) * scale
-        return torch.softmax(logits, -1, out=self.buffers.get("attention", logits, *logits.shape)).to(q.dtype)
+                part += torch.bmm(q_group, k_group) * scale
+        attention = torch.softmax(logits, -1, out=self.buffers.get("attention", logits, *logits.shape)).to(q.dtype)
+        return attention.unflatten(0, (-1, self.together)).permute(0, 2, 3, 1, 4).contiguous()
 
     def _first_layer(self, strip: Strip, tile: _Tile, attention: Tensor) -> Tensor:
-        """(n * Q, F) from attention (heads, n, Q, N)."""
-        heads, n, n_query, pixels = attention.shape
+        """(n * Q, F) from attention (groups, n, Q, heads of a group, N)."""
+        _, n, n_query, together, pixels = attention.shape
         depth, width = tile.weight.shape[2:]
         patch = grid_places(strip.places(tile.layout), tile.layout.width, self.grid).T.flatten()  # N * n
         hidden = self.buffers.get("hidden", tile.v, n, n_query, width).copy_(self.head.bias)
-        for h in range(heads):
-            v = torch.index_select(tile.v[h], 0, patch, out=self.buffers.get("patch", tile.v, len(patch), depth))
-            v = v.view(pixels, n, depth)
+        for attention_group, group in zip(attention, self._groups(), strict=True):
+            v = self._gather(tile.v[group], patch).view(together, pixels, n, depth)
             for part, seen in strip.blocks:
-                table = self.buffers.get("table", v, seen.stop - seen.start, part.stop - part.start, width)
-                torch.bmm(v[seen, part], tile.weight[h, seen], out=table)
-                hidden[part].baddbmm_(attention[h, part, :, seen], table.transpose(0, 1))
+                # Of every head and seen pixel, of every centre: T. Copies only where several heads see a part of N.
+                values, weight = v[:, seen, part].flatten(0, 1), tile.weight[group, seen].flatten(0, 1)
+                table = self.buffers.get("table", v, len(values), part.stop - part.start, width)
+                torch.bmm(values, weight, out=table)
+                hidden[part].baddbmm_(attention_group[part, :, :, seen].flatten(2), table.transpose(0, 1))
         return hidden.view(n * n_query, width)
+
+    def _groups(self) -> list[slice]:
+        """The heads that are computed together."""
+        return [slice(h, h + self.together) for h in range(0, self.head.num_heads, self.together)]
+
+    def _gather(self, table: Tensor, places: Tensor) -> Tensor:
+        """Rows of several heads' tables, (heads, pixels, d) -> (heads * places, d); overwritten by the next call."""
+        heads, pixels, depth = table.shape
+        if heads > 1:
+            places = (torch.arange(heads, device=places.device).unsqueeze(1) * pixels + places).flatten()
+        out = self.buffers.get("patch", table, len(places), depth)
+        return torch.index_select(table.flatten(0, 1), 0, places, out=out)
 
     def _decode(self, hidden: Tensor) -> Tensor:
         """(n, F) -> (n, 3). The layers are GELU, in place, and Linear."""

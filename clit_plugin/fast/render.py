@@ -65,9 +65,8 @@ def render(
 
 
 def _queries_of_a_thread(max_queries: int | None, device: torch.device) -> int:
-    if max_queries is None:
-        return 4096 if device.type == "cpu" else 65536
-    return max(1, max_queries // worker_count(device))
+    fast = 4096 if device.type == "cpu" else 65536
+    return fast if max_queries is None else min(fast, max(1, max_queries // worker_count(device)))
 
 
 def _areas(rows: Axis, columns: Axis) -> Tensor:

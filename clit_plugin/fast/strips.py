@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,17 +63,26 @@ class Strip:
         return rgb.view(ny, nx, a, b, 3).transpose(1, 2).reshape(ny * a, nx * b, 3)
 
 
+class Limits(NamedTuple):
+    """How large the parts of the evaluation are, at most.
+
+    queries: Queries of a strip.
+    centres: Centres of a strip.
+    block: Centres of a block.
+    """
+
+    queries: int
+    centres: int
+    block: int
+
+
 def strips(
-    rows: Sequence[Run], columns: Sequence[Run], *, size: Size, grid: Size, max_queries: int, device: torch.device
+    rows: Sequence[Run], columns: Sequence[Run], *, size: Size, grid: Size, limits: Limits, device: torch.device
 ) -> Iterator[Strip]:
-    """Cut the centres rows x columns into strips of at most ``max_queries`` queries; the rest as in ``Strip``."""
-    cpu = device.type == "cpu"
-    columns_by_count = _by_count(columns, max_queries)
-    for b, some_columns in columns_by_count.items():
-        for a, some_rows in _by_count(rows, max(1, max_queries // b)).items():
-            # What stays in a CPU's cache, or what fills an accelerator.
-            most = max(16, min(192, 4096 // (a * b))) if cpu else max(64, min(2048, 65536 // (a * b)))
-            centres = max(1, min(max_queries // (a * b), most))
+    """Cut the centres rows x columns into strips; the rest as in ``Strip``."""
+    for b, some_columns in _by_count(columns, limits.queries).items():
+        for a, some_rows in _by_count(rows, max(1, limits.queries // b)).items():
+            centres = max(1, min(limits.centres, limits.queries // (a * b)))
             nx = -(-len(some_columns) // -(-len(some_columns) // centres))  # even parts
             ny = max(1, centres // nx)
             for y in range(0, len(some_rows), ny):
@@ -82,7 +92,7 @@ def strips(
                         some_columns[x : x + nx],
                         size=size,
                         grid=grid,
-                        block=32 if cpu else most,
+                        block=limits.block,
                         device=device,
                     )
 
