@@ -45,7 +45,7 @@ def add_option_arguments(parser: argparse.ArgumentParser, *, many: bool, require
     )
     # Older launchers pass it (BasicSR #626); torchrun sets LOCAL_RANK in the environment.
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
-    # As BasicSR's scripts pass it; torchrun is told from the environment.
+    # BasicSR's scripts pass it; torchrun is recognised by the environment.
     parser.add_argument("--launcher", type=_launcher, help=argparse.SUPPRESS)
 
 

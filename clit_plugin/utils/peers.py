@@ -134,13 +134,13 @@ class _Watch:
 
     def _first_status(self, store: dist.Store) -> int | None:
         """Look until another process ends, or all have to: the exit status; None once this one is done."""
-        told, total, looks = 0, -1, 0
+        sent, total, looks = 0, -1, 0
         while not self.done.wait(_SECONDS_BETWEEN_LOOKS):
             count, doing = progress.so_far()
-            of_all = store.add("progress", count - told)
+            of_all = store.add("progress", count - sent)
             if of_all != total:
                 self.idle = 0.0
-            told, total, looks = count, of_all, looks + 1
+            sent, total, looks = count, of_all, looks + 1
             store.set(f"at/{self.rank}", f"{looks} {doing}")
             if self.rank == "0" and store.check(["stop"]):
                 request_stop()
@@ -181,11 +181,11 @@ def _by_place(doing: Mapping[int, str]) -> str:
     ranks: dict[str, list[str]] = defaultdict(list)
     for rank, what in doing.items():
         ranks[what].append(str(rank))
-    told = []
+    places = []
     for what, which in sorted(ranks.items(), key=lambda item: len(item[1]))[:4]:
         more = f" and {len(which) - 8} more" if len(which) > 8 else ""
-        told.append(f"rank{'s' * (len(which) > 1)} {', '.join(which[:8])}{more} at {what}")
-    return ", ".join(told)
+        places.append(f"rank{'s' * (len(which) > 1)} {', '.join(which[:8])}{more} at {what}")
+    return ", ".join(places)
 
 
 def _end(status: int) -> None:

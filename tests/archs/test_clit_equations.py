@@ -72,11 +72,11 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize(("options", "told"), VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize(("options", "changes"), VARIANTS.values(), ids=VARIANTS)
 @pytest.mark.parametrize("render", PATHS)
-def test_every_variant_equals_the_equations(options, told, render):
+def test_every_variant_equals_the_equations(options, changes, render):
     net, image, size = lively(**options), torch.rand(3, 3, 5, dtype=torch.float64), (5, 8)
-    assert_equal(render(net, image, size), Reference(net, size=size, **told)(image))
+    assert_equal(render(net, image, size), Reference(net, size=size, **changes)(image))
 
 
 # Sizes for which the default grids are these.
@@ -107,13 +107,15 @@ def test_given_grids_replace_the_default_ones(render):
 @pytest.mark.parametrize("render", PATHS)
 def test_variants_of_a_cascade_equal_the_equations(options, render):
     net, image, size = lively(num_branches=2, **options), torch.rand(3, 3, 1, dtype=torch.float64), (5, 7)
-    told = {
+    changes = {
         "ensemble": options.get("local_ensemble", False),
         "attention": options.get("local_attention", True),
         "cell": options.get("cell_decoding", True),
     }
     stages = ((3, 5),)
-    assert_equal(render(net, image, size, stage_sizes=stages), Reference(net, size=size, stages=stages, **told)(image))
+    assert_equal(
+        render(net, image, size, stage_sizes=stages), Reference(net, size=size, stages=stages, **changes)(image)
+    )
 
 
 def test_a_query_half_way_between_two_pixels_takes_the_grid_about_the_even_one():

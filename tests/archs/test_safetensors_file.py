@@ -32,7 +32,7 @@ def test_tensors_and_header_come_back_as_a_checkpoint(tmp_path):
         "modelspec.title": "mine",
         "modelspec.license": "CC0-1.0",
         "modelspec.author": "Ada",
-        "something.else": "is passed over",
+        "something.else": "is ignored",
     }
     checkpoint = read_checkpoint(write(tmp_path / "a.safetensors", header))
     weights = checkpoint.pop("params")
@@ -68,7 +68,7 @@ def test_the_network_is_known_without_a_header_whatever_became_of_its_tensor(tmp
 
 
 @pytest.mark.parametrize(
-    ("encoded", "told"),
+    ("encoded", "message"),
     [
         (torch.full((9,), -1.0), "bytes of JSON"),
         (torch.tensor([float("nan")]), "bytes of JSON"),
@@ -79,14 +79,14 @@ def test_the_network_is_known_without_a_header_whatever_became_of_its_tensor(tmp
         (torch.tensor(list(DEEP.encode()), dtype=torch.uint8), "expected JSON"),
     ],
 )
-def test_a_tensor_that_is_no_description_is_refused(tmp_path, encoded, told):
-    with pytest.raises(UserError, match=rf"a\.safetensors: the tensor clit_plugin\.json: .*{told}") as raised:
+def test_a_tensor_that_is_no_description_is_refused(tmp_path, encoded, message):
+    with pytest.raises(UserError, match=rf"a\.safetensors: the tensor clit_plugin\.json: .*{message}") as raised:
         read_checkpoint(write(tmp_path / "a.safetensors", None, {EMBEDDED: encoded}))
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("header", "told"),
+    ("header", "message"),
     [
         ({"network_g": "{"}, "network_g in its header: expected JSON"),
         ({"network_g": "[1]"}, r"network_g in its header: expected a mapping, got \[1\]"),
@@ -107,8 +107,8 @@ def test_a_tensor_that_is_no_description_is_refused(tmp_path, encoded, told):
         ({"iter": "many"}, "iter in its header: expected JSON"),
     ],
 )
-def test_a_header_of_something_else_is_one_line(tmp_path, header, told):
-    with pytest.raises(UserError, match=rf"a\.safetensors: .*{told}") as raised:
+def test_a_header_of_something_else_is_one_line(tmp_path, header, message):
+    with pytest.raises(UserError, match=rf"a\.safetensors: .*{message}") as raised:
         read_checkpoint(write(tmp_path / "a.safetensors", header))
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 400
 

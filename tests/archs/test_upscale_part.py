@@ -56,13 +56,13 @@ def test_parts_are_cut_from_the_whole_image(name, lq_size, size):
     lq = torch.rand(1, 3, *lq_size, dtype=torch.float64)
     expected = net.upscale(lq, size)
     actual = torch.full_like(expected, torch.nan)
-    told = []
+    reported = []
     for (rows, columns), part in parts(lq_size, size, REACH + net.head_reach):
-        result = net.upscale_part(lq[..., rows, columns], size, part, progress=told.append)
+        result = net.upscale_part(lq[..., rows, columns], size, part, progress=reported.append)
         assert result.shape[-2:] == part.shape
         actual[..., slice(*part.rows), slice(*part.columns)] = result
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-9)
-    assert sum(told) == pytest.approx(size[0] * size[1])
+    assert sum(reported) == pytest.approx(size[0] * size[1])
 
 
 def test_less_than_the_reach_is_not_enough():
