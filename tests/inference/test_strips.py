@@ -149,3 +149,28 @@ def test_networks_that_know_no_parts_see_the_image_through_a_tiled_encoder():
     encoder = net.encoder
     torch.testing.assert_close(upscale_whole(work, 16), net.upscale(work.lq[None], work.size)[0])
     assert net.encoder is encoder
+
+
+class Global(nn.Module):
+    """Features depend on the mean of all that is seen, as by RCAN's channel attention, but strongly."""
+
+    out_channels = 4
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv(x) + self.conv(x.mean((2, 3), keepdim=True).expand_as(x))
+
+
+def test_blending_hides_what_tiles_see_differently():
+    net = hungry(0)
+    net.encoder = Global().requires_grad_(False)
+    image, size = pattern("gradient", side=200), (400, 400)
+    cuts = [2 * stop for _, stop in cut(200, 40)[:-1]]
+    steps = {}
+    for overlap in (0, 32):
+        tiles = in_tiles(net, image, size, Tiling(tile=40, rows=40, margin=48, overlap=overlap))
+        steps[overlap] = max(step_across(tiles, cuts, axis=axis) for axis in (1, 2))
+    assert steps[0] > 1.4 and steps[32] < 1.1, steps
