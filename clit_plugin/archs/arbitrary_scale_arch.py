@@ -51,15 +51,26 @@ class ArbitraryScaleArch(nn.Module, ABC):
         max_queries: int | None,
         progress: Progress | None = None,
         part: Part | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
         """``residual`` on a whole output grid, (B, 3, H_out, W_out), without gradients; see ``upscale``.
 
-        With ``part`` on a part of it, see ``upscale_part``; where ``head_reach`` is None, that is all of it.
+        With ``part`` on a part of it, see ``upscale_part``, also for ``features``; where ``head_reach`` is None, that
+        is all of it, and features are not taken.
         """
         b, dtype = lq.shape[0], coordinate_dtype(lq)
         coord = make_coord(size, device=lq.device, dtype=dtype).expand(b, -1, -1)
         cell = make_cell(size, device=lq.device, dtype=dtype).expand(b, -1)
         return self.residual(lq, coord, cell, stage_sizes, max_queries).transpose(1, 2).unflatten(2, size)
+
+    def features(self, lq: Tensor) -> Tensor:
+        """What the head works on, (B, C, H, W), for ``lq`` in [-1, 1]."""
+        return self.encoder(lq)
+
+    @torch.no_grad()
+    def encode(self, lq: Tensor) -> Tensor:
+        """``features`` of ``lq`` (B, 3, H, W), RGB in [0, 1], without gradients: kept, they serve ``upscale_part``."""
+        return self.features((lq - 0.5) / 0.5)
 
     def forward(
         self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Sequence[int]] | None = None
@@ -132,6 +143,7 @@ class ArbitraryScaleArch(nn.Module, ABC):
         part: Part,
         max_queries: int | None = None,
         progress: Progress | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
         """A part of what ``upscale`` gives, from a part of the image; without gradients.
 
@@ -144,6 +156,8 @@ class ArbitraryScaleArch(nn.Module, ABC):
             part: What is given and what is wanted.
             max_queries: As in ``upscale``.
             progress: Likewise.
+            features: Of the same rows and columns as ``lq``, cut from what ``encode`` gives; the encoder then need not
+                run, and ``head_reach`` is all that a part has to be given around itself.
 
         Returns:
             (B, 3, rows, columns), RGB, about [0, 1] and not clamped.
@@ -157,7 +171,7 @@ class ArbitraryScaleArch(nn.Module, ABC):
             return self.upscale(lq, size, max_queries=max_queries, progress=progress)
         stages = greedy_stage_sizes(part.lq_size, size, self.num_branches)
         lq = (lq - 0.5) / 0.5
-        image = self.residual_image(lq, size, stages, max_queries, progress, part)
+        image = self.residual_image(lq, size, stages, max_queries, progress, part, features)
         if self.bilinear_skip:
             image = image + sample_bilinear_part(lq, size, part, dtype=coordinate_dtype(lq))
         return (image * 0.5 + 0.5).to(lq.dtype)

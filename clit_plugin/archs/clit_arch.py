@@ -114,10 +114,13 @@ class CLIT(ArbitraryScaleArch):
                 nn.init.zeros_(branch.decoder.last.weight)
                 nn.init.zeros_(branch.decoder.last.bias)
 
+    def features(self, lq: Tensor) -> Tensor:
+        return self.conv_feat(self.encoder(lq))
+
     def residual(
         self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Size], max_queries: int | None
     ) -> Tensor:
-        feature = self.conv_feat(self.encoder(lq))
+        feature = self.features(lq)
         in_use = self._branches_in_use(stage_sizes)
         bias = self.pos_bias
         if bias is not None and not self._plain and sampling_pays(feature, coord, stage_sizes, self.local_grid, bias):
@@ -137,11 +140,12 @@ class CLIT(ArbitraryScaleArch):
         max_queries: int | None,
         progress: Progress | None = None,
         part: Part | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
         if self._plain:
             max_queries = max_queries or self.default_max_queries(lq.shape[0])
             return super().residual_image(lq, size, stage_sizes, max_queries, progress)
-        features = self.conv_feat(self.encoder(lq))
+        features = self.features(lq) if features is None else features
         in_use = self._branches_in_use(stage_sizes)
         done = None if progress is None else lambda pixels: progress(pixels / len(in_use))
         residuals = [
@@ -156,24 +160,35 @@ class CLIT(ArbitraryScaleArch):
         return torch.stack(residuals).permute(0, 3, 1, 2)
 
     @torch.no_grad()
-    def attention(self, lq: Tensor, coord: Tensor, stage_sizes: Sequence[Size]) -> list[AttentionMaps]:
+    def attention(
+        self,
+        lq: Tensor,
+        coord: Tensor,
+        stage_sizes: Sequence[Size],
+        features: Tensor | None = None,
+        part: Part | None = None,
+    ) -> list[AttentionMaps]:
         """Local attention maps of every branch in use (paper Fig. 7), see ``attention_maps``.
 
         Args:
             lq: (B, 3, H, W), RGB in [0, 1].
             coord: (B, Q, 2), as in ``forward``.
             stage_sizes: Likewise, and given.
+            features: What ``encode`` gives for ``lq``, where it is known already.
+            part: Where ``lq`` and ``features`` lie in a larger image, to which ``coord`` and ``stage_sizes`` belong, as
+                in ``upscale_part``.
 
         Raises:
             ValueError: The network has no attention, or bad ``stage_sizes``.
         """
         if self.pos_bias is None:
             raise ValueError("local_attention is off in this network, it has no attention maps")
-        feature = self.conv_feat(self.encoder((lq - 0.5) / 0.5))
+        feature = self.encode(lq) if features is None else features
         maps = []
         for size, branch in self._branches_in_use(check_stage_sizes(stage_sizes, self.num_branches)):
-            weights, index = attention_maps(branch, feature, size, coord, self.pos_bias)
-            maps.append(AttentionMaps(weights, index, size or (lq.shape[-2], lq.shape[-1])))
+            weights, index = attention_maps(branch, feature, size, coord, self.pos_bias, part)
+            own = (lq.shape[-2], lq.shape[-1]) if part is None else part.lq_size
+            maps.append(AttentionMaps(weights, index, size or own))
         return maps
 
     @property

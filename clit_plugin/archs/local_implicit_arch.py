@@ -85,8 +85,9 @@ class LocalImplicitArch(ArbitraryScaleArch):
         max_queries: int | None,
         progress: Progress | None = None,
         part: Part | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
-        features, dtype = self.encoder(lq), coordinate_dtype(lq)
+        features, dtype = self.encoder(lq) if features is None else features, coordinate_dtype(lq)
         part = part or whole((features.shape[-2], features.shape[-1]), size)
         lr_size, (y0, x0) = part.lq_size, part.origin
         rows, columns = (pixel_centres(n, device=lq.device, dtype=dtype) for n in size)

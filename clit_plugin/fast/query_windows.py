@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from clit_plugin.fast.tile_tables import MapTiles, Window, layout_of
+from clit_plugin.fast.tile_tables import Area, MapTiles, Window, layout_of
 
 
 class Picked(NamedTuple):
@@ -22,15 +22,18 @@ class Picked(NamedTuple):
     width: int
 
 
-def query_windows(tiles: MapTiles, index: tuple[Tensor, Tensor], longest: int) -> Iterator[tuple[Window, list[Picked]]]:
+def query_windows(
+    tiles: MapTiles, index: tuple[Tensor, Tensor], longest: int, area: Area | None = None
+) -> Iterator[tuple[Window, list[Picked]]]:
     """The windows over which there are queries, and these queries.
 
     Args:
         tiles: The maps.
         index: Row and column of every query's centre pixel, (B, Q) each.
         longest: Queries of a chunk, at most.
+        area: Where they all are; the whole map by default.
     """
-    for window in tiles.windows():
+    for window in tiles.windows(area):
         chunks = _chunks(tiles, window, index, longest)
         if chunks:
             yield window, chunks

@@ -76,6 +76,11 @@ def read_picture(path: str | Path) -> Picture:
         content = _regular(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({reason(error)})") from error
+    return decode_picture(content, path)
+
+
+def decode_picture(content: bytes, path: str | Path) -> Picture:
+    """The picture of an image file's content; ``path`` names it in errors, which are those of ``read_picture``."""
     header = read_header(io.BytesIO(content)) or Header(size=(0, 0), mode="")  # a format that OpenCV alone reads
     check_decodable(header, str(path), bytes_a_pixel=_BYTES_A_PIXEL)
     if header.frames > 1:

@@ -65,6 +65,31 @@ def test_parts_are_cut_from_the_whole_image(name, lq_size, size):
     assert sum(reported) == pytest.approx(size[0] * size[1])
 
 
+@pytest.mark.parametrize("name", ["CLIT", "LIIF", "LTE", "MetaSR"])
+def test_parts_of_kept_features_are_cut_from_the_whole_image_without_the_encoder(name):
+    kind, options = NETS[name]
+    net = kind(encoder=ENCODER, **options).eval().double()
+    lq, size = torch.rand(1, 3, 25, 31, dtype=torch.float64), (84, 106)
+    expected, features = net.upscale(lq, size), net.encode(lq)
+    net.encoder.forward = None
+    for (rows, columns), part in parts((25, 31), size, net.head_reach):
+        actual = net.upscale_part(lq[..., rows, columns], size, part, features=features[..., rows, columns])
+        torch.testing.assert_close(actual, expected[..., slice(*part.rows), slice(*part.columns)], rtol=0, atol=1e-9)
+
+
+def test_attention_maps_come_from_a_part_of_the_features():
+    net = CLIT(encoder=ENCODER, **BASE, num_branches=2, local_grid=3).eval().double()
+    lq, coord = torch.rand(1, 3, 41, 37, dtype=torch.float64), torch.tensor([[(0.1, -0.2)]], dtype=torch.float64)
+    features, stages = net.encode(lq), [(164, 148)]
+    given = (slice(22 - net.head_reach, 23 + net.head_reach), slice(14 - net.head_reach, 15 + net.head_reach))
+    part = Part((41, 37), (given[0].start, given[1].start), (0, 0), (0, 0))
+    cut = net.attention(lq[..., given[0], given[1]], coord, stages, features[..., given[0], given[1]], part)
+    for expected, actual in zip(net.attention(lq, coord, stages), cut, strict=True):
+        assert actual.size == expected.size
+        torch.testing.assert_close(actual.weights, expected.weights, rtol=0, atol=1e-9)
+        torch.testing.assert_close(actual.centre, expected.centre)
+
+
 def test_less_than_the_reach_is_not_enough():
     net = LIIF(encoder=ENCODER, decoder_hidden=[8]).eval().double()
     lq, size = torch.rand(1, 3, 30, 30, dtype=torch.float64), (61, 60)
