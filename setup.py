@@ -32,7 +32,11 @@ setup(
     python_requires=">=3.10,<3.13",
     cmdclass={"build_py": BuildWithOptions},
     packages=find_packages(include=["clit_plugin", "clit_plugin.*"]),
-    package_data={"clit_plugin": ["weights/*"], "clit_plugin.evaluation.report": ["paper_figures.yml"]},
+    package_data={
+        "clit_plugin": ["weights/*"],
+        "clit_plugin.evaluation.report": ["paper_figures.yml"],
+        "clit_plugin.web": ["page/*"],
+    },
     install_requires=[
         "torch>=2.4",
         "torchvision>=0.19",
@@ -62,9 +66,12 @@ setup(
             "onnxruntime>=1.17",
             "onnxscript>=0.3",
             "spandrel>=0.4",
+            "aiohttp>=3.9",
+            "playwright>=1.40",  # drives an installed Chromium; brings none
         ],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.17", "onnxscript>=0.3"],  # torch's exporter needs the last
         "spandrel": ["spandrel>=0.4"],
+        "web": ["aiohttp>=3.9"],
         "gpu": ["triton>=3; platform_system == 'Linux'"],  # comes with torch's CUDA builds
     },
     entry_points={"console_scripts": ["clit=clit_plugin.commands.cli:main"]},

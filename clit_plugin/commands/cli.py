@@ -15,6 +15,7 @@ COMMANDS = {
     "test": "score trained weights on several sets",
     "report": "write tables and plots of stored results, beside the paper's",
     "upscale": "upscale photographs by any factor",
+    "web": "open a page with continuous zoom on a picture",
     "attention": "draw the attention maps of every branch and head over an image",
     "figure": "draw systems side by side: crops with their PSNR, text at several scales",
     "export": "write weights as .safetensors or ONNX for other programs",

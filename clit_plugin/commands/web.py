@@ -1,0 +1,113 @@
+"""``clit web``: a page on which a picture has no resolution."""
+
+import argparse
+import asyncio
+import ipaddress
+import socket
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clit_plugin.commands.shared_arguments import add_network_arguments, add_option_file_argument
+from clit_plugin.utils.console import say, warn
+from clit_plugin.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from clit_plugin.web.server import Server
+
+DESCRIPTION = """\
+Open a page with continuous zoom: what the screen shows is decoded at the screen's own resolution, at any factor.
+
+Drop a picture on the page, or give one. Wheel, drag, pinch or keys zoom; a slider compares with bicubic interpolation,
+or with a second file of weights; a click shows what every head of every branch attends to. Nothing leaves this
+computer and nothing is written to a disk. Only this computer can open the page, unless --host says otherwise.
+
+examples:
+  clit web
+  clit web photo.jpg --weights net_g_latest.pth
+  clit web photo.jpg --weights clit.safetensors lit.safetensors
+
+exit status: 0 stopped, 2 bad input"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("image", metavar="IMAGE", nargs="?", help="the picture to begin with")
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        nargs="+",
+        help="trained weights; a second file to compare with (default: the weights of the package)",
+    )
+    parser.add_argument("--port", metavar="N", type=int, default=8484, help="default: %(default)s; 0: any that is free")
+    parser.add_argument(
+        "--host",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        help="address to listen at (default: %(default)s, this computer)",
+    )
+    parser.add_argument("--no-browser", action="store_true", help="print the address only")
+    add_option_file_argument(parser)
+    add_network_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until interrupted; raises UserError for bad input."""
+    try:
+        import aiohttp  # noqa: F401
+    except ImportError:
+        raise UserError('clit web needs aiohttp; pip install "clit_plugin[web]", or pip install aiohttp') from None
+    import clit_plugin
+    from clit_plugin.inference.load_network import choose_device
+    from clit_plugin.inference.pictures import read_picture
+    from clit_plugin.web.scene import load_lens
+    from clit_plugin.web.server import Server
+
+    weights = args.weights or [str(Path(clit_plugin.__file__).with_name("weights") / "clit_small.pth")]
+    if len(weights) > 2:
+        raise UserError(f"--weights: expected one file or two to compare, got {len(weights)}")
+    if not 0 <= args.port <= 65535:
+        raise UserError(f"--port: expected 0 to 65535, got {args.port}")
+    given = None if args.image is None else (read_picture(Path(args.image)), Path(args.image).name)
+    device = choose_device(args.device)
+    lenses = [load_lens(file, args.opt, param_key=args.param_key, device=device) for file in weights]
+    listening = _listen(args.host, args.port)
+    if not _is_loopback(listening):
+        warn(f"--host {args.host}: everyone who reaches this address can use the page and see the picture given")
+    server = Server(lenses, given, frozenset({"localhost", args.host.lower(), socket.gethostname().lower()}))
+    asyncio.run(_serve(server, listening, browser=not args.no_browser))
+    return 0
+
+
+async def _serve(server: "Server", listening: socket.socket, *, browser: bool) -> None:
+    from aiohttp import web
+
+    runner = web.AppRunner(server.app(), handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listening).start()
+        host, port = listening.getsockname()[:2]
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        say(f"{address}  (Ctrl+C stops)")
+        if browser:
+            await asyncio.to_thread(webbrowser.open, address)
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except (OSError, UnicodeError) as error:
+        raise UserError(
+            f"--host {host} --port {port}: cannot listen there ({error}); another --port may be free"
+        ) from error
+    return listening
+
+
+def _is_loopback(listening: socket.socket) -> bool:
+    return ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback

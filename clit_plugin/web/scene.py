@@ -1,0 +1,142 @@
+"""A picture under one or two networks: tiles of any magnification, and what attention looks at."""
+
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
+from clit_plugin.archs.clit_arch import CLIT
+from clit_plugin.data.image_header import read_header
+from clit_plugin.inference.load_network import load_described
+from clit_plugin.inference.pictures import Picture, decode_picture
+from clit_plugin.ops.coordinates import Size
+from clit_plugin.ops.parts import Part, Span
+from clit_plugin.ops.sizes import by
+from clit_plugin.ops.stages import greedy_stage_sizes
+from clit_plugin.utils.errors import UserError
+from clit_plugin.web.features import KeptFeatures
+
+MOST_PIXELS = 50_000_000  # of a picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lens:
+    """A network with its name and the range of factors that it was trained for, where its file tells."""
+
+    net: ArbitraryScaleArch
+    name: str
+    scale_range: tuple[float, float] | None
+
+
+def load_lens(weights: str, option_file: str | None, *, param_key: str | None, device: torch.device) -> Lens:
+    """Load weights to look through.
+
+    Raises:
+        UserError: As ``load_network``, or the network computes whole images only.
+    """
+    loaded = load_described(weights, option_file, param_key=param_key)
+    if loaded.net.head_reach is None:
+        raise UserError(f"{weights}: {type(loaded.net).__name__} of these options computes whole images only, no tiles")
+    about = loaded.rest.get("about")
+    about = about if isinstance(about, dict) else {}
+    return Lens(
+        net=loaded.net.to(device),
+        name=str(about.get("name") or Path(weights).stem),
+        scale_range=_range(about.get("scale_range")),
+    )
+
+
+def open_picture(content: bytes, name: str) -> Picture:
+    """The picture of an untrusted file's content, its size checked before it is decoded.
+
+    Raises:
+        UserError: No picture, one of a kind that is not handled, or one that is too large.
+    """
+    header = read_header(io.BytesIO(content))
+    if header is None:
+        raise UserError(f"{name}: is no picture that can be read; open a PNG, JPEG, WebP or TIFF")
+    if math.prod(header.size) > MOST_PIXELS:
+        raise UserError(
+            f"{name}: has {by(header.size)} pixels, more than {MOST_PIXELS // 10**6} million; open a part of it"
+        )
+    return decode_picture(content, name)
+
+
+class Scene:
+    """A picture and the networks that enlarge it; for one thread at a time.
+
+    Args:
+        picture: What was opened.
+        lenses: The networks, on one device.
+    """
+
+    def __init__(self, picture: Picture, lenses: list[Lens]) -> None:
+        self.picture, self.lenses = picture, lenses
+        self.lq = picture.rgb[None].to(next(lenses[0].net.parameters()).device)
+        self.features = [KeptFeatures(lens.net, self.lq) for lens in lenses]
+
+    @property
+    def size(self) -> Size:
+        """(H, W) of the picture."""
+        return self.picture.size
+
+    @torch.inference_mode()
+    def tile(self, lens: int, size: Size, rows: Span, columns: Span) -> Tensor:
+        """What ``upscale`` gives at ``size`` on some rows and columns: (3, h, w) on the CPU, not clamped."""
+        net = self.lenses[lens].net
+        lq, features, origin = self._given(lens, size, rows, columns)
+        part = Part(self.size, origin, rows, columns)
+        return net.upscale_part(lq, size, part, features=features)[0].float().cpu()
+
+    @torch.inference_mode()
+    def attention(self, lens: int, size: Size, pixel: tuple[int, int]) -> list[dict[str, Any]]:
+        """The local attention maps of an output pixel (y, x), one of every branch in use.
+
+        Returns:
+            For each branch ``size`` [H, W] of its map, ``centre`` [y, x] in it, ``grid`` [G_h, G_w] and ``heads``, the
+            weights of each, row by row.
+
+        Raises:
+            UserError: A network without attention.
+        """
+        net = self.lenses[lens].net
+        if not isinstance(net, CLIT) or net.pos_bias is None:
+            raise UserError(f"{self.lenses[lens].name}: has no local attention to look at")
+        rows, columns = ((n, n + 1) for n in pixel)
+        lq, features, origin = self._given(lens, size, rows, columns)
+        place = [(2 * n + 1) / n_out - 1 for n, n_out in zip(pixel, size, strict=True)]
+        stages = greedy_stage_sizes(self.size, size, net.num_branches)
+        part = Part(self.size, origin, rows, columns)
+        coord = torch.tensor([[place]], device=lq.device)
+        return [
+            {
+                "size": list(maps.size),
+                "centre": maps.centre[0, 0].tolist(),
+                "grid": list(net.local_grid),
+                "heads": [[round(weight, 5) for weight in head] for head in maps.weights[0, 0].T.tolist()],
+            }
+            for maps in net.attention(lq, coord, stages, features, part)
+        ]
+
+    def _given(self, lens: int, size: Size, rows: Span, columns: Span) -> tuple[Tensor, Tensor, Size]:
+        """What a part of the output depends on: LR pixels, their features, and the first one's place."""
+        reach = self.lenses[lens].net.head_reach
+        assert reach is not None
+        spans: list[Span] = []
+        for n, n_out, (start, stop) in zip(self.size, size, (rows, columns), strict=True):
+            spans.append((max(0, start * n // n_out - reach), min(n, -(-stop * n // n_out) + reach)))
+        lq = self.lq[..., slice(*spans[0]), slice(*spans[1])]
+        return lq, self.features[lens].cut(spans[0], spans[1]), (spans[0][0], spans[1][0])
+
+
+def _range(given: object) -> tuple[float, float] | None:
+    """A range of factors as a file may state it, which nobody has checked."""
+    if not (isinstance(given, (list, tuple)) and len(given) == 2 and all(isinstance(n, (int, float)) for n in given)):
+        return None
+    low, high = float(given[0]), float(given[1])
+    return (low, high) if 0 < low <= high < math.inf else None

@@ -1,0 +1,239 @@
+"""The server of the page: pictures are opened, tiles decoded, attention shown, files made; nothing goes to a disk."""
+
+import asyncio
+import json
+import re
+import time
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+import torch
+from aiohttp import web
+
+from clit_plugin.inference.pictures import Picture
+from clit_plugin.ops.coordinates import Size
+from clit_plugin.utils.byte_sizes import byte_size
+from clit_plugin.utils.errors import UserError
+from clit_plugin.web.guard import RefusedError, guard
+from clit_plugin.web.images import FORMATS, alpha_part, encode_image
+from clit_plugin.web.scene import Lens, Scene, open_picture
+from clit_plugin.web.sessions import Download, Session, Sessions
+from clit_plugin.web.wanted import (
+    LONGEST_TILE,
+    MOST_SCALE,
+    Order,
+    parse_order,
+    parse_region,
+    parse_size,
+    whole_number,
+)
+from clit_plugin.web.worker import Worker
+
+MOST_BYTES = 64 * 2**20  # of an upload
+_PAGE = {
+    "index.html": "text/html",
+    "page.css": "text/css",
+    "main.js": "text/javascript",
+    "view.js": "text/javascript",
+    "tiles.js": "text/javascript",
+    "bicubic.js": "text/javascript",
+    "attention.js": "text/javascript",
+    "download.js": "text/javascript",
+}
+
+
+@dataclass
+class Server:
+    """The page's state.
+
+    Attributes:
+        lenses: One or two networks.
+        given: The picture of the command line and its name, which every tab opens first.
+        names: Host names by which the page may be called.
+    """
+
+    lenses: list[Lens]
+    given: tuple[Picture, str] | None = None
+    names: frozenset[str] = frozenset({"localhost"})
+    sessions: Sessions = field(default_factory=Sessions)
+    worker: Worker = field(default_factory=Worker)
+
+    def app(self) -> web.Application:
+        """The application, for aiohttp to run."""
+        app = web.Application(middlewares=[guard(self.names)], client_max_size=2**16)
+        picture = "/api/pictures/{token}"
+        app.add_routes(
+            [
+                web.get("/", self.page),
+                web.get("/page/{name}", self.page),
+                web.post("/api/pictures", self.open),
+                web.delete(picture, self.close),
+                web.get(f"{picture}/image", self.image),
+                web.get(f"{picture}/tile", self.tile),
+                web.get(f"{picture}/attention", self.attention),
+                web.post(f"{picture}/download", self.start_download),
+                web.get(f"{picture}/download/{{number}}", self.look_at_download),
+                web.get(f"{picture}/download/{{number}}/file", self.take_download),
+                web.delete(f"{picture}/download/{{number}}", self.cancel_download),
+            ]
+        )
+        app.on_cleanup.append(self._stop)
+        return app
+
+    async def page(self, request: web.Request) -> web.Response:
+        """The page and what belongs to it."""
+        name = request.match_info.get("name", "index.html")
+        if name not in _PAGE:
+            raise RefusedError(404, "no such page")
+        text = files("clit_plugin.web").joinpath("page").joinpath(name).read_text(encoding="utf-8")
+        return web.Response(text=text, content_type=_PAGE[name], charset="utf-8")
+
+    async def open(self, request: web.Request) -> web.Response:
+        """Open the body's picture, or without a body the one of the command line."""
+        content = await _body(request)
+        if content:
+            name = _file_name(request.query.get("name", ""))
+            picture = await self.worker.do(lambda: open_picture(content, name))
+        elif self.given is not None:
+            picture, name = self.given
+        else:
+            return web.json_response({"none": True, **self._about()})
+        token = self.sessions.add(Session(name, Scene(picture, self.lenses)))
+        height, width = picture.size
+        return web.json_response({"token": token, "name": name, "width": width, "height": height, **self._about()})
+
+    async def close(self, request: web.Request) -> web.Response:
+        """Close a picture."""
+        self.sessions.close(request.match_info["token"])
+        return web.json_response({})
+
+    async def image(self, request: web.Request) -> web.Response:
+        """The picture itself."""
+        picture = self._session(request).scene.picture
+        content = await self.worker.do(lambda: encode_image(picture.rgb, picture.alpha, "png", profile=picture.profile))
+        return web.Response(body=content, content_type="image/png")
+
+    async def tile(self, request: web.Request) -> web.Response:
+        """A part of an output."""
+        scene = self._session(request).scene
+        region = parse_region(request.query, scene.size, len(self.lenses), longest=LONGEST_TILE)
+
+        def work() -> tuple[bytes, float]:
+            begun = time.perf_counter()
+            rgb = scene.tile(*region)
+            alpha = alpha_part(scene.picture, *region[1:])
+            content = encode_image(rgb, alpha, "png", profile=scene.picture.profile)
+            return content, time.perf_counter() - begun
+
+        content, seconds = await self.worker.do(work)
+        timing = {"Server-Timing": f"decode;dur={1000 * seconds:.0f}"}
+        return web.Response(body=content, content_type="image/png", headers=timing)
+
+    async def attention(self, request: web.Request) -> web.Response:
+        """What every head of every branch attends to at an output pixel."""
+        scene, query = self._session(request).scene, request.query
+        lens = whole_number(query, "lens", 0, len(self.lenses) - 1)
+        size: Size = parse_size(query, scene.size)
+        pixel = (whole_number(query, "y", 0, size[0] - 1), whole_number(query, "x", 0, size[1] - 1))
+        branches = await self.worker.do(lambda: scene.attention(lens, size, pixel))
+        return web.json_response({"branches": branches})
+
+    async def start_download(self, request: web.Request) -> web.Response:
+        """Begin to make a file; the one before is given up."""
+        session = self._session(request)
+        try:
+            values = json.loads(await request.text())
+        except (ValueError, RecursionError):
+            raise UserError("expected JSON") from None
+        order = parse_order(values, session.scene.size, len(self.lenses))
+        session.close()
+        height, width = order.region.shape
+        stem = session.name.rpartition(".")[0] or session.name
+        suffix = {"jpeg": "jpg"}.get(order.kind, order.kind)
+        download = Download(height * width, f"{stem}_{width}x{height}.{suffix}", FORMATS[order.kind])
+        session.download, session.number = download, session.number + 1
+        download.task = asyncio.get_running_loop().create_task(self._make(session.scene, order, download))
+        return web.json_response({"number": session.number, "name": download.name})
+
+    async def look_at_download(self, request: web.Request) -> web.Response:
+        """How far it is."""
+        download = self._download(request)
+        ready = download.content is not None
+        return web.json_response({"done": download.done / download.pixels, "ready": ready, "error": download.error})
+
+    async def take_download(self, request: web.Request) -> web.Response:
+        """The file."""
+        download = self._download(request)
+        if download.content is None:
+            raise RefusedError(409, "the file is not ready yet")
+        headers = {"Content-Disposition": f'attachment; filename="{download.name}"'}
+        return web.Response(body=download.content, content_type=download.media_type, headers=headers)
+
+    async def cancel_download(self, request: web.Request) -> web.Response:
+        """Stop making it, or forget it."""
+        self._download(request).cancel()
+        self._session(request).download = None
+        return web.json_response({})
+
+    async def _make(self, scene: Scene, order: Order, download: Download) -> None:
+        """Tile by tile, so that tiles of the page have their turn between them."""
+        region = order.region
+        try:
+            image = torch.empty(3, *region.shape)
+            for y in range(*region.rows, LONGEST_TILE):
+                for x in range(*region.columns, LONGEST_TILE):
+                    rows, columns = (
+                        (y, min(y + LONGEST_TILE, region.rows[1])),
+                        (x, min(x + LONGEST_TILE, region.columns[1])),
+                    )
+                    part = region._replace(rows=rows, columns=columns)
+                    tile = await self.worker.do(lambda part=part: scene.tile(*part))  # type: ignore[misc]
+                    top, left = y - region.rows[0], x - region.columns[0]
+                    image[:, top : top + part.shape[0], left : left + part.shape[1]] = tile
+                    download.done += part.shape[0] * part.shape[1]
+
+            def encode() -> bytes:
+                alpha = alpha_part(scene.picture, *region[1:])
+                return encode_image(image, alpha, order.kind, profile=scene.picture.profile, quality=order.quality)
+
+            download.content = await asyncio.to_thread(encode)
+        except (RefusedError, UserError, RuntimeError, MemoryError, OSError) as error:
+            download.error = f"the file could not be made ({error})"
+
+    def _about(self) -> dict[str, Any]:
+        lenses = [{"name": lens.name, "range": lens.scale_range} for lens in self.lenses]
+        return {"lenses": lenses, "most_scale": MOST_SCALE, "most_bytes": MOST_BYTES}
+
+    def _session(self, request: web.Request) -> Session:
+        return self.sessions.of(request.match_info["token"])
+
+    def _download(self, request: web.Request) -> Download:
+        session = self._session(request)
+        if session.download is None or request.match_info["number"] != str(session.number):
+            raise RefusedError(404, "no such download")
+        return session.download
+
+    async def _stop(self, app: web.Application) -> None:
+        for session in self.sessions.found.values():
+            session.close()
+        self.worker.close()
+
+
+async def _body(request: web.Request) -> bytes:
+    """What was uploaded, read no further than the limit."""
+    too_large = RefusedError(413, f"the file has more than {byte_size(MOST_BYTES)}; open a smaller one")
+    if (request.content_length or 0) > MOST_BYTES:
+        raise too_large
+    content = bytearray()
+    async for chunk in request.content.iter_chunked(2**16):
+        content += chunk
+        if len(content) > MOST_BYTES:
+            raise too_large
+    return bytes(content)
+
+
+def _file_name(given: str) -> str:
+    """A name to show and to give files: the last part of a path, of harmless characters."""
+    name = re.sub(r"[^\w. -]", "_", re.split(r"[/\\]", given)[-1], flags=re.ASCII).strip(". ")
+    return name[-80:] or "picture"
