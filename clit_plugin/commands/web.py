@@ -57,13 +57,13 @@ def run(args: argparse.Namespace) -> int:
         import aiohttp  # noqa: F401
     except ImportError:
         raise UserError('clit web needs aiohttp; pip install "clit_plugin[web]", or pip install aiohttp') from None
-    import clit_plugin
     from clit_plugin.inference.load_network import choose_device
     from clit_plugin.inference.pictures import read_picture
+    from clit_plugin.inference.shipped import DEFAULT
     from clit_plugin.web.scene import load_lens
     from clit_plugin.web.server import Server
 
-    weights = args.weights or [str(Path(clit_plugin.__file__).with_name("weights") / "clit_small.pth")]
+    weights = args.weights or [str(DEFAULT)]
     if len(weights) > 2:
         raise UserError(f"--weights: expected one file or two to compare, got {len(weights)}")
     if not 0 <= args.port <= 65535:

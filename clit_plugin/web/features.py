@@ -49,7 +49,7 @@ class KeptFeatures:
         if place in self.blocks:
             self.blocks.move_to_end(place)
             return self.blocks[place]
-        margin = self.reach or 0
+        margin = 0 if self.reach is None else self.reach + 1  # a head may begin with a convolution, as CLIT's does
         seen, own = [], []
         for index, n in zip(place, self.lq.shape[-2:], strict=True):
             start, stop = index * side, min((index + 1) * side, n)

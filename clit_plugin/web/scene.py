@@ -12,6 +12,7 @@ from torch import Tensor
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 from clit_plugin.archs.clit_arch import CLIT
 from clit_plugin.data.image_header import read_header
+from clit_plugin.inference.about import About
 from clit_plugin.inference.load_network import load_described
 from clit_plugin.inference.pictures import Picture, decode_picture
 from clit_plugin.ops.coordinates import Size
@@ -42,13 +43,8 @@ def load_lens(weights: str, option_file: str | None, *, param_key: str | None, d
     loaded = load_described(weights, option_file, param_key=param_key)
     if loaded.net.head_reach is None:
         raise UserError(f"{weights}: {type(loaded.net).__name__} of these options computes whole images only, no tiles")
-    about = loaded.rest.get("about")
-    about = about if isinstance(about, dict) else {}
-    return Lens(
-        net=loaded.net.to(device),
-        name=str(about.get("name") or Path(weights).stem),
-        scale_range=_range(about.get("scale_range")),
-    )
+    about = About.read(loaded.rest, weights)
+    return Lens(net=loaded.net.to(device), name=about.name or Path(weights).stem, scale_range=about.scale_range)
 
 
 def open_picture(content: bytes, name: str) -> Picture:
@@ -132,11 +128,3 @@ class Scene:
             spans.append((max(0, start * n // n_out - reach), min(n, -(-stop * n // n_out) + reach)))
         lq = self.lq[..., slice(*spans[0]), slice(*spans[1])]
         return lq, self.features[lens].cut(spans[0], spans[1]), (spans[0][0], spans[1][0])
-
-
-def _range(given: object) -> tuple[float, float] | None:
-    """A range of factors as a file may state it, which nobody has checked."""
-    if not (isinstance(given, (list, tuple)) and len(given) == 2 and all(isinstance(n, (int, float)) for n in given)):
-        return None
-    low, high = float(given[0]), float(given[1])
-    return (low, high) if 0 < low <= high < math.inf else None

@@ -1,0 +1,107 @@
+"""A server of the page in a thread, over a tiny network."""
+
+import asyncio
+import http.client
+import io
+import json
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from inference_helpers import CLIT, LIIF, write_weights
+from PIL import Image
+
+pytest.importorskip("aiohttp")
+from aiohttp import web  # noqa: E402
+
+from clit_plugin.inference.pictures import decode_picture  # noqa: E402
+from clit_plugin.web.scene import load_lens  # noqa: E402
+from clit_plugin.web.server import Server  # noqa: E402
+
+
+def png(height, width, mode="RGB", seed=0):
+    """A PNG's bytes."""
+    channels = {"RGB": 3, "RGBA": 4}[mode]
+    samples = np.random.default_rng(seed).integers(0, 256, (height // 4 + 1, width // 4 + 1, channels), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(samples, mode).resize((width, height), Image.Resampling.BICUBIC).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def decoded(content):
+    """(3, H, W) in [0, 1] of an image file's bytes."""
+    return torch.from_numpy(np.array(Image.open(io.BytesIO(content)).convert("RGB"))).permute(2, 0, 1) / 255
+
+
+class Client:
+    """Asks a server as a browser would, or as one would not."""
+
+    def __init__(self, port):
+        self.port = port
+
+    def ask(self, method, path, body=None, headers=None):
+        """Status, headers and content of an answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return SimpleNamespace(status=answer.status, headers=answer.headers, content=content)
+
+    def json(self, method, path, body=None):
+        """An answer that must be a good one."""
+        answer = self.ask(method, path, body)
+        assert answer.status == 200, answer.content
+        return json.loads(answer.content)
+
+    def open(self, content, name="photo.png"):
+        """Where an uploaded picture is."""
+        return f"/api/pictures/{self.json('POST', f'/api/pictures?name={name}', content)['token']}"
+
+
+@pytest.fixture(scope="module")
+def nets(tmp_path_factory):
+    """Two networks, CLIT and LIIF."""
+    folder = tmp_path_factory.mktemp("weights")
+    about = {"about": {"name": "tiny", "scale_range": [1, 4]}}
+    write_weights(folder / "clit.pth", CLIT, **about)
+    write_weights(folder / "liif.pth", LIIF)
+    device = torch.device("cpu")
+    return [load_lens(str(folder / f"{name}.pth"), None, param_key=None, device=device) for name in ("clit", "liif")]
+
+
+@pytest.fixture(scope="module")
+def server(nets):
+    """The server, with ``client`` and ``port``; it begins with a picture of 61 x 47."""
+    loop = asyncio.new_event_loop()
+    server = Server(nets, (decode_picture(png(47, 61), "given.png"), "given.png"))
+    runner = web.AppRunner(server.app(), handler_cancellation=True, shutdown_timeout=1.0)
+    started = threading.Event()
+
+    async def start():
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        server.port = site._server.sockets[0].getsockname()[1]
+        started.set()
+
+    def run():
+        loop.run_until_complete(start())
+        loop.run_forever()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert started.wait(30)
+    server.client = Client(server.port)
+    yield server
+    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(30)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+
+
+@pytest.fixture
+def client(server):
+    """It asks the server."""
+    return server.client
