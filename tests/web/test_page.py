@@ -85,9 +85,9 @@ def upscaled(server, nets, size, lens=0):
 def test_wheel_and_drag_show_the_pixels_that_upscale_gives(page, server, nets):
     page.locator("#left").select_option("-1")
     set_split(page, 0)
-    page.mouse.move(300, 260)
     sizes = set()
     for delta in (-310, -470, -800):
+        page.mouse.move(300, 260)
         before = shown(page)[1]
         page.mouse.wheel(0, delta)
         while shown(page)[1] == before:
