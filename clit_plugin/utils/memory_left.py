@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 
-
 _GROUP = Path("/sys/fs/cgroup")
 
 
