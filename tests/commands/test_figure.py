@@ -143,7 +143,7 @@ def test_weights_without_options_take_those_of_an_option_file(photo, tmp_path):
         (["crops", "--scale", 1], "--scale: expected more than 1"),
         (["crops", "--scale", 2, "--crop", "70,0,20x9"], "--crop 70,0,20x9: not inside photo.png"),
         (["crops", "--scale", 2, "--system", "A"], "--system A: expected NAME=FILE"),
-        (["crops", "--scale", 2, "--system", "HR=x.pth"], "there is a panel HR already"),
+        (["crops", "--scale", 2, "--system", "HR=x.pth"], "there is a panel named HR already"),
         (["crops", "--scale", 2, "--system", "A=x.pth"], "x.pth: no such weights file"),
         (["crops", "--scale", 2, "--system-opt", "A=x.yml"], "--system-opt A=x.yml: there is no --system A"),
         (["crops", "--scale", 2, "--protocol", "y"], "protocol: expected one of div2k, benchmark"),

@@ -76,7 +76,7 @@ def test_an_option_file_with_the_same_network_is_not_worth_a_word(clit, tmp_path
 
 def test_a_system_that_is_not_imported_is_sent_to_its_option_file(clit, tmp_path):
     weights = clit[0].state_dict()
-    torch.save({"params": weights, "network_g": {**CLIT, "type": "MySystem"}}, tmp_path / "own.pth")
+    torch.save({"params": weights, "network_g": {**CLIT, "type": "NotImported"}}, tmp_path / "own.pth")
     with pytest.raises(UserError, match=r"own\.pth: network_g\.type: .*give -opt YAML, which imports its module"):
         load_network(str(tmp_path / "own.pth"))
 

@@ -65,7 +65,7 @@ def test_a_setting_that_needs_what_the_state_lacks_is_refused():
 def test_an_optimiser_of_other_weights_is_refused():
     first, _ = build(*MULTI)
     second = torch.optim.Adam([torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(2))], 1e-3)
-    with pytest.raises(UserError, match="has not the trainable weights"):
+    with pytest.raises(UserError, match="its trainable weights are not those"):
         list(resume_optimizer(second, first.state_dict()))
 
 

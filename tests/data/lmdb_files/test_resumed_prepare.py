@@ -16,7 +16,7 @@ def test_after_an_interruption_only_the_rest_is_encoded(paths, encoded, capsys):
     images = write_images(folder, 50)
     encoded.stop_after = 37
     assert run_prepare(folder, output, "--workers", "1") == 130
-    assert "run the same command again to go on" in capsys.readouterr().err
+    assert "run the same command again to continue" in capsys.readouterr().err
     assert not output.exists()
     encoded.restart()
     assert run_prepare(folder, output) == 0
