@@ -5,6 +5,16 @@ from typing import Any
 import torch
 
 _ENCODER = {"name": "edsr-baseline", "args": {"no_upsampling": True, "n_resblocks": 1, "n_feats": 2}}
+_ENCODER_SHAPES = {
+    "encoder.head.0.weight": (2, 3, 3, 3),
+    "encoder.head.0.bias": (2,),
+    "encoder.body.0.body.0.weight": (2, 2, 3, 3),
+    "encoder.body.0.body.0.bias": (2,),
+    "encoder.body.0.body.2.weight": (2, 2, 3, 3),
+    "encoder.body.0.body.2.bias": (2,),
+    "encoder.body.1.weight": (2, 2, 3, 3),
+    "encoder.body.1.bias": (2,),
+}
 
 
 def official_clit() -> dict[str, Any]:
@@ -14,14 +24,7 @@ def official_clit() -> dict[str, Any]:
         "encoder.sub_mean.bias": (3,),
         "encoder.add_mean.weight": (3, 3, 1, 1),
         "encoder.add_mean.bias": (3,),
-        "encoder.head.0.weight": (2, 3, 3, 3),
-        "encoder.head.0.bias": (2,),
-        "encoder.body.0.body.0.weight": (2, 2, 3, 3),
-        "encoder.body.0.body.0.bias": (2,),
-        "encoder.body.0.body.2.weight": (2, 2, 3, 3),
-        "encoder.body.0.body.2.bias": (2,),
-        "encoder.body.1.weight": (2, 2, 3, 3),
-        "encoder.body.1.bias": (2,),
+        **_ENCODER_SHAPES,
         "conv_ch.weight": (4, 2, 3, 3),
         "conv_ch.bias": (4,),
         "conv_qs.0.weight": (4, 4, 3, 3),
@@ -58,14 +61,7 @@ def official_clit() -> dict[str, Any]:
 def official_lte() -> dict[str, Any]:
     """LTE."""
     shapes = {
-        "encoder.head.0.weight": (2, 3, 3, 3),
-        "encoder.head.0.bias": (2,),
-        "encoder.body.0.body.0.weight": (2, 2, 3, 3),
-        "encoder.body.0.body.0.bias": (2,),
-        "encoder.body.0.body.2.weight": (2, 2, 3, 3),
-        "encoder.body.0.body.2.bias": (2,),
-        "encoder.body.1.weight": (2, 2, 3, 3),
-        "encoder.body.1.bias": (2,),
+        **_ENCODER_SHAPES,
         "coef.weight": (4, 2, 3, 3),
         "coef.bias": (4,),
         "freq.weight": (4, 2, 3, 3),

@@ -84,6 +84,26 @@ def choose_param_key(checkpoint: Mapping[str, Any], param_key: str, path: str | 
     return param_key
 
 
+def load_trained(net: nn.Module, checkpoint: Mapping[str, Any], param_key: str | None, path: str | Path) -> str:
+    """Load a checkpoint's weights into the network that they are of, to test or apply it.
+
+    Args:
+        net: The network to fill.
+        checkpoint: From ``read_checkpoint``.
+        param_key: See ``choose_param_key``; None is ``auto``.
+        path: Where the checkpoint came from, for errors.
+
+    Returns:
+        Which weights they are.
+
+    Raises:
+        UserError: As ``choose_param_key``, ``select_weights`` and ``load_weights``.
+    """
+    param_key = choose_param_key(checkpoint, param_key or "auto", path)
+    load_weights(net, select_weights(checkpoint, param_key, path), path, allow_new_branches=False)
+    return param_key
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """What a checkpoint file holds, .pth or .safetensors, loaded without running code from it.
 

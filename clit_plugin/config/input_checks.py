@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from clit_plugin.archs.weights import choose_param_key, load_weights, read_checkpoint, select_weights
+from clit_plugin.archs.weights import load_trained, load_weights, read_checkpoint, select_weights
 from clit_plugin.basicsr_bridge.checkpoint_pairs import read_state, weights_of
 from clit_plugin.config.options import Options
 from clit_plugin.data.dataset_options import TrainSetOptions, ValSetOptions
@@ -80,10 +80,10 @@ def _check_weights(options: Options, file: str) -> None:
     """Load them into ``options.net``."""
     checkpoint = read_checkpoint(file)
     param_key: str = options.path.param_key_g
-    if not options.is_train:
-        param_key = choose_param_key(checkpoint, param_key, file)
-    weights = select_weights(checkpoint, param_key, file)
-    load_weights(options.net, weights, file, allow_new_branches=options.is_train)
+    if options.is_train:
+        load_weights(options.net, select_weights(checkpoint, param_key, file), file, allow_new_branches=True)
+    else:
+        load_trained(options.net, checkpoint, param_key, file)
 
 
 def _check_state(state: str, name: str) -> None:

@@ -16,9 +16,7 @@ from clit_plugin.config.options import Options
 from clit_plugin.config.sections import SECTIONS, LoggerOptions, PathOptions, RunOptions, TrainOptions, ValOptions
 from clit_plugin.config.set_checks import Sets, check_seed, check_sets
 from clit_plugin.config.yaml_files import read_options
-from clit_plugin.data.dataset_options import (
-    TrainSetOptions,
-)
+from clit_plugin.data.dataset_options import TrainSetOptions
 from clit_plugin.utils.errors import Problems, located
 from clit_plugin.utils.path_names import check_path_name
 from clit_plugin.utils.schema import choose, parse

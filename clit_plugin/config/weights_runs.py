@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from clit_plugin.archs.weights import choose_param_key, load_weights, read_checkpoint, select_weights
+from clit_plugin.archs.weights import load_trained, read_checkpoint
 from clit_plugin.config.stored_network import build_stored_network
 
 _METRICS = {"psnr": {"type": "psnr_float"}, "ssim": {"type": "ssim_float"}}
@@ -30,8 +30,7 @@ def weights_options(
     """
     checkpoint = read_checkpoint(file)
     stored = build_stored_network(checkpoint, file, given.get("network_g"), option_file)
-    param_key = choose_param_key(checkpoint, param_key or "auto", file)
-    load_weights(stored.net, select_weights(checkpoint, param_key, file), file, allow_new_branches=False)
+    param_key = load_trained(stored.net, checkpoint, param_key, file)
     options = {key: value for key, value in given.items() if key not in (*FROM_WEIGHTS, *_OF_TRAINING)}
     sets = options.get("datasets")
     if isinstance(sets, Mapping):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
-from clit_plugin.archs.weights import choose_param_key, load_weights, read_checkpoint, select_weights
+from clit_plugin.archs.weights import load_trained, read_checkpoint
 from clit_plugin.config.stored_network import build_stored_network
 from clit_plugin.config.yaml_files import read_options
 from clit_plugin.utils.errors import UserError
@@ -74,7 +74,6 @@ def load_described(weights: str, option_file: str | None = None, *, param_key: s
     net = stored.net
     if not isinstance(net, ArbitraryScaleArch):
         raise UserError(f"{stored.source}: {stored.options['type']} is no network that these weights could be for")
-    param_key = choose_param_key(checkpoint, param_key or "auto", weights)
-    load_weights(net, select_weights(checkpoint, param_key, weights), weights, allow_new_branches=False)
+    param_key = load_trained(net, checkpoint, param_key, weights)
     rest = {key: value for key, value in checkpoint.items() if key not in ("params", "params_ema")}
     return LoadedNetwork(net.eval().requires_grad_(False), stored.options, param_key, rest)

@@ -16,7 +16,7 @@ from clit_plugin.ops.sizes import by
 from clit_plugin.utils.atomic_files import replacing
 from clit_plugin.utils.errors import UserError
 
-_LONGEST_SIDE = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}  # pixels
+LONGEST_SIDES = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}  # pixels
 _NO_ALPHA = (".jpg", ".jpeg", ".bmp")
 _LOSSY = (".jpg", ".jpeg", ".webp")
 _16_BITS = (".png", ".tif", ".tiff")
@@ -57,7 +57,7 @@ def check_output_format(path: Path) -> None:
 
 def check_layout(path: Path, layout: Layout, source: str | Path) -> None:
     """Raise UserError where the format of ``path`` would lose transparency, or has no images of this size."""
-    longest = _LONGEST_SIDE.get(path.suffix.lower())
+    longest = LONGEST_SIDES.get(path.suffix.lower())
     if longest is not None and max(layout.size) > longest:
         raise UserError(f"{path}: {by(layout.size)} is more than {path.suffix} holds ({longest}); write a .png")
     if layout.alpha and path.suffix.lower() in _NO_ALPHA:

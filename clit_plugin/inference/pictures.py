@@ -15,7 +15,8 @@ from torch import Tensor
 
 from clit_plugin.data.image_header import Header, check_decodable, read_header
 from clit_plugin.inference.picture_files import Layout, bits_of, check_layout, write_strips
-from clit_plugin.ops.coordinates import pixel_centres
+from clit_plugin.ops.coordinates import Size, pixel_centres
+from clit_plugin.ops.parts import Span
 from clit_plugin.ops.pixels import to_samples, to_tensor
 from clit_plugin.utils.console import warn
 from clit_plugin.utils.errors import UserError
@@ -51,8 +52,18 @@ class Picture:
     def resized(self, rgb: Tensor) -> "Picture":
         """The same kind of picture from an upscaled ``rgb`` (3, H, W); alpha follows bicubically."""
         height, width = rgb.shape[-2:]
-        alpha = None if self.alpha is None else resize_alpha(self.alpha, (height, width), (0, height))
-        return replace(self, rgb=rgb, alpha=alpha)
+        return replace(self, rgb=rgb, alpha=self.alpha_part((height, width), (0, height), (0, width)))
+
+    def alpha_part(self, size: Size, rows: Span, columns: Span) -> Tensor | None:
+        """Some rows and columns (1, h, w) of alpha at (H, W) ``size``, as ``F.interpolate`` gives it, bicubically."""
+        if self.alpha is None:
+            return None
+        y, x = (pixel_centres(n)[slice(*span)] for n, span in zip(size, (rows, columns), strict=True))
+        grid = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).flip(-1)  # grid_sample's order is (x, y)
+        sampled = F.grid_sample(
+            self.alpha[None], grid[None], mode="bicubic", padding_mode="border", align_corners=False
+        )
+        return sampled[0]
 
     def layout(self, path: Path, size: tuple[int, int]) -> Layout:
         """What a file of this kind holds, at (H, W) ``size``; 16 bits become 8 where the format has no more."""
@@ -206,7 +217,7 @@ def write_upscaled(
         top = 0
         for strip in strips:
             rows = (top, top + strip.shape[1])
-            alpha = None if picture.alpha is None else resize_alpha(picture.alpha, size, rows)
+            alpha = picture.alpha_part(size, rows, (0, size[1]))
             yield to_pixels(layout, strip, alpha)
             top = rows[1]
 
@@ -223,14 +234,6 @@ def to_pixels(layout: Layout, rgb: Tensor, alpha: Tensor | None) -> np.ndarray:
 def luma(rgb: Tensor) -> Tensor:
     """Grey (1, H, W) of (3, H, W)."""
     return (rgb * torch.tensor(_LUMA, device=rgb.device).view(3, 1, 1)).sum(0, keepdim=True)
-
-
-def resize_alpha(alpha: Tensor, size: tuple[int, int], rows: tuple[int, int]) -> Tensor:
-    """Some rows of alpha (1, h, w) at (H, W) ``size``: what ``F.interpolate`` gives, bicubically."""
-    y, x = (pixel_centres(n) for n in size)
-    grid = torch.stack(torch.meshgrid(y[slice(*rows)], x, indexing="ij"), -1).flip(-1)  # grid_sample's order (x, y)
-    sampled = F.grid_sample(alpha[None], grid[None], mode="bicubic", padding_mode="border", align_corners=False)
-    return sampled[0]
 
 
 def _upright(image: np.ndarray, orientation: int) -> np.ndarray:

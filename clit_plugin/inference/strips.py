@@ -8,7 +8,7 @@ from torch import Tensor
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress
 from clit_plugin.inference.memory import is_out_of_memory
-from clit_plugin.inference.tiled_encoder import TiledEncoder
+from clit_plugin.inference.tiled_encoder import encoder_in_tiles
 from clit_plugin.inference.tiles import ALIGNMENT
 from clit_plugin.inference.tiling import Piece, Tiling, cut, device_of, piece
 from clit_plugin.ops.coordinates import Size
@@ -90,18 +90,14 @@ def upscale_whole(work: Work, tile: int) -> Tensor:
         work: What to upscale.
         tile: Side of the tiles in which the encoder sees the image; 0: none.
     """
-    net, encoder = work.net, work.net.encoder
-    if 0 < tile < max(work.lq.shape[-2:]):
-        net.encoder = TiledEncoder(encoder, tile=tile)
-    try:
+    net = work.net
+    with encoder_in_tiles(net, work.lq, tile):
         image = upscale_ensemble(
             lambda lq, size: net.upscale(lq, size, max_queries=work.max_queries, progress=work.progress),
             work.lq[None].to(device_of(net)),
             work.size,
             work.views,
         )
-    finally:
-        net.encoder = encoder
     return image[0].cpu()
 
 

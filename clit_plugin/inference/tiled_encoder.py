@@ -1,10 +1,12 @@
 """An encoder that sees a large image tile by tile."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 from clit_plugin.archs.encoders.registry import out_channels
 from clit_plugin.inference.tiles import ALIGNMENT, TILE
 from clit_plugin.utils.console import bar
@@ -51,6 +53,18 @@ class TiledEncoder(nn.Module):
         for start in range(0, length, self.tile):
             stop = min(start + self.tile, length)
             yield slice(start, stop), slice(max(0, start - self.margin), min(length, stop + self.margin))
+
+
+@contextmanager
+def encoder_in_tiles(net: ArbitraryScaleArch, lq: Tensor, tile: int = TILE) -> Iterator[None]:
+    """Let the encoder of ``net`` see an image (..., H, W) larger than ``tile`` in tiles; 0: never."""
+    encoder = net.encoder
+    if 0 < tile < max(lq.shape[-2:]):
+        net.encoder = TiledEncoder(encoder, tile=tile)
+    try:
+        yield
+    finally:
+        net.encoder = encoder
 
 
 def _shifted(part: slice, origin: int) -> slice:

@@ -16,7 +16,7 @@ from clit_plugin.inference.about import About
 from clit_plugin.inference.apply import Manner, strips_of, with_bar
 from clit_plugin.inference.load_network import choose_device, load_described
 from clit_plugin.inference.picture_files import Layout
-from clit_plugin.inference.pictures import Picture, luma, resize_alpha, to_pixels
+from clit_plugin.inference.pictures import Picture, luma, to_pixels
 from clit_plugin.inference.shipped import DEFAULT
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.sizes import by
@@ -141,7 +141,7 @@ class Upscaler:
         top = 0
         for strip in self._strips(picture.rgb, size, manner, out.itemsize * layout.channels, progress):
             rows = (top, top + strip.shape[1])
-            alpha = None if picture.alpha is None else resize_alpha(picture.alpha, size, rows)
+            alpha = picture.alpha_part(size, rows, (0, size[1]))
             if image.dtype == np.float32:
                 out[top : rows[1]] = _floats(strip, alpha, grey=picture.grey)
             else:

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
-from clit_plugin.inference.tiled_encoder import TiledEncoder
-from clit_plugin.inference.tiles import TILE
+from clit_plugin.inference.tiled_encoder import encoder_in_tiles
 from clit_plugin.ops.parts import Span
 
 BLOCK = 192  # LR pixels
@@ -64,11 +63,7 @@ class KeptFeatures:
         return block
 
     def _encode(self, lq: Tensor) -> Tensor:
-        if self.reach is not None or max(lq.shape[-2:]) <= TILE:
+        if self.reach is not None:  # blocks are small already
             return self.net.encode(lq)
-        encoder = self.net.encoder
-        self.net.encoder = TiledEncoder(encoder)
-        try:
+        with encoder_in_tiles(self.net, lq):
             return self.net.encode(lq)
-        finally:
-            self.net.encoder = encoder

@@ -3,17 +3,14 @@
 import io
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from clit_plugin.inference.pictures import Picture
-from clit_plugin.ops.coordinates import Size, pixel_centres
-from clit_plugin.ops.parts import Span
+from clit_plugin.inference.picture_files import LONGEST_SIDES
 from clit_plugin.ops.pixels import to_samples
 
 FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
-LONGEST_SIDE = {"png": 2**20, "jpeg": 65500, "webp": 16383}
+LONGEST_SIDE = {"png": 2**20, "jpeg": LONGEST_SIDES[".jpeg"], "webp": LONGEST_SIDES[".webp"]}
 
 
 def encode_image(rgb: Tensor, alpha: Tensor | None, kind: str, *, profile: bytes | None, quality: int = 95) -> bytes:
@@ -39,13 +36,3 @@ def encode_image(rgb: Tensor, alpha: Tensor | None, kind: str, *, profile: bytes
     buffer = io.BytesIO()
     Image.fromarray(samples).save(buffer, format=kind, **options)
     return buffer.getvalue()
-
-
-def alpha_part(picture: Picture, size: Size, rows: Span, columns: Span) -> Tensor | None:
-    """The picture's alpha, enlarged bicubically to ``size``, on some rows and columns: (1, h, w)."""
-    if picture.alpha is None:
-        return None
-    y, x = pixel_centres(size[0])[slice(*rows)], pixel_centres(size[1])[slice(*columns)]
-    grid = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).flip(-1)  # grid_sample's order is (x, y)
-    sampled = F.grid_sample(picture.alpha[None], grid[None], mode="bicubic", padding_mode="border", align_corners=False)
-    return sampled[0]

@@ -16,7 +16,7 @@ from clit_plugin.ops.coordinates import Size
 from clit_plugin.utils.byte_sizes import byte_size
 from clit_plugin.utils.errors import UserError
 from clit_plugin.web.guard import RefusedError, guard
-from clit_plugin.web.images import FORMATS, alpha_part, encode_image
+from clit_plugin.web.images import FORMATS, encode_image
 from clit_plugin.web.scene import Lens, Scene, open_picture
 from clit_plugin.web.sessions import Download, Session, Sessions
 from clit_plugin.web.wanted import (
@@ -122,7 +122,7 @@ class Server:
         def work() -> tuple[bytes, float]:
             begun = time.perf_counter()
             rgb = scene.tile(*region)
-            alpha = alpha_part(scene.picture, *region[1:])
+            alpha = scene.picture.alpha_part(*region[1:])
             content = encode_image(rgb, alpha, "png", profile=scene.picture.profile)
             return content, time.perf_counter() - begun
 
@@ -194,7 +194,7 @@ class Server:
                     download.done += part.shape[0] * part.shape[1]
 
             def encode() -> bytes:
-                alpha = alpha_part(scene.picture, *region[1:])
+                alpha = scene.picture.alpha_part(*region[1:])
                 return encode_image(image, alpha, order.kind, profile=scene.picture.profile, quality=order.quality)
 
             download.content = await asyncio.to_thread(encode)

@@ -2,16 +2,14 @@
 
 import asyncio
 import http.client
-import io
 import json
 import threading
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from inference_helpers import CLIT, LIIF, write_weights
-from PIL import Image
+from web_images import png
 
 pytest.importorskip("aiohttp")
 from aiohttp import web  # noqa: E402
@@ -19,20 +17,6 @@ from aiohttp import web  # noqa: E402
 from clit_plugin.inference.pictures import decode_picture  # noqa: E402
 from clit_plugin.web.scene import load_lens  # noqa: E402
 from clit_plugin.web.server import Server  # noqa: E402
-
-
-def png(height, width, mode="RGB", seed=0):
-    """A PNG's bytes."""
-    channels = {"RGB": 3, "RGBA": 4}[mode]
-    samples = np.random.default_rng(seed).integers(0, 256, (height // 4 + 1, width // 4 + 1, channels), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(samples, mode).resize((width, height), Image.Resampling.BICUBIC).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def decoded(content):
-    """(3, H, W) in [0, 1] of an image file's bytes."""
-    return torch.from_numpy(np.array(Image.open(io.BytesIO(content)).convert("RGB"))).permute(2, 0, 1) / 255
 
 
 class Client:

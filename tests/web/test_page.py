@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 import torch
-from conftest import decoded, png
 from PIL import Image
+from web_images import decoded, png
 
 from clit_plugin.inference.pictures import decode_picture
 from clit_plugin.ops.bicubic import resize_bicubic

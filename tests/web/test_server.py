@@ -8,8 +8,8 @@ import zlib
 
 import pytest
 import torch
-from conftest import decoded, png
 from PIL import Image
+from web_images import decoded, png
 
 from clit_plugin.inference.pictures import decode_picture
 from clit_plugin.web import server as server_module

@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from clit_plugin.fast.fused_kernels.gather import grid_pixel, weighted_values
+from clit_plugin.fast.fused_kernels.gather import grid_pixel, interpolated, weighted_values
 
 
 @triton.jit(do_not_specialize=["n", "width"])
@@ -34,12 +34,7 @@ def logits_kernel(
     cube = inside[:, :, None] & (within < depth)[None, None, :]
     channel = (head[:, None] * depth + within[None, :])[None, :, :]
     middle = tl.load(centre + query, mask=real, other=0)
-    q = tl.zeros((block, heads_tile, depth_tile), tl.float32)
-    for i in range(9):
-        pixel = grid_pixel(middle, i, width, 3, 3)
-        weight = tl.load(hat + query * 9 + i, mask=real, other=0.0)
-        part = tl.load(q_table + pixel[:, None, None] * (heads * depth) + channel, mask=cube, other=0.0)
-        q += weight[:, None, None] * part.to(tl.float32)
+    q = interpolated(q_table, middle, hat, query, real, channel, cube, width, heads, depth)
     q *= scale
     for j in range(grid_h * grid_w):
         pixel = grid_pixel(middle, j, width, grid_h, grid_w)

@@ -11,6 +11,18 @@ def grid_pixel(centre, j, width, grid_h: tl.constexpr, grid_w: tl.constexpr):
 
 
 @triton.jit
+def interpolated(table, middle, hat, query, real, channel, cube, width, heads: tl.constexpr, depth: tl.constexpr):
+    """q between pixels, (queries, heads, depth), float32: the 3x3 pixels about each centre, weighted by ``hat``."""
+    q = tl.zeros(cube.shape, tl.float32)
+    for i in range(9):
+        pixel = grid_pixel(middle, i, width, 3, 3)
+        weight = tl.load(hat + query * 9 + i, mask=real, other=0.0)
+        part = tl.load(table + pixel[:, None, None] * (heads * depth) + channel, mask=cube, other=0.0)
+        q += weight[:, None, None] * part.to(tl.float32)
+    return q
+
+
+@triton.jit
 def weighted_values(
     v_table,
     attention,
