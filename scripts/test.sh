@@ -27,5 +27,6 @@ if ! .venv/bin/lint-imports; then
 fi
 
 echo "== pytest $*"
-.venv/bin/python -m pytest -n logical "$@" || status=$?
+# Neighbouring tests stay in one process, which makes what a module shares once.
+.venv/bin/python -m pytest -n logical --dist worksteal "$@" || status=$?
 exit "$status"

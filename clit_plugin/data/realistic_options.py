@@ -1,8 +1,8 @@
 """Options of ``degradation: {type: realistic, ...}``: LR that looks like pictures from phones and the web.
 
-The names follow BasicSR's Real-ESRGAN options where those exist. The defaults are milder than Real-ESRGAN's, which
-model pictures that were processed several times: here it is one lens, one downsampling, one sensor and one JPEG. A
-network trained on heavier degradations (noise beyond 10 grey levels, JPEG below quality 60) smooths away the texture of
+The names follow BasicSR's Real-ESRGAN options where those exist. The defaults are milder than Real-ESRGAN's (noise up
+to 30 grey levels, JPEG from 30, all of it twice), which model pictures that were processed several times: here it is one
+lens, one downsampling, one sensor and one JPEG. A network trained on heavier degradations smooths away the texture of
 better pictures. A Gaussian blur of 0.8 LR pixels leaves 4 % of the contrast at the Nyquist frequency, about what a soft
 lens does; trained on more, a network takes whatever is smooth for blurred and sharpens it. A tenth of the samples is
 downsampled only, so that clean pictures stay sharp.
@@ -38,12 +38,12 @@ class RealisticOptions:
         ["area", "bilinear", "bicubic", "lanczos"],
     )
     gaussian_noise_prob: float = key("fraction with Gaussian noise", 0.5)
-    noise_range: tuple[float, float] = key("its standard deviation in grey levels of 255, [min, max]", [0.0, 10.0])
+    noise_range: tuple[float, float] = key("its standard deviation in grey levels of 255, [min, max]", [0.0, 15.0])
     poisson_noise_prob: float = key("fraction with Poisson noise", 0.3)
     poisson_scale_range: tuple[float, float] = key("its strength, [min, max]; 1 is 256 photons at white", [0.05, 0.5])
     gray_noise_prob: float = key("fraction of noisy images whose noise is the same in all channels", 0.4)
     jpeg_prob: float = key("fraction that is JPEG-compressed", 0.9)
-    jpeg_range: tuple[int, int] = key("JPEG quality, [min, max]", [60, 95])
+    jpeg_range: tuple[int, int] = key("JPEG quality, [min, max]", [40, 95])
 
     def check(self, where: str) -> None:
         """Raise UserError for values out of range."""

@@ -99,7 +99,7 @@ def test_realistic_lr_is_stored_with_all_its_parameters_and_apart_from_bicubic_l
     assert main(["test", "-opt", "realistic.yml"]) == 0
     files = [json.loads(file.read_text()) for file in result_files(place)]
     (stored,) = (one for one in files if one["fingerprint"] != bicubic["fingerprint"])
-    assert stored["degradation"]["seed"] == 3 and stored["degradation"]["jpeg_range"] == [60, 95]
+    assert stored["degradation"]["seed"] == 3 and stored["degradation"]["jpeg_range"] == [40, 95]
     assert stored["metrics"]["psnr"] < bicubic["metrics"]["psnr"]
     rows = list(csv.DictReader((place / "results/run/results.csv").open()))
     assert [json.loads(row["degradation"]) for row in rows if row["degradation"] != "pil"] == [stored["degradation"]]
