@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clit_plugin.commands.shared_arguments import add_network_arguments, add_option_file_argument
+from clit_plugin.inference.shipped import weights_path
 from clit_plugin.utils.console import say, written
 from clit_plugin.utils.errors import UserError
 
@@ -33,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("image", metavar="IMAGE", help="the LR image")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the PNG to write")
-    parser.add_argument("--weights", metavar="FILE", required=True, help="trained weights of CLIT, net_g_*.pth")
+    parser.add_argument(
+        "--weights", metavar="FILE", required=True, type=weights_path, help="trained weights of CLIT, net_g_*.pth"
+    )
     parser.add_argument("--scale", metavar="S", type=float, required=True, help="factor, at least 1")
     parser.add_argument("--at", metavar="X,Y", action="append", required=True, help="a query; repeatable")
     parser.add_argument(

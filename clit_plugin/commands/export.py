@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clit_plugin.commands.shared_arguments import add_option_file_argument, add_param_key_argument
+from clit_plugin.inference.shipped import weights_path
 from clit_plugin.utils.console import say, written
 from clit_plugin.utils.errors import UserError
 
@@ -48,7 +49,7 @@ exit status: 0 done, 2 bad input, nothing written"""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("weights", metavar="WEIGHTS", help="trained weights, .pth or .safetensors")
+    parser.add_argument("weights", metavar="WEIGHTS", type=weights_path, help="trained weights, .pth or .safetensors")
     parser.add_argument(
         "-o", "--output", metavar="FILE", required=True, help="what to write: FILE.safetensors, or FILE.onnx for two"
     )

@@ -103,6 +103,7 @@ def _check_factor(name: str, factor: float) -> None:
 
 def _load(args: argparse.Namespace) -> dict[str, "ArbitraryScaleArch"]:
     from clit_plugin.inference.load_network import choose_device, load_network
+    from clit_plugin.inference.shipped import weights_path
 
     device = choose_device(args.device)
     files = _named(args.system, "--system", "CLIT=net_g_latest.pth")
@@ -110,7 +111,7 @@ def _load(args: argparse.Namespace) -> dict[str, "ArbitraryScaleArch"]:
     for name in options.keys() - files.keys():
         raise UserError(f"--system-opt {name}={options[name]}: there is no --system {name}")
     return {
-        name: load_network(path, options.get(name), param_key=args.param_key, device=device)
+        name: load_network(weights_path(path), options.get(name), param_key=args.param_key, device=device)
         for name, path in files.items()
     }
 

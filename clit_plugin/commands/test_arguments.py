@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clit_plugin.config.weights_runs import FROM_WEIGHTS
+from clit_plugin.inference.shipped import weights_path
 from clit_plugin.utils.errors import UserError
 
 
@@ -41,7 +42,7 @@ def parse_folder(text: str) -> tuple[str, str]:
 
 
 def name_weights(texts: Sequence[str]) -> dict[str, str]:
-    """Weights files by the names of their runs, from ``FILE`` or ``NAME=FILE``.
+    """Weights files by the names of their runs, from ``FILE``, a name of the package's weights, or ``NAME=FILE``.
 
     ``experiments/lit/models/net_g_latest.pth`` is named lit, ``.../net_g_5000.pth`` lit_5000, others after the file.
 
@@ -57,7 +58,7 @@ def name_weights(texts: Sequence[str]) -> dict[str, str]:
             raise UserError(f"--weights {text}: expected FILE or NAME=FILE, and a name of letters, digits and _ . + -")
         if name in files:
             raise UserError(f"--weights: {files[name]} and {file} would both be named {name}; give one as NAME=FILE")
-        files[name] = file
+        files[name] = weights_path(file)
     return files
 
 

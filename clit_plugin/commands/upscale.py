@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from clit_plugin.commands.shared_arguments import add_network_arguments, add_option_file_argument
 from clit_plugin.commands.target_arguments import add_target_arguments, parse_target
 from clit_plugin.commands.upscale_jobs import FORMATS, Job, find_jobs
+from clit_plugin.inference.shipped import DEFAULT, FOLDER, weights_path
 from clit_plugin.inference.target_size import Target
 from clit_plugin.inference.tiles import ALIGNMENT
 from clit_plugin.ops.sizes import by
@@ -52,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", metavar="IMAGE_OR_FOLDER", nargs="+", help="what to upscale")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="image file or folder to write")
     parser.add_argument(
-        "--weights", metavar="FILE", help="trained weights, .pth or .safetensors; by default the package's own"
+        "--weights",
+        metavar="FILE",
+        type=weights_path,
+        help="trained weights, .pth or .safetensors, or a name of the package's (default: clit_small)",
     )
     add_target_arguments(parser)
     parser.add_argument("--format", choices=FORMATS, help="of the files in a folder OUT (default: png)")
@@ -102,7 +106,6 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.commands.shared_work import by_first_rank, device_name, processes
     from clit_plugin.inference.about import About
     from clit_plugin.inference.load_network import choose_device, load_described
-    from clit_plugin.inference.shipped import DEFAULT
     from clit_plugin.utils.distributed import from_all_ranks
 
     target, manner = parse_target(args), _manner(args)
@@ -115,7 +118,9 @@ def run(args: argparse.Namespace) -> int:
         loaded = load_described(weights, args.opt, param_key=args.param_key)
         about = About.read(loaded.rest, weights)
         if told := about.told():
-            say(f"Weights: {about.name or weights}{'' if args.weights else ' of the package'}, trained {told}")
+            say(
+                f"Weights: {about.name or weights}{' of the package' if Path(weights).parent == FOLDER else ''}, trained {told}"
+            )
         task = _Task(net=loaded.net.to(device), about=about, target=target, manner=manner, quality=args.quality)
         failed = _upscale_all(task, jobs[rank::count], several=len(jobs) > 1)
         others = [error for errors in from_all_ranks(failed)[1:] for error in errors]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clit_plugin.commands.shared_arguments import add_network_arguments, add_option_file_argument
+from clit_plugin.inference.shipped import DEFAULT, weights_path
 from clit_plugin.utils.console import say, warn
 from clit_plugin.utils.errors import UserError
 
@@ -37,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         metavar="FILE",
         nargs="+",
-        help="trained weights; a second file to compare with (default: the weights of the package)",
+        type=weights_path,
+        help="trained weights, or a name of the package's; a second one to compare with (default: clit_small)",
     )
     parser.add_argument("--port", metavar="N", type=int, default=8484, help="default: %(default)s; 0: any that is free")
     parser.add_argument(
@@ -59,7 +61,6 @@ def run(args: argparse.Namespace) -> int:
         raise UserError('clit web needs aiohttp; pip install "clit_plugin[web]", or pip install aiohttp') from None
     from clit_plugin.inference.load_network import choose_device
     from clit_plugin.inference.pictures import read_picture
-    from clit_plugin.inference.shipped import DEFAULT
     from clit_plugin.web.scene import load_lens
     from clit_plugin.web.server import Server
 

@@ -1,10 +1,24 @@
 """The weights that come with the package."""
 
 import hashlib
+import os
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "weights"
 DEFAULT = FOLDER / "clit_small.pth"
+
+
+def shipped_names() -> list[str]:
+    """Names of the package's weights, such as ``clit_small``."""
+    return sorted(file.stem for file in FOLDER.glob("*.pth"))
+
+
+def weights_path(weights: str | Path) -> str:
+    """The path of a weights file: the package's for one of ``shipped_names``, unless a file of that name is there."""
+    path = os.fspath(weights)
+    if path in shipped_names() and not os.path.exists(path):
+        return str(FOLDER / f"{path}.pth")
+    return path
 
 
 def damaged_weights() -> dict[str, str]:

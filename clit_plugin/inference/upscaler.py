@@ -17,7 +17,7 @@ from clit_plugin.inference.apply import Manner, strips_of, with_bar
 from clit_plugin.inference.load_network import choose_device, load_described
 from clit_plugin.inference.picture_files import Layout
 from clit_plugin.inference.pictures import Picture, luma, to_pixels
-from clit_plugin.inference.shipped import DEFAULT
+from clit_plugin.inference.shipped import DEFAULT, weights_path
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.sizes import by
 from clit_plugin.utils.console import in_notebook
@@ -38,7 +38,8 @@ def load(
     """Load weights to upscale images with.
 
     Args:
-        weights: A .pth file in BasicSR's layout or a .safetensors file; by default the weights of the package.
+        weights: A .pth file in BasicSR's layout, a .safetensors file, or the name of weights of the package,
+            ``clit_small`` (the default) or ``clit_small_photo``.
         option_file: Modules of its ``custom_imports`` are imported; its ``network_g`` serves a file without its own.
         param_key: ``params`` or ``params_ema``; by default the latter where there is one.
         device: As torch names it; ``auto`` is a GPU where there is one.
@@ -46,7 +47,7 @@ def load(
     Raises:
         UserError: A file that is missing or of another kind, weights that do not fit, or a device that is not there.
     """
-    path = str(DEFAULT if weights is None else weights)
+    path = weights_path(DEFAULT if weights is None else weights)
     loaded = load_described(path, None if option_file is None else str(option_file), param_key=param_key)
     return Upscaler(loaded.net.to(choose_device(str(device))), About.read(loaded.rest, path))
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 import clit_plugin
 from clit_plugin.inference.load_network import load_network
+from clit_plugin.inference.shipped import weights_path
 from clit_plugin.metrics.float_metrics import psnr_float
 from clit_plugin.metrics.protocol import EvaluationProtocol
 from clit_plugin.ops.bicubic import resize_bicubic
@@ -49,3 +50,16 @@ def test_clit_small_gains_over_bicubic_on_two_images_of_set5(shared, scale, gain
         gains.append(psnr_float(net.upscale(tensor(lq), gt.shape[:2]), tensor(gt), **options))
         gains[-1] -= psnr_float(bicubic, tensor(gt), **options)
     assert sum(gains) / 2 > gain
+
+
+def test_a_name_of_the_package_s_weights_is_their_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert weights_path("clit_small") == str(FOLDER / "clit_small.pth")
+    assert weights_path("clit_small.pth") == "clit_small.pth" and weights_path("sub/clit_small") == "sub/clit_small"
+    assert weights_path("other") == "other"
+
+
+def test_a_file_of_that_name_goes_before(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clit_small").write_bytes(b"")
+    assert weights_path("clit_small") == "clit_small"
