@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from clit_plugin.commands.shared_arguments import add_network_arguments, add_option_file_argument
 from clit_plugin.commands.target_arguments import add_target_arguments, parse_target
 from clit_plugin.commands.upscale_jobs import FORMATS, Job, find_jobs
-from clit_plugin.inference.shipped import DEFAULT, FOLDER, weights_path
+from clit_plugin.inference.shipped import DEFAULT, is_shipped, weights_path
 from clit_plugin.inference.target_size import Target
 from clit_plugin.inference.tiles import ALIGNMENT
 from clit_plugin.ops.sizes import by
@@ -118,9 +118,8 @@ def run(args: argparse.Namespace) -> int:
         loaded = load_described(weights, args.opt, param_key=args.param_key)
         about = About.read(loaded.rest, weights)
         if told := about.told():
-            say(
-                f"Weights: {about.name or weights}{' of the package' if Path(weights).parent == FOLDER else ''}, trained {told}"
-            )
+            name = about.name or weights
+            say(f"Weights: {name}{' of the package' if is_shipped(weights) else ''}, trained {told}")
         task = _Task(net=loaded.net.to(device), about=about, target=target, manner=manner, quality=args.quality)
         failed = _upscale_all(task, jobs[rank::count], several=len(jobs) > 1)
         others = [error for errors in from_all_ranks(failed)[1:] for error in errors]

@@ -21,6 +21,11 @@ def weights_path(weights: str | Path) -> str:
     return path
 
 
+def is_shipped(path: str | Path) -> bool:
+    """Whether a weights file is one of the package's."""
+    return Path(path).parent == FOLDER
+
+
 def damaged_weights() -> dict[str, str]:
     """Names of weights that are missing, or not what was shipped, and what is wrong with each."""
     wrong = {}
