@@ -1,6 +1,6 @@
 """The list of jobs in jobs.yml, as objects."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 STAGE_KEYS = {"steps", "scale_ranges", "network_g", "train", "datasets"}
+# held_out: the held-out photographs; benchmarks: these and the four sets; realistic: held out, LR as from the web.
+TESTS = {"held_out", "benchmarks", "realistic"}
 JOB_KEYS = {"base", "seeds", "test", "studies", "stages", "network", "start"}
 
 
@@ -21,7 +23,7 @@ class Job:
         seed: ``manual_seed`` of every stage.
         base: The option file on which its stages build.
         studies: Tables of the report in which it stands.
-        test: Which sets score it.
+        test: Which sets score it, of ``TESTS``.
         stages: Options of each stage; empty for a network without weights.
         network: ``network_g`` of such a network.
         start: Weights from which its first stage starts.
@@ -31,7 +33,7 @@ class Job:
     seed: int
     base: Path
     studies: list[str]
-    test: str
+    test: list[str]
     stages: list[dict[str, Any]] = field(default_factory=list)
     network: dict[str, Any] | None = None
     start: Path | None = None
@@ -66,13 +68,14 @@ def read_jobs(path: Path = HERE / "jobs.yml") -> list[Job]:
     """All jobs, every system's first seed before any second one.
 
     Raises:
-        ValueError: An unknown key.
+        ValueError: An unknown key, or an unknown test.
     """
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     jobs = []
     for system, given in content["jobs"].items():
         options = {**content["defaults"], **given}
         _check(options, JOB_KEYS, system)
+        _check(options["test"], TESTS, f"{system}.test")
         for stage in options.get("stages", []):
             _check(stage, STAGE_KEYS, f"{system}.stages")
         base = path.parent / options.pop("base")
@@ -85,10 +88,10 @@ def read_jobs(path: Path = HERE / "jobs.yml") -> list[Job]:
     return [job for _, job in sorted(jobs, key=lambda each: each[0])]
 
 
-def _check(options: Mapping[str, Any], known: set[str], where: str) -> None:
+def _check(options: Iterable[str], known: set[str], where: str) -> None:
     for key in options:
         if key not in known:
-            raise ValueError(f"{where}: unknown key {key}; known are {', '.join(sorted(known))}")
+            raise ValueError(f"{where}: unknown {key}; known are {', '.join(sorted(known))}")
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

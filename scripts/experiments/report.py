@@ -22,7 +22,8 @@ about 64 hidden units (`studies.yml`, `jobs.yml`). Where a column says one seed,
 significant.
 
 Scored by `clit test`, protocol `benchmark`: Y, shave = scale, LR by Pillow's bicubic kernel. `held_out` are 8
-photographs that no training saw; Urban20 is the first 20 images of Urban100.
+photographs that no training saw, and `held_out_realistic` the same ones with LR by `degradation: {type: realistic}`,
+which is blurred, noisy and compressed; Urban20 is the first 20 images of Urban100.
 
 `bash scripts/experiments/run.sh --photographs FOLDER --benchmarks FOLDER` trains and scores whatever has no result yet
 and resumes if interrupted; `bash scripts/experiments/status.sh` lists what is done, running and left.
@@ -69,7 +70,7 @@ def main(studies: list[str]) -> None:
 
 def sets_of(systems: dict[str, list[dict[str, Any]]]) -> list[str]:
     present = {family for results in systems.values() for result in results for family in result["psnr"]}
-    return [family for family in ("held_out", *BENCHMARKS) if family in present]
+    return [family for family in ("held_out", "held_out_realistic", *BENCHMARKS) if family in present]
 
 
 def print_table(family: str, systems: dict[str, list[dict[str, Any]]]) -> None:

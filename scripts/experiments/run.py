@@ -144,7 +144,7 @@ class Runner:
             "seconds": round(seconds),
             "device": stored[0]["device"],
             "weights": stored[0]["weights"] and {k: stored[0]["weights"][k] for k in ("sha256", "param_key")},
-            "degradation": stored[0]["degradation"],
+            "degradation": {result["family"]: result["degradation"] for result in stored},
             "data_sha256": {result["family"]: result["data_sha256"] for result in stored},
             "network_g": options["network_g"],
             "versions": stored[0]["versions"],
@@ -152,9 +152,12 @@ class Runner:
         self.results.mkdir(parents=True, exist_ok=True)
         (self.results / f"{job.name}.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
-    def _test_sets(self, kind: str) -> dict[str, Any]:
-        folders = {"held_out": self.output / "photographs/held_out.lmdb"}
-        if kind == "benchmarks":
+    def _test_sets(self, tests: Sequence[str]) -> dict[str, Any]:
+        held_out = self.output / "photographs/held_out.lmdb"
+        folders = {"held_out": held_out} if {"held_out", "benchmarks"} & set(tests) else {}
+        if "realistic" in tests:
+            folders["held_out_realistic"] = held_out
+        if "benchmarks" in tests:
             if self.benchmarks is None:
                 raise SystemExit("run.sh: --benchmarks FOLDER is needed by these jobs")
             folders |= {name: self.benchmarks / name / "HR" for name in BENCHMARKS}
@@ -163,7 +166,7 @@ class Runner:
             for scale in SCALES:
                 key = f"test_{name.lower()}_x{scale}"
                 sets[key] = {"name": f"{name}_x{scale}", "dataroot_gt": str(folder), "scale": scale}
-                sets[key] |= {"protocol": "benchmark", "degradation": REALISTIC if kind == "photo" else "pil"}
+                sets[key] |= {"protocol": "benchmark", "degradation": REALISTIC if "realistic" in name else "pil"}
         return sets
 
     def _write(self, name: str, options: dict[str, Any]) -> str:

@@ -27,7 +27,7 @@ def photographs(tmp_path):
 
 def run(tmp_path, photographs, jobs: dict) -> subprocess.CompletedProcess:
     file = tmp_path / "jobs.yml"
-    defaults = {"base": "base.yml", "test": "held_out", "seeds": [0], "studies": ["systems"]}
+    defaults = {"base": "base.yml", "test": ["held_out"], "seeds": [0], "studies": ["systems"]}
     file.write_text(yaml.safe_dump({"defaults": defaults, "jobs": jobs}))
     (tmp_path / "base.yml").write_text(
         yaml.safe_dump({**yaml.safe_load((SCRIPTS / "studies.yml").read_text()), "network_g": TINY_NETWORK})
@@ -50,6 +50,23 @@ def test_a_job_is_trained_in_its_stages_and_its_scores_are_stored(tmp_path, phot
     again = run(tmp_path, photographs, {"tiny": {"stages": stages}})
     assert again.returncode == 0
     assert "begun" not in again.stdout
+
+
+def test_realistic_lr_of_the_held_out_photographs_is_a_set_of_its_own(tmp_path, photographs):
+    job = {"network": {"type": "Bicubic", "kernel": "pil"}, "test": ["held_out", "realistic"]}
+    assert run(tmp_path, photographs, {"cubic": job}).returncode == 0
+    result = json.loads((tmp_path / "results/cubic_0.json").read_text())
+    assert result["degradation"]["held_out"] == "pil"
+    assert result["degradation"]["held_out_realistic"]["type"] == "realistic"
+    assert result["psnr"]["held_out_realistic"]["x2"] < result["psnr"]["held_out"]["x2"]
+
+
+def test_an_unknown_test_is_refused(tmp_path):
+    (tmp_path / "jobs.yml").write_text(
+        "defaults: {base: base.yml, seeds: [0], studies: []}\njobs: {a: {test: [photo]}}"
+    )
+    with pytest.raises(ValueError, match="a.test: unknown photo; known are benchmarks, held_out, realistic"):
+        read_jobs(tmp_path / "jobs.yml")
 
 
 def test_a_job_that_fails_is_named_and_the_others_go_on(tmp_path, photographs):
