@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from clit_plugin.config.shipped_options import FOLDER, locate, shipped
 
@@ -43,22 +44,44 @@ def build(source: Path, what: str, output: Path) -> Path:
     return next(output.iterdir())
 
 
-def test_a_wheel_has_them_and_finds_them_from_anywhere(source, tmp_path):
-    wheel = build(source, "build_wheel", tmp_path / "wheel")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
+@pytest.fixture(scope="module")
+def site(source, tmp_path_factory) -> Path:
+    """Where a wheel of the project is installed, far from the checkout."""
+    folder = tmp_path_factory.mktemp("installed")
+    with zipfile.ZipFile(build(source, "build_wheel", folder / "wheel")) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def run_installed(site: Path, *arguments: str, folder: Path) -> str:
+    """Run Python with the wheel's package; what it prints on stdout."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_wheel_has_them_and_finds_them_from_anywhere(site, tmp_path):
     code = "from clit_plugin.config.yaml_files import read_options; print(read_options('clit://train/edsr_stage1.yml')['name'])"
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    )
-    assert run.stdout == "edsr_stage1\n"
-    files = {
-        file.relative_to(tmp_path / "site/clit_plugin/option_files").as_posix()
-        for file in tmp_path.rglob("*.yml")
-        if "option_files" in file.parts
-    }
-    assert files == set(shipped())
+    assert run_installed(site, "-c", code, folder=tmp_path) == "edsr_stage1\n"
+    folder = site / "clit_plugin/option_files"
+    assert {file.relative_to(folder).as_posix() for file in folder.rglob("*.yml")} == set(shipped())
+
+
+def test_a_wheel_has_all_data_files_of_the_package(source, site):
+    data = {file.relative_to(source) for file in (source / "clit_plugin").rglob("*") if file.suffix not in ("", ".py")}
+    documents = {file for file in data if file.suffix == ".md" and file.parent.name != "weights"}
+    pictures_of_documents = {Path("clit_plugin/web/page.png")}
+    assert {file for file in data - documents - pictures_of_documents if not (site / file).is_file()} == set()
+
+
+def test_a_wheel_upscales_with_the_weights_that_it_brings(site, tmp_path):
+    Image.new("RGB", (9, 7), (200, 30, 60)).save(tmp_path / "small.png")
+    run_installed(site, *"-m clit_plugin upscale small.png -o large.png --scale 2.5".split(), folder=tmp_path)
+    with Image.open(tmp_path / "large.png") as large:
+        assert large.size == (22, 18)
 
 
 def test_a_source_distribution_has_them(source, tmp_path):
