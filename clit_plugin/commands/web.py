@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import ipaddress
+import signal
 import socket
 import webbrowser
 from pathlib import Path
@@ -83,6 +84,9 @@ def run(args: argparse.Namespace) -> int:
 async def _serve(server: "Server", listening: socket.socket, *, browser: bool) -> None:
     from aiohttp import web
 
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     runner = web.AppRunner(server.app(), handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -92,7 +96,7 @@ async def _serve(server: "Server", listening: socket.socket, *, browser: bool) -
         say(f"{address}  (Ctrl+C stops)")
         if browser:
             await asyncio.to_thread(webbrowser.open, address)
-        await asyncio.Event().wait()
+        await stopped.wait()
     finally:
         await runner.cleanup()
 

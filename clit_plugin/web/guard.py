@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from clit_plugin.utils.console import warn
 from clit_plugin.utils.errors import UserError
 
 HEADERS = {
@@ -46,6 +47,11 @@ def guard(names: frozenset[str]) -> Middleware:
             response = _error(400, str(error))
         except web.HTTPException as error:
             response = _error(error.status, error.reason)
+        except ConnectionError:  # nobody is left to answer
+            raise
+        except Exception as error:  # a page must not be answered by a traceback, nor the server end
+            warn(f"clit web: {request.method} failed ({type(error).__name__}: {error})")
+            response = _error(500, f"this failed in clit web ({type(error).__name__}: {error})"[:300])
         response.headers.update(HEADERS)
         return response
 

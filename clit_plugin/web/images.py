@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -13,19 +14,28 @@ FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 LONGEST_SIDE = {"png": 2**20, "jpeg": LONGEST_SIDES[".jpeg"], "webp": LONGEST_SIDES[".webp"]}
 
 
-def encode_image(rgb: Tensor, alpha: Tensor | None, kind: str, *, profile: bytes | None, quality: int = 95) -> bytes:
-    """A file of 8 bits a sample.
+def samples_of(rgb: Tensor, alpha: Tensor | None, kind: str) -> np.ndarray:
+    """(H, W, 3) or (H, W, 4) uint8, as a file holds it.
 
     Args:
         rgb: (3, H, W), about [0, 1].
         alpha: (1, H, W) or None; a JPEG has none, and shows what is transparent on white.
         kind: ``png``, ``jpeg`` or ``webp``.
-        profile: The colour profile of the picture.
-        quality: 1 to 100, of a JPEG or WebP; 100 makes WebP lossless.
     """
     if alpha is not None and kind == "jpeg":
         rgb, alpha = rgb.clamp(0, 1) * alpha.clamp(0, 1) + 1 - alpha.clamp(0, 1), None
-    samples = to_samples(rgb if alpha is None else torch.cat([rgb, alpha]))
+    return to_samples(rgb if alpha is None else torch.cat([rgb, alpha]))
+
+
+def encode_image(samples: np.ndarray, kind: str, *, profile: bytes | None, quality: int = 95) -> bytes:
+    """A file of 8 bits a sample.
+
+    Args:
+        samples: As ``samples_of`` gives them.
+        kind: ``png``, ``jpeg`` or ``webp``.
+        profile: The colour profile of the picture.
+        quality: 1 to 100, of a JPEG or WebP; 100 makes WebP lossless.
+    """
     options: dict[str, object] = {"quality": quality, "subsampling": 0}
     if kind == "png":
         options = {"compress_level": 1}

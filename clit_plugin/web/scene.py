@@ -20,9 +20,10 @@ from clit_plugin.ops.parts import Part, Span
 from clit_plugin.ops.sizes import by
 from clit_plugin.ops.stages import greedy_stage_sizes
 from clit_plugin.utils.errors import UserError
-from clit_plugin.web.features import KeptFeatures
+from clit_plugin.web.features import FeatureStore, KeptFeatures
 
 MOST_PIXELS = 50_000_000  # of a picture
+LONGEST_SIDE = 32767  # pixels; browsers have no larger canvas
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,10 @@ def open_picture(content: bytes, name: str) -> Picture:
         raise UserError(
             f"{name}: has {by(header.size)} pixels, more than {MOST_PIXELS // 10**6} million; open a part of it"
         )
+    if max(header.size) > LONGEST_SIDE:
+        raise UserError(
+            f"{name}: has {by(header.size)} pixels, and browsers show {LONGEST_SIDE} a side; open a part of it"
+        )
     return decode_picture(content, name)
 
 
@@ -69,17 +74,23 @@ class Scene:
     Args:
         picture: What was opened.
         lenses: The networks, on one device.
+        store: Where features are kept.
     """
 
-    def __init__(self, picture: Picture, lenses: list[Lens]) -> None:
+    def __init__(self, picture: Picture, lenses: list[Lens], store: FeatureStore) -> None:
         self.picture, self.lenses = picture, lenses
         self.lq = picture.rgb[None].to(next(lenses[0].net.parameters()).device)
-        self.features = [KeptFeatures(lens.net, self.lq) for lens in lenses]
+        self.features = [KeptFeatures(lens.net, self.lq, store) for lens in lenses]
 
     @property
     def size(self) -> Size:
         """(H, W) of the picture."""
         return self.picture.size
+
+    def close(self) -> None:
+        """Free what was computed."""
+        for features in self.features:
+            features.forget()
 
     @torch.inference_mode()
     def tile(self, lens: int, size: Size, rows: Span, columns: Span) -> Tensor:

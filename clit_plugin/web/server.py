@@ -15,14 +15,15 @@ from clit_plugin.inference.pictures import Picture
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.utils.byte_sizes import byte_size
 from clit_plugin.utils.errors import UserError
+from clit_plugin.web.downloads import Download, Maker
+from clit_plugin.web.features import FeatureStore
 from clit_plugin.web.guard import RefusedError, guard
-from clit_plugin.web.images import FORMATS, encode_image
+from clit_plugin.web.images import encode_image, samples_of
 from clit_plugin.web.scene import Lens, Scene, open_picture
-from clit_plugin.web.sessions import Download, Session, Sessions
+from clit_plugin.web.sessions import Session, Sessions
 from clit_plugin.web.wanted import (
     LONGEST_TILE,
     MOST_SCALE,
-    Order,
     parse_order,
     parse_region,
     parse_size,
@@ -31,11 +32,15 @@ from clit_plugin.web.wanted import (
 from clit_plugin.web.worker import Worker
 
 MOST_BYTES = 64 * 2**20  # of an upload
+MOST_UPLOADS = 4  # at once
+PATIENCE = 120.0  # seconds that one may take
 _PAGE = {
     "index.html": "text/html",
     "page.css": "text/css",
+    "ask.js": "text/javascript",
     "main.js": "text/javascript",
     "view.js": "text/javascript",
+    "gestures.js": "text/javascript",
     "tiles.js": "text/javascript",
     "bicubic.js": "text/javascript",
     "attention.js": "text/javascript",
@@ -58,6 +63,11 @@ class Server:
     names: frozenset[str] = frozenset({"localhost"})
     sessions: Sessions = field(default_factory=Sessions)
     worker: Worker = field(default_factory=Worker)
+    store: FeatureStore = field(default_factory=FeatureStore)
+    receiving: int = 0
+
+    def __post_init__(self) -> None:
+        self.maker = Maker(self.worker)
 
     def app(self) -> web.Application:
         """The application, for aiohttp to run."""
@@ -91,15 +101,22 @@ class Server:
 
     async def open(self, request: web.Request) -> web.Response:
         """Open the body's picture, or without a body the one of the command line."""
-        content = await _body(request)
-        if content:
+        if self.receiving >= MOST_UPLOADS:
+            raise RefusedError(503, "too many pictures are being opened at once; try again")
+        self.receiving += 1
+        try:
+            content = await asyncio.wait_for(_body(request), PATIENCE)
             name = _file_name(request.query.get("name", ""))
-            picture = await self.worker.do(lambda: open_picture(content, name))
-        elif self.given is not None:
+            picture = await self.worker.do(lambda: open_picture(content, name)) if content else None
+        except asyncio.TimeoutError:  # Python 3.10 has its own, apart from TimeoutError
+            raise RefusedError(408, f"the file did not arrive within {PATIENCE:g} s") from None
+        finally:
+            self.receiving -= 1
+        if picture is None:
+            if self.given is None:
+                return web.json_response({"none": True, **self._about()})
             picture, name = self.given
-        else:
-            return web.json_response({"none": True, **self._about()})
-        token = self.sessions.add(Session(name, Scene(picture, self.lenses)))
+        token = self.sessions.add(Session(name, Scene(picture, self.lenses, self.store)))
         height, width = picture.size
         return web.json_response({"token": token, "name": name, "width": width, "height": height, **self._about()})
 
@@ -111,7 +128,7 @@ class Server:
     async def image(self, request: web.Request) -> web.Response:
         """The picture itself."""
         picture = self._session(request).scene.picture
-        content = await self.worker.do(lambda: encode_image(picture.rgb, picture.alpha, "png", profile=picture.profile))
+        content = await self.worker.do(lambda: _png(picture, picture.rgb, picture.alpha))
         return web.Response(body=content, content_type="image/png")
 
     async def tile(self, request: web.Request) -> web.Response:
@@ -123,8 +140,7 @@ class Server:
             begun = time.perf_counter()
             rgb = scene.tile(*region)
             alpha = scene.picture.alpha_part(*region[1:])
-            content = encode_image(rgb, alpha, "png", profile=scene.picture.profile)
-            return content, time.perf_counter() - begun
+            return _png(scene.picture, rgb, alpha), time.perf_counter() - begun
 
         content, seconds = await self.worker.do(work)
         timing = {"Server-Timing": f"decode;dur={1000 * seconds:.0f}"}
@@ -147,13 +163,10 @@ class Server:
         except (ValueError, RecursionError):
             raise UserError("expected JSON") from None
         order = parse_order(values, session.scene.size, len(self.lenses))
-        session.close()
-        height, width = order.region.shape
-        stem = session.name.rpartition(".")[0] or session.name
-        suffix = {"jpeg": "jpg"}.get(order.kind, order.kind)
-        download = Download(height * width, f"{stem}_{width}x{height}.{suffix}", FORMATS[order.kind])
-        session.download, session.number = download, session.number + 1
-        download.task = asyncio.get_running_loop().create_task(self._make(session.scene, order, download))
+        session.stop()
+        download = session.download = Download.of(order, session.name)
+        session.number += 1
+        self.maker.begin(download, session.scene)
         return web.json_response({"number": session.number, "name": download.name})
 
     async def look_at_download(self, request: web.Request) -> web.Response:
@@ -172,34 +185,9 @@ class Server:
 
     async def cancel_download(self, request: web.Request) -> web.Response:
         """Stop making it, or forget it."""
-        self._download(request).cancel()
-        self._session(request).download = None
+        self._download(request)
+        self._session(request).stop()
         return web.json_response({})
-
-    async def _make(self, scene: Scene, order: Order, download: Download) -> None:
-        """Tile by tile, so that tiles of the page have their turn between them."""
-        region = order.region
-        try:
-            image = torch.empty(3, *region.shape)
-            for y in range(*region.rows, LONGEST_TILE):
-                for x in range(*region.columns, LONGEST_TILE):
-                    rows, columns = (
-                        (y, min(y + LONGEST_TILE, region.rows[1])),
-                        (x, min(x + LONGEST_TILE, region.columns[1])),
-                    )
-                    part = region._replace(rows=rows, columns=columns)
-                    tile = await self.worker.do(lambda part=part: scene.tile(*part))  # type: ignore[misc]
-                    top, left = y - region.rows[0], x - region.columns[0]
-                    image[:, top : top + part.shape[0], left : left + part.shape[1]] = tile
-                    download.done += part.shape[0] * part.shape[1]
-
-            def encode() -> bytes:
-                alpha = scene.picture.alpha_part(*region[1:])
-                return encode_image(image, alpha, order.kind, profile=scene.picture.profile, quality=order.quality)
-
-            download.content = await asyncio.to_thread(encode)
-        except (RefusedError, UserError, RuntimeError, MemoryError, OSError) as error:
-            download.error = f"the file could not be made ({error})"
 
     def _about(self) -> dict[str, Any]:
         lenses = [{"name": lens.name, "range": lens.scale_range} for lens in self.lenses]
@@ -218,6 +206,10 @@ class Server:
         for session in self.sessions.found.values():
             session.close()
         self.worker.close()
+
+
+def _png(picture: Picture, rgb: torch.Tensor, alpha: torch.Tensor | None) -> bytes:
+    return encode_image(samples_of(rgb, alpha, "png"), "png", profile=picture.profile)
 
 
 async def _body(request: web.Request) -> bytes:

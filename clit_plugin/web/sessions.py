@@ -1,43 +1,16 @@
 """The pictures that are open: one for every tab, under a name that nobody guesses."""
 
-import asyncio
+import math
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from clit_plugin.web.downloads import Download
 from clit_plugin.web.guard import RefusedError
 from clit_plugin.web.scene import Scene
 
 MOST = 8  # pictures
-
-
-@dataclass
-class Download:
-    """A file in the making.
-
-    Attributes:
-        pixels: To be computed.
-        done: Of them.
-        content: The file, once it is there.
-        name: Which the browser gives it.
-        media_type: Likewise.
-        error: Why it failed, in one line.
-        task: What makes it.
-    """
-
-    pixels: int
-    name: str
-    media_type: str
-    done: int = 0
-    content: bytes | None = None
-    error: str | None = None
-    task: "asyncio.Task[None] | None" = None
-
-    def cancel(self) -> None:
-        """Stop, and forget the file."""
-        self.content = None
-        if self.task is not None:
-            self.task.cancel()
+MOST_PIXELS = 100_000_000  # of all of them, 12 bytes each
 
 
 @dataclass
@@ -50,25 +23,42 @@ class Session:
     number: int = 0
 
     def close(self) -> None:
-        """Stop what is being made for it."""
+        """Free what was made for it, and stop what is being made."""
+        self.stop()
+        self.scene.close()
+
+    def stop(self) -> None:
+        """Give up its download."""
         if self.download is not None:
             self.download.cancel()
+            self.download = None
 
 
 @dataclass
 class Sessions:
-    """Open pictures by their token; beyond ``most`` the one that was unused longest is closed."""
+    """Open pictures by their token; the newest stays, and of the others those used last within the bounds.
+
+    Attributes:
+        most: Pictures that stay open.
+        most_pixels: Of them together; a picture that several tabs see counts once.
+        found: What is open.
+    """
 
     most: int = MOST
+    most_pixels: int = MOST_PIXELS
     found: "OrderedDict[str, Session]" = field(default_factory=OrderedDict)
 
     def add(self, session: Session) -> str:
         """Its token."""
         token = secrets.token_urlsafe(24)
         self.found[token] = session
-        while len(self.found) > self.most:
+        while len(self.found) > 1 and (len(self.found) > self.most or self._pixels() > self.most_pixels):
             self.found.popitem(last=False)[1].close()
         return token
+
+    def _pixels(self) -> int:
+        pictures = {id(session.scene.picture): session.scene.size for session in self.found.values()}
+        return sum(map(math.prod, pictures.values()))
 
     def of(self, token: str) -> Session:
         """The session of a token; raises RefusedError (404) for one that is not open."""

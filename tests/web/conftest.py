@@ -3,12 +3,15 @@
 import asyncio
 import http.client
 import json
+import os
+import shutil
 import threading
 from types import SimpleNamespace
 
 import pytest
 import torch
 from inference_helpers import CLIT, LIIF, write_weights
+from page_helpers import DONE, PATIENCE
 from web_images import png
 
 pytest.importorskip("aiohttp")
@@ -17,6 +20,8 @@ from aiohttp import web  # noqa: E402
 from clit_plugin.inference.pictures import decode_picture  # noqa: E402
 from clit_plugin.web.scene import load_lens  # noqa: E402
 from clit_plugin.web.server import Server  # noqa: E402
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 class Client:
@@ -89,3 +94,35 @@ def server(nets):
 def client(server):
     """It asks the server."""
     return server.client
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium (apt install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright (pip install playwright)")
+    with playwright.sync_playwright() as driver:
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=sandbox)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, server):
+    """The page with its first picture; what it asked for and complained of is checked at the end."""
+    page = browser.new_page(viewport={"width": 640, "height": 500})
+    page.set_default_timeout(PATIENCE)
+    complaints, asked = [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"http://127.0.0.1:{server.port}/")
+    page.wait_for_selector(DONE)
+    page.complaints = complaints
+    yield page
+    page.close()
+    assert not complaints
+    assert asked
+    assert all(url.startswith((f"http://127.0.0.1:{server.port}/", "blob:", "data:")) for url in asked)

@@ -1,12 +1,13 @@
 // The dialog that makes a file of the view or of the whole picture.
 
+import { ask, fetchGood } from "./ask.js";
+
 const $ = (id) => document.getElementById(id);
 
 export class DownloadDialog {
-  // `view` is the View; `ask(path, options)` fetches JSON from the server.
-  constructor(view, ask) {
+  // `view` is the View.
+  constructor(view) {
     this.view = view;
-    this.ask = ask;
     this.dialog = $("download");
     $("start").addEventListener("click", () => this.start());
     this.dialog.addEventListener("close", () => this.cancel());
@@ -53,18 +54,18 @@ export class DownloadDialog {
     const { region } = this;
     const address = `${this.view.picture.address}/download`;
     const order = { ...region, lens: 0, format: $("format").value, quality: Number($("quality").value) };
-    const run = (this.running = { address: null });
+    const run = (this.running = { address: null, abort: new AbortController() });
     $("start").disabled = true;
     $("progress").hidden = false;
     $("progress").value = 0;
     $("download-message").textContent = "";
     const begun = performance.now();
     try {
-      const { number, name } = await this.ask(address, { method: "POST", body: JSON.stringify(order) });
+      const { number, name } = await ask(address, { method: "POST", body: JSON.stringify(order) });
       run.address = `${address}/${number}`;
-      if (this.running !== run) return void this.ask(run.address, { method: "DELETE" }).catch(() => {});
+      if (this.running !== run) return void ask(run.address, { method: "DELETE" }).catch(() => {});
       for (;;) {
-        const { done, ready, error } = await this.ask(run.address);
+        const { done, ready, error } = await ask(run.address, { signal: run.abort.signal });
         if (this.running !== run) return;
         if (error) throw new Error(error);
         $("progress").value = done;
@@ -73,8 +74,7 @@ export class DownloadDialog {
         if (ready) break;
         await new Promise((resolve) => setTimeout(resolve, 250));
       }
-      const response = await fetch(`${run.address}/file`);
-      if (!response.ok) throw new Error((await response.json()).error);
+      const response = await fetchGood(`${run.address}/file`, { signal: run.abort.signal });
       const link = document.createElement("a");
       link.href = URL.createObjectURL(await response.blob());
       link.download = name;
@@ -94,6 +94,7 @@ export class DownloadDialog {
     const run = this.running;
     this.running = null;
     $("progress").hidden = true;
-    if (run?.address) this.ask(run.address, { method: "DELETE" }).catch(() => {});
+    run?.abort.abort();
+    if (run?.address) ask(run.address, { method: "DELETE" }).catch(() => {});
   }
 }

@@ -1,25 +1,15 @@
 // The page: opens pictures, and connects the view with what stands around it.
 
+import { ask, fetchGood } from "./ask.js";
 import { boxesOf, drawMaps } from "./attention.js";
 import { DownloadDialog } from "./download.js";
+import { listen, wheel } from "./gestures.js";
 import { View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 let about = { lenses: [], most_bytes: 0 };
 let quiet = 0;
-
-// JSON from the server; throws an Error with its one line.
-async function ask(path, options = {}) {
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch {
-    throw new Error("clit web does not answer; is it still running?");
-  }
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
-  return answer;
-}
+let turn = 0; // of the pictures opened; the last one wins
 
 function tell(text) {
   $("message").textContent = text;
@@ -28,41 +18,54 @@ function tell(text) {
   if (text) quiet = setTimeout(() => tell(""), 12000);
 }
 
-const view = new View({ canvas: $("canvas"), moved: showState, picked: lookInside, failed: tell });
-const dialog = new DownloadDialog(view, ask);
+const view = new View({ canvas: $("canvas"), moved: showState, failed: tell });
+listen(view, { picked: lookInside });
+const dialog = new DownloadDialog(view);
 
 async function open(file) {
   tell("");
   if (file && file.size > about.most_bytes) {
     return tell(`${file.name}: has more than ${Math.round(about.most_bytes / 2 ** 20)} MB; open a smaller one`);
   }
+  if ($("download").open) $("download").close();
   $("status").textContent = "opening …";
+  turn += 1;
+  const mine = turn;
   try {
     const query = file ? `?${new URLSearchParams({ name: file.name })}` : "";
     const answer = await ask(`/api/pictures${query}`, { method: "POST", body: file });
+    const picture = answer.none ? null : await load(answer);
+    if (mine !== turn) return picture && forget(picture);
+    if (about.lenses.length === 0) nameLenses(answer.lenses);
     about = answer;
-    nameLenses();
-    if (!answer.none) await show(answer);
+    if (picture) show(picture, answer.name);
   } catch (error) {
-    tell(error.message);
+    if (mine === turn) tell(error.message);
   }
-  if (!view.picture) $("status").textContent = "";
+  if (mine !== turn) return;
+  if (view.picture) view.redraw();
+  else $("status").textContent = "";
 }
 
-async function show({ token, name, width, height, most_scale: mostScale }) {
+async function load({ token, width, height, most_scale: mostScale }) {
   const address = `/api/pictures/${token}`;
-  const response = await fetch(`${address}/image`);
-  if (!response.ok) throw new Error((await response.json()).error);
+  const response = await fetchGood(`${address}/image`);
   const image = await createImageBitmap(await response.blob());
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   context.drawImage(image, 0, 0);
+  return { image, source: context.getImageData(0, 0, width, height), width, height, address, mostScale };
+}
+
+function forget({ image, address }) {
+  image.close();
+  ask(address, { method: "DELETE" }).catch(() => {});
+}
+
+function show(picture, name) {
   const old = view.picture;
   closeInside();
-  view.show({ image, source: context.getImageData(0, 0, width, height), width, height, address, mostScale });
-  if (old) {
-    old.image.close();
-    ask(old.address, { method: "DELETE" }).catch(() => {});
-  }
+  view.show(picture);
+  if (old) forget(old);
   $("title").textContent = name;
   $("title").title = name;
   document.title = `${name} – clit web`;
@@ -71,12 +74,11 @@ async function show({ token, name, width, height, most_scale: mostScale }) {
   setSplit(view.split);
 }
 
-function nameLenses() {
-  const names = ["bicubic", ...about.lenses.slice(1).map((lens) => lens.name)];
+function nameLenses(lenses) {
+  const names = ["bicubic", ...lenses.slice(1).map((lens) => lens.name)];
   $("left").replaceChildren(...names.map((name, i) => new Option(name, i ? i : -1)));
   if (names.length > 1) $("left").value = "1";
   view.left = Number($("left").value);
-  showNames();
 }
 
 function showNames() {
@@ -89,10 +91,7 @@ function showState() {
   const { least } = view;
   $("zoom").value = Math.log(zoom / least) / Math.log(picture.mostScale / least);
   $("factor").textContent = `×${zoom < 10 ? zoom.toFixed(2) : zoom.toFixed(1)}`;
-  const range = about.lenses[0].range;
-  const beyond = Boolean(range) && zoom > range[1] * 1.005;
-  $("range").className = beyond ? "beyond" : "";
-  $("range").textContent = range ? `${beyond ? "beyond the training: " : "trained for "}×${range[0]} to ×${range[1]}` : "";
+  showRange(zoom);
   const seconds = `${(tiles.milliseconds / 1000).toFixed(1)} s`;
   let status = `${size.width}×${size.height}, decoded in ${seconds}`;
   if (!view.enlarges) status = "the picture itself, smaller";
@@ -101,20 +100,33 @@ function showState() {
   showNames();
 }
 
+// For which factors the networks that are seen were trained, and whether this one lies beyond.
+function showRange(zoom) {
+  const left = view.left >= 0 && view.split > 0 ? [about.lenses[view.left]] : [];
+  const seen = [about.lenses[0], ...left].filter(({ range }) => range);
+  const texts = seen.map(({ range }) => `×${range[0]} to ×${range[1]}`);
+  const beyond = seen.some(({ range }) => zoom > range[1] * 1.005);
+  const differ = new Set(texts).size > 1;
+  const told = differ ? seen.map(({ name }, i) => `${name} ${texts[i]}`).join(", ") : texts[0];
+  $("range").className = beyond ? "beyond" : "";
+  $("range").textContent = told ? `${beyond ? "beyond the training:" : "trained for"} ${told}` : "";
+}
+
 async function lookInside(place) {
   const { picture, size } = view;
   if (place.x < 0 || place.y < 0 || place.x >= picture.width || place.y >= picture.height) return closeInside();
   const wanted = view.enlarges ? size : { width: picture.width, height: picture.height };
   const x = Math.min(Math.floor((place.x * wanted.width) / picture.width), wanted.width - 1);
   const y = Math.min(Math.floor((place.y * wanted.height) / picture.height), wanted.height - 1);
-  const query = new URLSearchParams({ lens: 0, width: wanted.width, height: wanted.height, x, y });
+  const lens = view.left >= 0 && view.isLeft(place) ? view.left : 0;
+  const query = new URLSearchParams({ lens, width: wanted.width, height: wanted.height, x, y });
   try {
     const { branches } = await ask(`${picture.address}/attention?${query}`);
     if (picture !== view.picture) return;
     drawMaps($("maps"), branches);
     view.mark = { x: place.x, y: place.y, boxes: boxesOf(branches, picture) };
     $("inside-note").textContent =
-      `What each head of ${about.lenses[0].name} looks at, for the pixel at ${Math.floor(place.x)}, ${Math.floor(place.y)} ` +
+      `What each head of ${about.lenses[lens].name} looks at, for the pixel at ${Math.floor(place.x)}, ${Math.floor(place.y)} ` +
       "of the picture; brightest: its largest weight.";
     $("inside").hidden = false;
     view.redraw();
@@ -140,8 +152,8 @@ $("file").addEventListener("change", (event) => {
   if (event.target.files[0]) open(event.target.files[0]);
   event.target.value = "";
 });
-$("in").addEventListener("click", () => view.setZoom(view.zoom * 1.2));
-$("out").addEventListener("click", () => view.setZoom(view.zoom / 1.2));
+$("in").addEventListener("click", () => view.glide(1.2));
+$("out").addEventListener("click", () => view.glide(1 / 1.2));
 $("fit").addEventListener("click", () => view.picture && view.fit());
 $("zoom").addEventListener("input", (event) => {
   if (!view.picture) return;
@@ -161,7 +173,7 @@ split.addEventListener("pointermove", (event) => {
   const box = $("stage").getBoundingClientRect();
   setSplit((event.clientX - box.left) / box.width);
 });
-split.addEventListener("wheel", (event) => view.wheel(event), { passive: false });
+split.addEventListener("wheel", (event) => wheel(view, event), { passive: false });
 split.addEventListener("keydown", (event) => {
   const steps = { ArrowLeft: -0.02, ArrowRight: 0.02, Home: -1, End: 1 };
   if (!(event.key in steps)) return;
@@ -185,7 +197,7 @@ document.addEventListener("drop", (event) => {
   if (event.dataTransfer.files[0]) open(event.dataTransfer.files[0]);
 });
 window.addEventListener("pagehide", () => {
-  if (view.picture) fetch(view.picture.address, { method: "DELETE", keepalive: true });
+  if (view.picture) fetch(view.picture.address, { method: "DELETE", keepalive: true }).catch(() => {});
 });
 
 open();

@@ -1,6 +1,7 @@
 // Tiles of the picture at some size: those that are seen are asked for, the nearest to the centre first; what is no
 // longer seen is dropped, and what was used last is kept.
 
+import { fetchGood } from "./ask.js";
 import { bicubic } from "./bicubic.js";
 
 export const TILE = 256;
@@ -12,7 +13,7 @@ export class Tiles {
   constructor({ changed, failed }) {
     this.changed = changed;
     this.failed = failed;
-    this.kept = new Map();
+    this.kept = new Map(); // {lens, size, image} by key, those used last at the end
     this.running = new Map();
     this.wanted = [];
     this.milliseconds = 0;
@@ -22,7 +23,7 @@ export class Tiles {
   // `source`: ImageData of the picture; `address`: where its tiles are.
   start(address, source) {
     this.stop();
-    for (const tile of this.kept.values()) tile.close?.();
+    for (const { image } of this.kept.values()) image.close();
     this.kept.clear();
     this.address = address;
     this.source = source;
@@ -39,25 +40,46 @@ export class Tiles {
     return `${lens} ${size.width}x${size.height} ${x} ${y}`;
   }
 
-  // The image of a tile, or undefined. Bicubic ones (lens -1) are made at once.
+  has(lens, size, x, y) {
+    return this.kept.has(Tiles.key(lens, size, x, y));
+  }
+
+  // The image of a tile, or undefined.
   get(lens, size, x, y) {
     const key = Tiles.key(lens, size, x, y);
-    let tile = this.kept.get(key);
-    if (tile === undefined && lens < 0) {
-      tile = new OffscreenCanvas(Math.min(TILE, size.width - x), Math.min(TILE, size.height - y));
-      const pixels = bicubic(this.source, size.width, size.height, x, y, tile.width, tile.height);
-      tile.getContext("2d").putImageData(pixels, 0, 0);
+    const tile = this.kept.get(key);
+    if (tile) this.keep(key, tile);
+    return tile?.image;
+  }
+
+  // The bicubic tile, made here.
+  make(size, x, y) {
+    const canvas = new OffscreenCanvas(Math.min(TILE, size.width - x), Math.min(TILE, size.height - y));
+    const pixels = bicubic(this.source, size.width, size.height, x, y, canvas.width, canvas.height);
+    canvas.getContext("2d").putImageData(pixels, 0, 0);
+    this.keep(Tiles.key(-1, size, x, y), { lens: -1, size, image: canvas.transferToImageBitmap() });
+  }
+
+  // The three sizes nearest to `size`, without it, that a network's tiles are there of, the nearest last.
+  levels(lens, size) {
+    if (lens < 0) return [];
+    const found = new Map();
+    for (const tile of this.kept.values()) {
+      if (tile.lens === lens) found.set(`${tile.size.width}x${tile.size.height}`, tile.size);
     }
-    if (tile !== undefined) this.keep(key, tile);
-    return tile;
+    found.delete(`${size.width}x${size.height}`);
+    const distance = (level) => Math.abs(Math.log(level.width / size.width));
+    const near = [...found.values()].filter((level) => distance(level) < Math.log(2.5));
+    return near.sort((a, b) => distance(b) - distance(a)).slice(-3);
   }
 
   keep(key, tile) {
     this.kept.delete(key);
     this.kept.set(key, tile);
-    if (this.kept.size > KEPT) {
-      const [oldest, old] = this.kept.entries().next().value;
-      old.close?.();
+    const most = Math.max(KEPT, 4 * this.wanted.length); // of a screen of any size
+    while (this.kept.size > most) {
+      const [oldest, { image }] = this.kept.entries().next().value;
+      image.close();
       this.kept.delete(oldest);
     }
   }
@@ -65,7 +87,7 @@ export class Tiles {
   // Ask for these tiles, {lens, size, x, y}, in this order, and for nothing else.
   want(tiles) {
     if (this.broken) tiles = [];
-    this.wanted = tiles.filter((tile) => !this.kept.has(Tiles.key(tile.lens, tile.size, tile.x, tile.y)));
+    this.wanted = tiles.filter((tile) => !this.has(tile.lens, tile.size, tile.x, tile.y));
     const keys = new Set(this.wanted.map((tile) => Tiles.key(tile.lens, tile.size, tile.x, tile.y)));
     for (const [key, abort] of this.running) {
       if (!keys.has(key)) {
@@ -96,13 +118,12 @@ export class Tiles {
     const h = Math.min(TILE, size.height - y);
     const query = new URLSearchParams({ lens, width: size.width, height: size.height, x, y, w, h });
     try {
-      const response = await fetch(`${this.address}/tile?${query}`, { signal: abort.signal });
-      if (!response.ok) throw new Error((await response.json()).error);
+      const response = await fetchGood(`${this.address}/tile?${query}`, { signal: abort.signal });
       const image = await createImageBitmap(await response.blob());
       if (abort.signal.aborted) return image.close();
       const timing = /dur=(\d+)/.exec(response.headers.get("Server-Timing") ?? "");
       this.milliseconds += timing ? Number(timing[1]) : 0;
-      this.keep(key, image);
+      this.keep(key, { lens, size, image });
       this.wanted = this.wanted.filter((tile) => Tiles.key(tile.lens, tile.size, tile.x, tile.y) !== key);
     } catch (error) {
       if (abort.signal.aborted) return;

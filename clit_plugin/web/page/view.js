@@ -1,32 +1,30 @@
-// What the canvas shows: a place of the picture at a factor, two layers side by side, and how hands and keys move it.
+// What the canvas shows: a place of the picture at a factor, in two layers side by side.
 
 import { TILE, Tiles } from "./tiles.js";
 
 const SETTLED = 130; // ms without another factor, after which it is decoded
+const MAKING = 10; // ms a frame for bicubic tiles, so that hands are followed meanwhile
 
 export class View {
-  // `moved` is called when factor, place or tiles changed; `picked` with a click's place in the picture.
-  constructor({ canvas, moved, picked, failed }) {
+  // `moved` is called when factor, place or tiles changed; `failed` with a line.
+  constructor({ canvas, moved, failed }) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
     this.moved = moved;
-    this.picked = picked;
     this.tiles = new Tiles({ changed: () => this.redraw(), failed });
     this.picture = null;
     this.split = 0.5;
     this.left = -1; // bicubic; else the number of a network
     this.mark = null;
-    this.levels = [];
+    this.goal = null;
     this.ratio = 1;
     new ResizeObserver(() => this.resize()).observe(canvas);
-    this.listen();
   }
 
   // `picture`: {image, source, width, height, address, mostScale}
   show(picture) {
     this.picture = picture;
     this.tiles.start(picture.address, picture.source);
-    this.levels = [];
     this.mark = null;
     this.fit();
   }
@@ -39,26 +37,60 @@ export class View {
     return Math.min(this.canvas.width / this.picture.width, this.canvas.height / this.picture.height);
   }
 
+  get centre() {
+    return { x: this.canvas.width / 2, y: this.canvas.height / 2 };
+  }
+
   fit() {
     this.x = this.picture.width / 2;
     this.y = this.picture.height / 2;
     this.setZoom(this.fitting);
+    this.fitted = true; // until it is moved
   }
 
   // Canvas pixels a picture pixel; `at` stays where it is, in canvas pixels.
-  setZoom(zoom, at = { x: this.canvas.width / 2, y: this.canvas.height / 2 }) {
+  setZoom(zoom, at = this.centre) {
+    this.goal = null;
+    this.zoomTo(zoom, at);
+  }
+
+  // Reach another factor within a few frames, as a notch of a wheel is a large step.
+  glide(factor, at = this.centre) {
+    if (!this.picture) return;
+    const running = this.goal !== null;
+    const zoom = this.bounded((this.goal?.zoom ?? this.zoom) * factor);
+    this.goal = { zoom, at };
+    if (!running) requestAnimationFrame(() => this.glideOn());
+  }
+
+  glideOn() {
+    if (!this.goal || !this.picture) return;
+    const { zoom, at } = this.goal;
+    const ratio = zoom / this.zoom;
+    if (Math.abs(Math.log(ratio)) < 0.01) return this.setZoom(zoom, at);
+    this.zoomTo(this.zoom * ratio ** 0.4, at);
+    requestAnimationFrame(() => this.glideOn());
+  }
+
+  bounded(zoom) {
+    return Math.min(Math.max(zoom, this.least), this.picture.mostScale);
+  }
+
+  zoomTo(zoom, at) {
     if (!this.picture || !Number.isFinite(zoom)) return;
-    zoom = Math.min(Math.max(zoom, this.least), this.picture.mostScale);
+    zoom = this.bounded(zoom);
     const place = this.placeOf(at);
     this.zoom = zoom;
-    this.x = place.x - (at.x - this.canvas.width / 2) / zoom;
-    this.y = place.y - (at.y - this.canvas.height / 2) / zoom;
+    this.fitted = false;
+    this.x = place.x - (at.x - this.centre.x) / zoom;
+    this.y = place.y - (at.y - this.centre.y) / zoom;
     this.clamp();
     this.settle();
   }
 
   move(dx, dy) {
     if (!this.picture) return;
+    this.fitted = false;
     this.x -= dx / this.zoom;
     this.y -= dy / this.zoom;
     this.clamp();
@@ -73,10 +105,18 @@ export class View {
 
   placeOf(at) {
     const zoom = this.zoom || 1;
-    return {
-      x: this.x + (at.x - this.canvas.width / 2) / zoom,
-      y: this.y + (at.y - this.canvas.height / 2) / zoom,
-    };
+    return { x: this.x + (at.x - this.centre.x) / zoom, y: this.y + (at.y - this.centre.y) / zoom };
+  }
+
+  // Where on the canvas a pointer is, in its pixels.
+  at(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return { x: (event.clientX - box.left) * this.ratio, y: (event.clientY - box.top) * this.ratio };
+  }
+
+  // Whether a place of the picture lies left of the slider.
+  isLeft(place) {
+    return this.origin.x + (place.x * this.size.width) / this.picture.width < this.middle;
   }
 
   settle() {
@@ -85,12 +125,8 @@ export class View {
     this.settled = false;
     this.tiles.want([]);
     this.timer = setTimeout(() => {
+      if (this.goal) return; // its end settles
       this.settled = true;
-      const size = this.size;
-      const [latest] = this.levels;
-      if (!latest || latest.width !== size.width || latest.height !== size.height) {
-        this.levels = [size, ...this.levels].slice(0, 3);
-      }
       this.redraw();
     }, SETTLED);
     this.redraw();
@@ -107,12 +143,16 @@ export class View {
     return this.size.width >= this.picture.width && this.size.height >= this.picture.height;
   }
 
+  get middle() {
+    return Math.round(this.split * this.canvas.width);
+  }
+
   // Where the picture's first pixel lies on the canvas, on whole pixels.
   get origin() {
     const { width, height } = this.size;
     return {
-      x: Math.round(this.canvas.width / 2 - (this.x * width) / this.picture.width),
-      y: Math.round(this.canvas.height / 2 - (this.y * height) / this.picture.height),
+      x: Math.round(this.centre.x - (this.x * width) / this.picture.width),
+      y: Math.round(this.centre.y - (this.y * height) / this.picture.height),
     };
   }
 
@@ -138,6 +178,7 @@ export class View {
     if (width === this.canvas.width && height === this.canvas.height) return;
     this.canvas.width = width;
     this.canvas.height = height;
+    if (this.picture && this.fitted) this.fit();
     this.redraw();
   }
 
@@ -151,24 +192,24 @@ export class View {
   }
 
   draw() {
-    const { context, canvas } = this;
+    const { context, canvas, middle, size, origin } = this;
     context.clearRect(0, 0, canvas.width, canvas.height);
-    const middle = Math.round(this.split * canvas.width);
+    this.deadline = performance.now() + MAKING;
+    this.unfinished = false;
     this.layer(this.left, 0, middle);
     this.layer(0, middle, canvas.width);
     if (this.mark) this.drawMark();
-    if (this.settled) this.ask(middle);
-    const size = this.size;
+    if (this.settled) this.ask();
     canvas.dataset.size = `${size.width}x${size.height}`;
-    canvas.dataset.origin = `${this.origin.x},${this.origin.y}`;
-    canvas.dataset.state = this.settled && !this.tiles.missing ? "done" : "working";
+    canvas.dataset.origin = `${origin.x},${origin.y}`;
+    if (this.unfinished) this.redraw();
+    else canvas.dataset.state = this.settled && !this.tiles.missing ? "done" : "working";
     this.moved();
   }
 
-  // From below: the picture as the browser enlarges it, bicubic tiles, the network's at earlier sizes, those of this.
+  // From below: the picture as the browser enlarges it, bicubic tiles, the network's at other sizes, those of this.
   layer(lens, from, to) {
-    const { context } = this;
-    const size = this.size;
+    const { context, size } = this;
     const { x, y } = this.origin;
     context.save();
     context.beginPath();
@@ -177,34 +218,42 @@ export class View {
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";
     context.drawImage(this.picture.image, x, y, size.width, size.height);
-    if (this.enlarges && this.settled) this.drawTiles(-1, size, from, to, true);
-    if (lens >= 0 && this.enlarges) {
-      for (const level of [...this.levels].reverse()) {
-        const ratio = level.width / size.width;
-        if (ratio > 0.4 && ratio < 2.5) this.drawTiles(lens, level, from, to, false);
+    if (this.enlarges) {
+      const places = this.placesOf(size, from, to);
+      const ready = places.map((place) => lens >= 0 && this.tiles.has(lens, size, place.x, place.y));
+      if (this.settled) places.forEach((place, i) => ready[i] || this.drawBicubic(size, place));
+      for (const level of this.tiles.levels(lens, size)) {
+        for (const place of this.placesOf(level, from, to)) this.drawTile(lens, level, place);
       }
+      places.forEach((place, i) => ready[i] && this.drawTile(lens, size, place));
     }
     context.restore();
   }
 
-  drawTiles(lens, level, from, to, make) {
-    const size = this.size;
-    const exact = level.width === size.width && level.height === size.height;
-    const { x, y } = this.origin;
-    const sx = size.width / level.width;
-    const sy = size.height / level.height;
-    for (const place of this.placesOf(level, from, to)) {
-      if (!make && !this.tiles.kept.has(Tiles.key(lens, level, place.x, place.y))) continue;
-      const tile = this.tiles.get(lens, level, place.x, place.y);
-      if (exact) this.replace(tile, x + place.x, y + place.y);
-      else this.context.drawImage(tile, x + place.x * sx, y + place.y * sy, tile.width * sx, tile.height * sy);
+  drawBicubic(size, place) {
+    if (!this.tiles.has(-1, size, place.x, place.y)) {
+      if (performance.now() > this.deadline) {
+        this.unfinished = true;
+        return;
+      }
+      this.tiles.make(size, place.x, place.y);
     }
+    this.drawTile(-1, size, place);
   }
 
-  // Transparent pixels of what lies below must not shine through.
-  replace(tile, x, y) {
-    this.context.clearRect(x, y, tile.width, tile.height);
-    this.context.drawImage(tile, x, y);
+  // A tile, if it is there, with its edges on whole pixels. What lies below must not shine through transparent ones.
+  drawTile(lens, level, place) {
+    const tile = this.tiles.get(lens, level, place.x, place.y);
+    if (!tile) return;
+    const { x, y } = this.origin;
+    const sx = this.size.width / level.width;
+    const sy = this.size.height / level.height;
+    const left = Math.round(x + place.x * sx);
+    const top = Math.round(y + place.y * sy);
+    const width = Math.round(x + (place.x + tile.width) * sx) - left;
+    const height = Math.round(y + (place.y + tile.height) * sy) - top;
+    this.context.clearRect(left, top, width, height);
+    this.context.drawImage(tile, left, top, width, height);
   }
 
   // Corners of the tiles of a level that are seen between two columns of the canvas, the nearest to its centre first.
@@ -215,7 +264,7 @@ export class View {
     const range = (low, high, n) => [Math.max(0, Math.floor(low / TILE)), Math.min(Math.ceil(n / TILE), Math.ceil(high / TILE))];
     const [left, right] = range((from - x) * sx, (to - x) * sx, level.width);
     const [top, bottom] = range(-y * sy, (this.canvas.height - y) * sy, level.height);
-    const centre = { x: (this.canvas.width / 2 - x) * sx, y: (this.canvas.height / 2 - y) * sy };
+    const centre = { x: (this.centre.x - x) * sx, y: (this.centre.y - y) * sy };
     const places = [];
     for (let row = top; row < bottom; row++) {
       for (let column = left; column < right; column++) places.push({ x: column * TILE, y: row * TILE });
@@ -224,9 +273,9 @@ export class View {
     return places.sort((a, b) => distance(a) - distance(b));
   }
 
-  ask(middle) {
+  ask() {
     if (!this.enlarges) return this.tiles.want([]);
-    const size = this.size;
+    const { size, middle } = this;
     const wanted = [];
     for (const [lens, from, to] of [[0, middle, this.canvas.width], [this.left, 0, middle]]) {
       if (lens < 0 || to <= from) continue;
@@ -253,81 +302,5 @@ export class View {
     context.lineTo(at.x, at.y + 6 * ratio);
     context.stroke();
     context.restore();
-  }
-
-  listen() {
-    const { canvas } = this;
-    const pointers = new Map();
-    let travelled = 0;
-    const at = (event) => this.at(event);
-    const spread = () => {
-      const [a, b] = [...pointers.values()];
-      return { length: Math.hypot(a.x - b.x, a.y - b.y), x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 };
-    };
-    canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    canvas.addEventListener("pointerdown", (event) => {
-      if (!pointers.size) travelled = 0;
-      pointers.set(event.pointerId, at(event));
-      canvas.setPointerCapture(event.pointerId);
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      const old = pointers.get(event.pointerId);
-      if (!old || !this.picture) return;
-      const now = at(event);
-      if (pointers.size === 1) {
-        travelled += Math.hypot(now.x - old.x, now.y - old.y);
-        pointers.set(event.pointerId, now);
-        if (travelled > 4 * this.ratio) this.move(now.x - old.x, now.y - old.y);
-      } else if (pointers.size === 2) {
-        travelled = Infinity;
-        const before = spread();
-        pointers.set(event.pointerId, now);
-        const after = spread();
-        this.move(after.x - before.x, after.y - before.y);
-        if (before.length > 0) this.setZoom((this.zoom * after.length) / before.length, after);
-      }
-    });
-    const lift = (event) => {
-      const known = pointers.delete(event.pointerId);
-      if (known && event.type === "pointerup" && travelled <= 4 * this.ratio && this.picture) {
-        this.picked(this.placeOf(at(event)));
-      }
-    };
-    canvas.addEventListener("pointerup", lift);
-    canvas.addEventListener("pointercancel", lift);
-    canvas.addEventListener("dblclick", (event) => this.setZoom(this.zoom * 2, at(event)));
-    canvas.addEventListener("keydown", (event) => this.key(event));
-  }
-
-  // Where on the canvas a pointer is, in its pixels.
-  at(event) {
-    const box = this.canvas.getBoundingClientRect();
-    return { x: (event.clientX - box.left) * this.ratio, y: (event.clientY - box.top) * this.ratio };
-  }
-
-  wheel(event) {
-    event.preventDefault();
-    const pixels = event.deltaY * (event.deltaMode === 1 ? 20 : 1);
-    this.setZoom(this.zoom * Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.0016)), this.at(event));
-  }
-
-  key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || !this.picture) return;
-    const step = (event.shiftKey ? 320 : 64) * this.ratio;
-    const actions = {
-      ArrowLeft: () => this.move(step, 0),
-      ArrowRight: () => this.move(-step, 0),
-      ArrowUp: () => this.move(0, step),
-      ArrowDown: () => this.move(0, -step),
-      "+": () => this.setZoom(this.zoom * 1.2),
-      "=": () => this.setZoom(this.zoom * 1.2),
-      "-": () => this.setZoom(this.zoom / 1.2),
-      0: () => this.fit(),
-      1: () => this.setZoom(1),
-      Enter: () => this.picked({ x: this.x, y: this.y }),
-    };
-    if (!(event.key in actions)) return;
-    event.preventDefault();
-    actions[event.key]();
   }
 }

@@ -1,0 +1,98 @@
+"""Print how long the page of ``clit web`` waits for its first tile, and for a full screen of them.
+
+Every line opens the picture afresh, so that the first tile includes its part of the encoder's work, and asks for tiles
+as the page does: from the centre outwards, three at a time. CPU seconds are those of this process, all threads.
+"""
+
+import argparse
+import asyncio
+import io
+import time
+
+import aiohttp
+import numpy as np
+import skimage.data
+import torch
+from aiohttp import web
+from PIL import Image
+
+import clit_plugin  # noqa: F401, makes basicsr importable
+from clit_plugin.inference.pictures import Picture, decode_picture, read_picture
+from clit_plugin.inference.shipped import DEFAULT
+from clit_plugin.web.scene import load_lens
+from clit_plugin.web.server import Server
+
+TILE, AT_ONCE = 256, 3  # as in page/tiles.js
+
+
+def places(size: tuple[int, int], screen: tuple[int, int]) -> list[tuple[int, int]]:
+    """Corners (y, x) of the tiles of the middle of an output of (H, W) ``size``, the nearest to the centre first."""
+    spans = []
+    for n, seen in zip(size, screen, strict=True):
+        start = max(0, (n - seen) // 2)
+        spans.append(range(start // TILE * TILE, min(n, start + seen), TILE))
+    corners = [(y, x) for y in spans[0] for x in spans[1]]
+    return sorted(corners, key=lambda at: sum((c + TILE / 2 - n / 2) ** 2 for c, n in zip(at, size, strict=True)))
+
+
+async def measure(client: aiohttp.ClientSession, factor: float, screen: tuple[int, int]) -> str:
+    """A line of the table."""
+    async with client.post("/api/pictures") as answer:
+        opened = await answer.json()
+    size = (round(opened["height"] * factor), round(opened["width"] * factor))
+    begun, cpu, done = time.perf_counter(), time.process_time(), []
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def fetch(y: int, x: int) -> None:
+        h, w = min(TILE, size[0] - y), min(TILE, size[1] - x)
+        values = {"lens": 0, "width": size[1], "height": size[0], "x": x, "y": y, "w": w, "h": h}
+        async with gate, client.get(f"/api/pictures/{opened['token']}/tile", params=values) as answer:
+            answer.raise_for_status()
+            await answer.read()
+            done.append((time.perf_counter() - begun, time.process_time() - cpu))
+
+    await asyncio.gather(*(fetch(*at) for at in places(size, screen)))
+    async with client.delete(f"/api/pictures/{opened['token']}"):
+        pass
+    (first, first_cpu), (full, full_cpu) = done[0], done[-1]
+    return f"x{factor:<6g}{first:9.2f} s{first_cpu:9.2f} s{full:11.2f} s{full_cpu:9.2f} s{len(done):8d}"
+
+
+async def run(picture: Picture, args: argparse.Namespace) -> None:
+    """Serve the picture, and ask."""
+    lens = load_lens(args.weights, None, param_key=None, device=torch.device("cpu"))
+    runner = web.AppRunner(Server([lens], (picture, "picture")).app(), handler_cancellation=True)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    height, width = picture.size
+    print(f"{width}x{height} under {lens.name}, a screen of {args.screen}, {torch.get_num_threads()} threads")
+    print("factor  first tile       CPU  full screen       CPU   tiles")
+    screen = tuple(int(n) for n in args.screen.split("x"))[::-1]
+    async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
+        await measure(client, args.factors[0], (1, 1))  # what a process does once
+        for factor in args.factors:
+            print(await measure(client, factor, screen), flush=True)
+    await runner.cleanup()
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("image", nargs="?", help="default: scikit-image's astronaut, four times")
+    parser.add_argument("--weights", default=str(DEFAULT), help="default: those of the package")
+    parser.add_argument("--factors", type=float, nargs="+", default=[1.5, 2.8, 4, 6, 10, 16, 30])
+    parser.add_argument("--screen", default="1280x800", help="default: %(default)s")
+    args = parser.parse_args()
+    if args.image:
+        picture = read_picture(args.image)
+    else:
+        buffer = io.BytesIO()
+        Image.fromarray(np.tile(skimage.data.astronaut(), (2, 2, 1))).save(buffer, "PNG")
+        picture = decode_picture(buffer.getvalue(), "astronaut")
+    asyncio.run(run(picture, args))
+
+
+if __name__ == "__main__":
+    main()

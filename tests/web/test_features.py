@@ -1,0 +1,81 @@
+"""Features of open pictures: computed once, where they are looked at, within one bound of memory."""
+
+import pytest
+import torch
+
+from clit_plugin.web.features import BLOCK, FeatureStore, KeptFeatures
+
+PARTS = [
+    ((0, 80), (0, 80)),
+    ((150, 300), (100, 210)),
+    ((0, 300), (0, 210)),
+    ((17, 251), (3, 199)),
+    ((299, 300), (0, 1)),
+]
+
+
+@pytest.fixture
+def seen(nets, monkeypatch):
+    """Sizes of what the encoder was given."""
+    seen, encode = [], nets[0].net.encode
+    monkeypatch.setattr(nets[0].net, "encode", lambda lq: seen.append(tuple(lq.shape[-2:])) or encode(lq))
+    return seen
+
+
+def test_features_are_those_of_the_whole_picture(nets):
+    lq = torch.rand(1, 3, 300, 210)
+    features, whole = KeptFeatures(nets[0].net, lq, FeatureStore()), nets[0].net.encode(lq)
+    for rows, columns in PARTS:
+        expected = whole[..., slice(*rows), slice(*columns)]
+        torch.testing.assert_close(features.cut(rows, columns), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_was_seen_is_not_encoded_again(nets, seen):
+    features = KeptFeatures(nets[0].net, torch.rand(1, 3, 300, 210), FeatureStore())
+    features.cut((0, 300), (0, 210))
+    assert seen == [(300, 210)]
+    for rows, columns in PARTS:
+        features.cut(rows, columns)
+    assert len(seen) == 1
+
+
+def test_the_first_tile_does_not_wait_for_more_than_it_shows(nets, seen):
+    features = KeptFeatures(nets[0].net, torch.rand(1, 3, 300, 400), FeatureStore())
+    margin = features.reach + 1
+    features.cut((100, 110), (200, 211))
+    assert seen == [(3 * BLOCK + 2 * margin,) * 2]
+    features.cut((90, 120), (190, 220))  # its neighbours came with it
+    features.cut((90, 120), (190, 260))  # two columns of blocks more, and a third
+    assert seen[1:] == [(3 * BLOCK + 2 * margin,) * 2]
+
+
+def test_an_encoder_of_unknown_reach_sees_the_whole_picture_once(nets, seen, monkeypatch):
+    monkeypatch.setattr(nets[0].net.encoder, "reach", None)
+    lq = torch.rand(1, 3, 70, 50)
+    features = KeptFeatures(nets[0].net, lq, FeatureStore())
+    whole = features.cut((0, 70), (0, 50))
+    torch.testing.assert_close(features.cut((20, 33), (7, 50)), whole[..., 20:33, 7:50], rtol=0, atol=0)
+    assert seen == [(70, 50)]
+
+
+def test_features_of_all_pictures_share_one_bound(nets):
+    store = FeatureStore(most_bytes=0)
+    first, second = (KeptFeatures(nets[0].net, torch.rand(1, 3, 19 * BLOCK, 7 * BLOCK), store) for _ in range(2))
+    size = first.cut((0, 1), (0, 1)).shape[1] * 4 * BLOCK**2
+    store.most_bytes = 10 * size
+    for features in (first, second):
+        features.cut((0, 19 * BLOCK), (0, 7 * BLOCK))
+        assert len(store.blocks) == 10
+        assert store.bytes <= store.most_bytes
+    assert {owner for owner, _ in store.blocks} == {second.owner}
+
+
+def test_a_closed_picture_keeps_no_memory(nets):
+    store = FeatureStore()
+    first, second = (KeptFeatures(nets[0].net, torch.rand(1, 3, 100, 100), store) for _ in range(2))
+    for features in (first, second):
+        features.cut((0, 100), (0, 100))
+    first.forget()
+    assert store.bytes == sum(block.nbytes for block in store.blocks.values()) > 0
+    second.forget()
+    assert (store.bytes, len(store.blocks)) == (0, 0)

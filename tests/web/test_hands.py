@@ -1,0 +1,170 @@
+"""The page under fingers, with files dropped on it, with the keyboard alone and on a phone."""
+
+import io
+
+import pytest
+from page_helpers import DONE, PATIENCE, settle, shown
+from PIL import Image
+from web_images import png
+
+
+@pytest.fixture
+def phone(browser, server):
+    """The page on a touch screen of a phone's size."""
+    context = browser.new_context(viewport={"width": 360, "height": 640}, has_touch=True)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"http://127.0.0.1:{server.port}/")
+    page.wait_for_selector(DONE)
+    yield page
+    context.close()
+    assert not complaints
+
+
+def touch(page, kind, *points):
+    """Fingers at these places of the window."""
+    places = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+    page.touches.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+
+def seen(page, x, y):
+    """Which part of the picture, in shares of its sides, lies at a place of the window."""
+    box = page.locator("#canvas").bounding_box()
+    _, (height, width), (top, left) = shown(page)
+    return (x - box["x"] - left) / width, (y - box["y"] - top) / height
+
+
+def test_two_fingers_zoom_about_the_place_between_them_and_move_it(phone):
+    phone.touches = phone.context.new_cdp_session(phone)
+    before, (_, width), _ = seen(phone, 180, 300), *shown(phone)[1:]
+    touch(phone, "touchStart", (160, 300), (200, 300))
+    for step in range(1, 11):
+        touch(phone, "touchMove", (160 - 6 * step, 300 - 2 * step), (200 + 4 * step, 300 - 2 * step))
+    touch(phone, "touchEnd")
+    settle(phone)
+    assert shown(phone)[1][1] == pytest.approx(width * 140 / 40, rel=0.02)
+    assert seen(phone, 170, 280) == pytest.approx(before, abs=0.01)
+    phone.wait_for_timeout(400)
+    assert phone.locator("#inside").is_hidden()
+
+
+def test_a_finger_that_stays_after_a_pinch_drags_on_without_a_jump(page):
+    page.evaluate("document.getElementById('canvas').setPointerCapture = () => {}")  # these fingers are none
+    play = """(events) => events.forEach(([kind, pointerId, clientX, clientY]) =>
+        document.getElementById("canvas").dispatchEvent(
+            new PointerEvent(`pointer${kind}`, { pointerId, clientX, clientY, button: 0, bubbles: true })))"""
+    page.locator("#zoom").fill("0.6")
+    settle(page)
+    three = [("down", 7, 420, 300), ("down", 8, 520, 300), ("down", 9, 470, 400)]
+    page.evaluate(
+        play, [*three, ("move", 8, 540, 340), ("move", 7, 425, 310), ("up", 9, 470, 400), ("up", 8, 540, 340)]
+    )
+    settle(page)
+    _, size, (y, x) = shown(page)
+    page.evaluate(play, [("move", 7, 435, 316), ("move", 7, 445, 322), ("up", 7, 445, 322)])
+    settle(page)
+    assert shown(page)[1:] == (size, (y + 12, x + 20))
+
+
+def test_a_picture_that_fills_the_window_does_so_when_the_window_changes(page):
+    page.set_viewport_size({"width": 900, "height": 400})
+    page.wait_for_function("() => document.getElementById('canvas').width === 900")
+    settle(page)
+    box = page.locator("#canvas").bounding_box()
+    assert shown(page)[1][0] == pytest.approx(box["height"], abs=1)
+    page.keyboard.press("+")
+    settle(page)
+    zoomed = shown(page)[1]
+    page.set_viewport_size({"width": 800, "height": 500})
+    page.wait_for_function("() => document.getElementById('canvas').width === 800")
+    settle(page)
+    assert shown(page)[1] == zoomed
+
+
+def test_a_double_click_zooms_and_shows_no_attention(page):
+    before = shown(page)[1][1]
+    page.mouse.dblclick(420, 250)
+    page.wait_for_function(
+        "width => parseInt(document.getElementById('canvas').dataset.size) > 1.9 * width", arg=before
+    )
+    page.wait_for_timeout(400)
+    assert page.locator("#inside").is_hidden()
+
+
+def test_a_file_is_dropped(page, tmp_path):
+    file = tmp_path / "dropped.png"
+    file.write_bytes(png(33, 21))
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 250, "data": data})
+    assert page.locator("body.dropping").count() == 1
+    session.send("Input.dispatchDragEvent", {"type": "drop", "x": 300, "y": 250, "data": data})
+    page.wait_for_selector("#title:has-text('dropped.png')")
+    settle(page)
+    _, (height, width), _ = shown(page)
+    assert height / width == pytest.approx(33 / 21, rel=0.01)
+    assert page.locator("body.dropping").count() == 0
+
+
+def test_of_two_pictures_dropped_at_once_the_last_one_stays(page, server):
+    drop = """(name, content) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([new Uint8Array(content)], name));
+        document.getElementById("stage").dispatchEvent(
+            new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+    }"""
+    both = f"([first, last]) => {{ const drop = {drop}; drop('first.png', first); drop('last.png', last); }}"
+    page.evaluate(both, [list(png(200, 300, seed=1)), list(png(20, 30, seed=2))])
+    page.wait_for_selector("#title:has-text('last.png')")
+    settle(page)
+    for _ in range(100):
+        names = [session.name for session in server.sessions.found.values()]
+        if "first.png" not in names:
+            break
+        page.wait_for_timeout(50)
+    assert page.locator("#title").inner_text() == "last.png"
+    assert names[-1] == "last.png"
+    assert "first.png" not in names
+
+
+def test_the_keyboard_alone_opens_zooms_moves_fits_and_looks_inside(page):
+    canvas = page.locator("#canvas")
+    before = canvas.get_attribute("data-size")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "file"
+    choose = "file => file.addEventListener('click', (event) => { event.preventDefault(); file.dataset.chosen = 1; })"
+    page.locator("#file").evaluate(choose)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#file[data-chosen]", state="attached")
+    page.evaluate("document.activeElement.blur()")
+    for key in ("+", "+", "ArrowLeft"):
+        page.keyboard.press(key)
+    page.wait_for_function("size => document.getElementById('canvas').dataset.size !== size", arg=before)
+    settle(page)
+    origin = shown(page)[2]
+    page.keyboard.press("ArrowUp")
+    settle(page)
+    assert shown(page)[2] == pytest.approx((origin[0] + 64, origin[1]), abs=1)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#maps canvas")
+    page.keyboard.press("Escape")
+    assert page.locator("#inside").is_hidden()
+    page.keyboard.press("0")
+    settle(page)
+    assert canvas.get_attribute("data-size") == before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_everything_without_scrolling_sideways(phone, scheme):
+    phone.emulate_media(color_scheme=scheme)
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 360
+    for name in ("open", "in", "out", "fit", "left", "take", "split", "factor"):
+        box = phone.locator(f"#{name}").bounding_box()
+        assert box["x"] >= -15
+        assert box["x"] + box["width"] <= 360 + 15
+    bright = sum(Image.open(io.BytesIO(phone.locator("header").screenshot())).convert("L").histogram()[128:])
+    assert (bright > 5000) == (scheme == "light")
