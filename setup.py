@@ -67,11 +67,13 @@ setup(
             "onnxscript>=0.3",
             "spandrel>=0.4",
             "aiohttp>=3.9",
+            "av>=14",
             "playwright>=1.40",  # drives an installed Chromium; brings none
         ],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.17", "onnxscript>=0.3"],  # torch's exporter needs the last
         "spandrel": ["spandrel>=0.4"],
         "web": ["aiohttp>=3.9"],
+        "video": ["av>=14"],
         "gpu": ["triton>=3; platform_system == 'Linux'"],  # comes with torch's CUDA builds
     },
     entry_points={"console_scripts": ["clit=clit_plugin.commands.cli:main"]},

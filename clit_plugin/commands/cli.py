@@ -14,7 +14,7 @@ COMMANDS = {
     "train": "train the stages of one or more option files",
     "test": "score trained weights on several sets",
     "report": "write tables and plots of stored results, beside the paper's",
-    "upscale": "upscale photographs by any factor",
+    "upscale": "upscale photographs, or a video, by any factor",
     "web": "open a page with continuous zoom on a picture",
     "attention": "draw the attention maps of every branch and head over an image",
     "figure": "draw systems side by side: crops with their PSNR, text at several scales",
@@ -28,6 +28,7 @@ COMMANDS = {
 _AFTER_INTERRUPTION = {
     "train": "what is saved stays: run again with --auto_resume",
     "test": "what is done stays: the same command continues from it",
+    "upscale": "images that are written stay, and a video goes on by the same command",
     "prepare": "run the same command again to continue",
     "benchmark": "what was measured is printed and written",
 }

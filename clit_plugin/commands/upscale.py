@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from clit_plugin.commands.shared_arguments import add_network_arguments, add_option_file_argument
 from clit_plugin.commands.target_arguments import add_target_arguments, parse_target
-from clit_plugin.commands.upscale_jobs import FORMATS, Job, find_jobs
+from clit_plugin.commands.upscale_jobs import FORMATS, Job, find_jobs, is_video
 from clit_plugin.inference.shipped import DEFAULT, is_shipped, weights_path
 from clit_plugin.inference.target_size import Target
 from clit_plugin.inference.tiles import ALIGNMENT
@@ -26,7 +26,7 @@ _PIXELS_A_BYTE = 10  # of a file: only images of hardly any content take less
 _VIEWS = 8
 
 DESCRIPTION = """\
-Upscale images by any real factor, or to any size.
+Upscale images, or a video, by any real factor, or to any size.
 
 How large is said by a factor or by a side, which keep the aspect ratio, or by --size, which is refused where it would
 distort an image unless --stretch allows it. Sizes are width x height. OUT is an image file where one image is given and
@@ -38,11 +38,15 @@ orientation is carried out. Nothing is overwritten unless --overwrite says so.
 Without --weights, those that come with the package are used: for scales from 1 to 16, and for sharp images.
 Under torchrun, the processes share the images.
 
+A video becomes H.264 with the sound, the times and the colours of the original, upright; odd sides become even. Its
+parts wait in OUT.parts: after an interruption the same command goes on where it stopped. Videos need PyAV.
+
 examples:
   clit upscale photo.jpg -o photo_x3.4.png --scale 3.4
   clit upscale photos/ more.png -o upscaled/ --fit 1920x1080 --format jpg --quality 90
   clit upscale photo.jpg -o large.png --weights net_g_latest.pth --long-side 4000
   clit upscale photo.jpg -o wide.png --scale-x 3.5 --scale-y 2
+  clit upscale clip.mp4 -o large.mp4 --height 1080
   torchrun --nproc_per_node=4 -m clit_plugin upscale photos/ -o upscaled/ --scale 2
 
 exit status: 0 done, 1 some images failed and the others are written, 2 bad input, 130 interrupted"""
@@ -62,6 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, help="of the files in a folder OUT (default: png)")
     parser.add_argument(
         "--quality", metavar="1-100", type=int, help="of .jpg (default: 95) and .webp (default: lossless)"
+    )
+    parser.add_argument(
+        "--crf", metavar="0-51", type=int, help="of a video: 0 is lossless, smaller files have more (default: 17)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument("--skip-existing", action="store_true", help="leave out images whose output is there already")
@@ -109,6 +116,12 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.utils.distributed import from_all_ranks
 
     target, manner = parse_target(args), _manner(args)
+    if is_video(args.images):
+        from clit_plugin.commands.upscale_video import upscale_video
+
+        return upscale_video(args, target, manner)
+    if args.crf is not None:
+        raise UserError("--crf: goes with a video; --quality is that of images")
     if args.quality is not None and not 1 <= args.quality <= 100:
         raise UserError(f"--quality: expected 1 to 100, got {args.quality}")
     weights = args.weights or str(DEFAULT)

@@ -10,6 +10,10 @@ from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.output_files import check_replaces_none, check_writable
 
 FORMATS = ("png", "jpg", "webp", "tiff")
+VIDEOS = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts"),
+    *(".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv", ".y4m"),
+)
 _SAME = {".jpeg": ".jpg", ".tif": ".tiff"}
 
 
@@ -18,6 +22,18 @@ class Job(NamedTuple):
 
     source: Path
     output: Path
+
+
+def is_video(given: Sequence[str]) -> bool:
+    """Whether what is given is a video, by its name.
+
+    Raises:
+        UserError: There is a video among several.
+    """
+    videos = [name for name in given if Path(name).suffix.lower() in VIDEOS and not Path(name).is_dir()]
+    if videos and len(given) > 1:
+        raise UserError(f"{videos[0]}: give one video at a time, and nothing beside it")
+    return bool(videos)
 
 
 def find_jobs(args: argparse.Namespace, weights: str) -> list[Job]:
