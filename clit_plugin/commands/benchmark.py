@@ -20,9 +20,18 @@ medians (and the spread, min - max). Peak memory is what a run adds, measured in
 the speed of a large matrix product on this machine, measured between the runs. "agreement" is the largest difference
 of the images, or of the gradients relative to each one's largest value.
 
+--roofline measures nothing and needs no GPU: it counts what one would be billed, in a minute, for training steps of
+batch 32 and whole images with several networks. GB are what kernels read and write in memory: of a table the rows that
+are picked, of everything else each number once; "asked of caches" is what the programs of the fused kernels read again
+and again. "work" is the sum over kernels of memory or arithmetic, whichever takes longer at the card's rated speed,
+"launches" what Python needs to start them; a step takes at least the longer of the two, and pixels per second follow
+from it. "waits" are places where the host has to wait for the GPU. A step is forward and backward pass.
+
 examples:
   the whole table, about 20 minutes on two CPU cores:
     clit benchmark --json benchmark.json
+  what a training step would cost on an A100, in bfloat16:
+    clit benchmark --roofline --card a100
   two cases:
     clit benchmark --case x4 stage1 --repeats 5
 
@@ -33,7 +42,12 @@ exit status: 0 done, 2 bad input, 130 interrupted (what was measured is printed 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     names = [case.name for case in CASES]
-    parser.add_argument("--case", nargs="+", choices=names, default=names, metavar="CASE", help=", ".join(names))
+    parser.add_argument("--case", nargs="+", choices=names, metavar="CASE", help=", ".join(names))
+    parser.add_argument("--roofline", action="store_true", help="count kernels, bytes, FLOPs and waits instead")
+    parser.add_argument("--card", choices=["a100", "h100"], default="h100", help="of --roofline (default: h100)")
+    parser.add_argument(
+        "--dtype", choices=["bfloat16", "float32"], default="bfloat16", help="of --roofline (default: bfloat16)"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="runs of each path (default: 3)")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default: cuda where there is one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
@@ -54,15 +68,19 @@ def run(args: argparse.Namespace) -> int:
 
     if args.repeats < 1:
         raise UserError(f"--repeats: expected at least 1, got {args.repeats}")
+    if args.roofline and args.case:
+        raise UserError("--case: not with --roofline, which has cases of its own")
     if args.device not in ("auto", "cpu", "cuda"):
         raise UserError(f"--device: expected auto, cpu or cuda, got {args.device}")
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no GPU; use --device cpu")
     if args.json and not args.json.absolute().parent.is_dir():
         raise UserError(f"--json {args.json}: its folder does not exist")
+    if args.roofline:
+        return _roofline(args)
     cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
     device = torch.device("cuda" if cuda else "cpu")
-    cases = [case for case in CASES if case.name in args.case]
+    cases = [case for case in CASES if not args.case or case.name in args.case]
     if args.memory_of:
         sys.stdout.write(json.dumps(peak_memory(cases[0], args.memory_of == "reference", device, args.network)))
         return 0
@@ -81,6 +99,23 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(markdown(report))
         if args.json:
             write_text(args.json, json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def _roofline(args: argparse.Namespace) -> int:
+    import torch
+
+    from clit_plugin.commands.benchmark_roofline import CARDS, CASES, lines_table, roofline_table, row_of
+    from clit_plugin.utils.atomic_files import write_text
+
+    card, autocast = CARDS[args.card], None if args.dtype == "float32" else torch.bfloat16
+    rows = [row_of(case, card, autocast) for case in CASES]
+    sys.stdout.write(roofline_table(rows, card, autocast))
+    for row in rows[:2]:
+        sys.stdout.write(lines_table(row))
+    if args.json:
+        report = {"card": card.name, "dtype": args.dtype, "torch": torch.__version__, "cases": rows}
+        write_text(args.json, json.dumps(report, indent=2) + "\n")
     return 0
 
 

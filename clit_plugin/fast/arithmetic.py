@@ -41,10 +41,15 @@ class Arithmetic(Protocol):
 
     longest: int
 
-    def forward(self, tables: Tables, chunk: Chunk, weight: Tensor) -> Tensor:
-        """W1 x of the chunk's queries, (n, F); ``weight`` is W1, (F, N * C), in the tables' dtype."""
+    def forward(self, tables: Tables, chunk: Chunk, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+        """W1 x of the chunk's queries, (n, F), and what ``backward`` is given again, if anything.
+
+        ``weight`` is W1, (F, N * C), in the tables' dtype.
+        """
         ...
 
-    def backward(self, tables: Tables, chunk: Chunk, weight: Tensor, grad: Tensor, totals: Totals) -> Tensor:
+    def backward(
+        self, tables: Tables, chunk: Chunk, weight: Tensor, grad: Tensor, totals: Totals, kept: Tensor | None
+    ) -> Tensor:
         """From grad (n, F): add to ``totals``, and return the gradient of the logits, (n, N, heads)."""
         ...

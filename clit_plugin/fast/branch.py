@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from clit_plugin.fast.axis import Axis, BiasedAxis, make_axis
-from clit_plugin.fast.map_tiles import NativeTiles, UpsampledTiles
+from clit_plugin.fast.map_tiles import NativeTiles, UpsampledTiles, WholeTiles
 from clit_plugin.fast.tile_tables import MapTiles
 from clit_plugin.ops.coordinates import Size, size_tensor
 from clit_plugin.ops.local_ensemble import SHIFTS
@@ -64,13 +64,13 @@ def make_tiles(
     halo = (max(1, branch.local_grid[0] // 2), max(1, branch.local_grid[1] // 2))
     pixels = tile_pixels(feature)
     if size is None and keep_products:
-        return NativeTiles(feature, convs, halo=halo)
+        return WholeTiles(NativeTiles(feature, convs, halo=halo))
     small, origin = ((feature.shape[-2], feature.shape[-1]), (0, 0)) if part is None else part[:2]
     if size is None:
         # An accelerator's library chooses among such algorithms itself, and bfloat16 is too coarse for this one.
         exact = feature.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and feature.itemsize >= 4
         return NativeTiles(feature, convs, halo=halo, pixels=pixels, together=exact, whole=small, origin=origin)
-    return UpsampledTiles(
+    tiles = UpsampledTiles(
         feature,
         convs,
         size=size,
@@ -80,13 +80,19 @@ def make_tiles(
         whole=small,
         origin=origin,
     )
+    return WholeTiles(tiles) if keep_products and len(tiles.windows()) == 1 else tiles
 
 
 def tile_pixels(feature: Tensor) -> int:
-    """Pixels of a tile of q, k and v of one image: 64 MB on a CPU; on a GPU a 24th of its memory, at least 1 GB."""
+    """Pixels of a tile of q, k and v: 64 MB on a CPU; on a GPU a 24th of its memory, at least 1 GB.
+
+    Where nothing is computed, on the device ``meta``, the GPU has 80 GB.
+    """
     budget = 2**26 if feature.device.type == "cpu" else 2**30
     if feature.device.type == "cuda":
         budget = max(budget, torch.cuda.get_device_properties(feature.device).total_memory // 24)
+    elif feature.device.type == "meta":
+        budget = 80 * 10**9 // 24
     return budget // (3 * feature.shape[1] * feature.element_size())
 
 
@@ -98,12 +104,14 @@ def biased_axes(
     Args:
         branch: Its parameters.
         size: (H, W) of the map on which the local grids lie.
-        coords: y (...) and x (...) in [-1, 1].
+        coords: y (...) and x (...) in [-1, 1]; on another device than the parameters the geometry is computed there.
         pos_bias: The network's positional bias.
         shift: See ``make_axis``.
     """
     rows, columns = (make_axis(coords[i], size[i], branch.local_grid[i], shift[i]) for i in (0, 1))
-    return BiasedAxis(rows, pos_bias.along(rows.delta, 0)), BiasedAxis(columns, pos_bias.along(columns.delta, 1))
+    device = branch.to_v.weight.device
+    row_bias, column_bias = (pos_bias.along(axis.delta.to(device), i) for i, axis in enumerate((rows, columns)))
+    return BiasedAxis(rows, row_bias), BiasedAxis(columns, column_bias)
 
 
 def pixel_weight(branch: Branch, channels: int) -> Tensor:

@@ -25,19 +25,21 @@ class FusedAttention:
         dtype: Of the tables.
         tf32: Whether products of float32 have 10 bits; if not, three such products make up for the missing bits.
         large: See ``choose_tiles``.
+        kernels: What is launched, by default ``fused_kernels``.
     """
 
-    def __init__(self, shapes: Shapes, dtype: torch.dtype, *, tf32: bool, large: bool) -> None:
-        from clit_plugin.fast import fused_kernels
+    def __init__(self, shapes: Shapes, dtype: torch.dtype, *, tf32: bool, large: bool, kernels: Any = None) -> None:
+        if kernels is None:
+            from clit_plugin.fast import fused_kernels as kernels
 
-        self.kernels: Any = fused_kernels
+        self.kernels = kernels
         self.shapes = shapes
         self.tiles = choose_tiles(shapes, dtype, large=large)
         self.precision = "ieee" if dtype != torch.float32 else "tf32" if tf32 else "tf32x3"
         # Logits, attention and the gradients of both live at once.
         self.longest = max(1, _SCRATCH // (4 * 4 * shapes.pixels * shapes.heads))
 
-    def forward(self, tables: Tables, chunk: Chunk, weight: Tensor) -> Tensor:
+    def forward(self, tables: Tables, chunk: Chunk, weight: Tensor) -> tuple[Tensor, Tensor]:
         attention = self._attention(tables, chunk)
         n, features, tile = len(attention), self.shapes.features, self.tiles.hidden
         hidden = weight.new_empty(n, features)
@@ -48,11 +50,13 @@ class FusedAttention:
             **tile,
             precision=self.precision,
         )
-        return hidden
+        return hidden, attention
 
-    def backward(self, tables: Tables, chunk: Chunk, weight: Tensor, grad: Tensor, totals: Totals) -> Tensor:
+    def backward(
+        self, tables: Tables, chunk: Chunk, weight: Tensor, grad: Tensor, totals: Totals, kept: Tensor | None
+    ) -> Tensor:
         assert all(total.dtype == torch.float32 and total.is_contiguous() for total in totals)
-        attention = self._attention(tables, chunk)
+        attention = kept if kept is not None else self._attention(tables, chunk)
         grad = grad.contiguous()
         self._weight_grad(tables.v, chunk, attention, grad, totals.weight)
         n = len(attention)
@@ -67,7 +71,7 @@ class FusedAttention:
         logits_grad = torch._softmax_backward_data(attention_grad, attention, 1, torch.float32)
         tile = self.tiles.logits_backward
         self.kernels.logits_backward_kernel[(_ceil(n, tile["block"]),)](
-            *(tables.q, tables.k, chunk.centre, chunk.hat.float(), logits_grad, totals.q, totals.k, n, chunk.width),
+            *(tables.q, tables.k, chunk.centre, chunk.hat, logits_grad, totals.q, totals.k, n, chunk.width),
             *(self._scale, *self.shapes.sizes),
             **tile,
         )
@@ -78,7 +82,7 @@ class FusedAttention:
         n, tile = len(chunk.centre), self.tiles.logits
         logits = torch.empty(n, self.shapes.pixels, self.shapes.heads, device=chunk.hat.device)
         self.kernels.logits_kernel[(_ceil(n, tile["block"]),)](
-            *(tables.q, tables.k, chunk.centre, chunk.hat.float(), chunk.rows.float(), chunk.columns.float()),
+            *(tables.q, tables.k, chunk.centre, chunk.hat, chunk.rows, chunk.columns),
             *(logits, n, chunk.width, self._scale, *self.shapes.sizes),
             **tile,
         )

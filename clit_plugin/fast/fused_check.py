@@ -51,8 +51,8 @@ def compute(arithmetic: Arithmetic, batch: Batch) -> dict[str, Tensor]:
     """The hidden layer and the gradients of everything that it depends on."""
     zeros = [torch.zeros_like(tensor, dtype=torch.float32) for tensor in (*batch.tables, batch.weight)]
     totals = Totals(*zeros)
-    hidden = arithmetic.forward(batch.tables, batch.chunk, batch.weight)
-    logits_grad = arithmetic.backward(batch.tables, batch.chunk, batch.weight, batch.grad, totals)
+    hidden, kept = arithmetic.forward(batch.tables, batch.chunk, batch.weight)
+    logits_grad = arithmetic.backward(batch.tables, batch.chunk, batch.weight, batch.grad, totals, kept)
     return {
         "result": hidden,
         "gradient of the logits": logits_grad,

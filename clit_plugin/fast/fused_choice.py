@@ -2,6 +2,8 @@
 
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -17,6 +19,7 @@ Mode = Literal["auto", "tf32", "off"]
 _log = logging.getLogger("basicsr")
 _mode: Mode = "auto"
 _usable: dict[Any, bool] = {}
+_counted: Any = None
 
 
 def set_fused(mode: Mode) -> None:
@@ -27,6 +30,17 @@ def set_fused(mode: Mode) -> None:
     """
     global _mode
     _mode = mode
+
+
+@contextmanager
+def counted_kernels(kernels: Any) -> Iterator[None]:
+    """Launch ``kernels`` on tensors of the device ``meta``, which hold no numbers, as on a GPU with large tiles."""
+    global _counted
+    before, _counted = _counted, kernels
+    try:
+        yield
+    finally:
+        _counted = before
 
 
 def fused_arithmetic(table: Tensor, weight: Tensor, num_heads: int, grid: Size) -> FusedAttention | None:
@@ -43,9 +57,13 @@ def fused_arithmetic(table: Tensor, weight: Tensor, num_heads: int, grid: Size) 
         grid: (G_h, G_w), odd.
     """
     device = table.device
-    if _mode == "off" or device.type != "cuda" or device.index != torch.cuda.current_device():
+    counted = device.type == "meta" and _counted is not None
+    on_gpu = device.type == "cuda" and device.index == torch.cuda.current_device()
+    if _mode == "off" or not (on_gpu or counted):
         return None
     shapes = Shapes(num_heads, table.shape[-1] // num_heads, len(weight), grid)
+    if counted and supported(shapes, table.dtype, weight.dtype):
+        return FusedAttention(shapes, table.dtype, tf32=_mode == "tf32", large=True, kernels=_counted)
     if not supported(shapes, table.dtype, weight.dtype) or torch.are_deterministic_algorithms_enabled():
         return None
     key = (shapes, table.dtype, _mode, device)

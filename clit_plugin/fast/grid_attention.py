@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from clit_plugin.fast.axis import BiasedAxis
 from clit_plugin.fast.buffers import Buffers
+from clit_plugin.fast.no_autocast import no_autocast
 from clit_plugin.fast.strips import Limits, Run, Strip, runs_of, strips
 from clit_plugin.fast.tile_tables import Layout, MapTiles, Window, grid_places, layout_of, read_tables
 from clit_plugin.fast.workers import share_out
@@ -50,7 +51,7 @@ def attend_grid(
 
     Args:
         tiles: Maps of q, k and v, (1, ., ., C).
-        axes: Rows and columns of the output, (H_out,) and (W_out,).
+        axes: Rows and columns of the output, (H_out,) and (W_out,); their geometry on the CPU, which plans by it.
         head: Weights; C = N * C / N.
         max_queries: How many queries a thread decodes at a time, at most.
         progress: Called with each strip's number of pixels.
@@ -65,7 +66,7 @@ def attend_grid(
     row_runs, column_runs = (runs_of(axis.geometry.index) for axis in axes)
 
     def render(strip: Strip, tile: _Tile) -> None:
-        with torch.autocast(out.device.type, enabled=False):  # it knows no ``out=``; dtypes are chosen here
+        with no_autocast(out.device):  # autocast knows no ``out=``; dtypes are chosen here
             rgb = decoder(strip, tile)
         out[strip.rows.view(-1, 1), strip.columns.flatten()] = strip.arrange(rgb).to(out.dtype)
 
@@ -106,7 +107,7 @@ class _GridDecoder:
 
     def __init__(self, axes: tuple[BiasedAxis, BiasedAxis], head: Head) -> None:
         rows, columns = axes
-        self.geometry = (rows.geometry, columns.geometry)
+        self.hats = [axis.geometry.hat.to(axis.bias.device) for axis in axes]
         self.grid = (rows.bias.shape[1], columns.bias.shape[1])
         self.bias = _grid_bias(rows.bias, columns.bias)
         self.head = head
@@ -154,7 +155,7 @@ class _GridDecoder:
         centre = strip.places(tile.layout)
         patch = grid_places(centre, tile.layout.width, self.grid).flatten()  # n * N
         around = grid_places(centre, tile.layout.width, (3, 3)).flatten()  # n * 9
-        hats = [axis.hat[part] for axis, part in zip(self.geometry, (strip.rows, strip.columns), strict=True)]
+        hats = [hat[part] for hat, part in zip(self.hats, (strip.rows, strip.columns), strict=True)]
         hat = torch.einsum("yai,xbj->yxabij", *hats).reshape(n, n_query, 9)
         q = torch.bmm(hat.to(tile.q.dtype), tile.q.index_select(0, around).view(n, 9, -1))  # n, Q, C
         q = q.view(n, n_query, heads, depth).permute(2, 0, 1, 3)  # heads, n, Q, d

@@ -5,10 +5,31 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clit_plugin.fast.tile_tables import Area, Window
+from clit_plugin.fast.tile_tables import Area, MapTiles, Window
 from clit_plugin.fast.upsampled_maps import interpolate_taps, source_range, tap_interpolation, tap_products
 from clit_plugin.fast.winograd import convolve_together
 from clit_plugin.ops.coordinates import Size
+
+
+class WholeTiles:
+    """The maps of other tiles that have a single window, made at once: its sources are the maps themselves.
+
+    Whatever autograd needs of how they were made it keeps, and they are not made anew in the backward pass.
+    """
+
+    def __init__(self, tiles: MapTiles) -> None:
+        (self.window,) = tiles.windows()
+        self.size, self.halo = tiles.size, tiles.halo
+        self.sources = tuple(tiles.read(tiles.select(tiles.sources, self.window), self.window))
+
+    def windows(self, area: Area | None = None) -> list[Window]:
+        return [self.window]
+
+    def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
+        return list(sources)
+
+    def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
+        return list(parts)
 
 
 class NativeTiles:
@@ -18,8 +39,7 @@ class NativeTiles:
         feature: (B, C, H, W).
         convs: The 3x3 convolutions that make the maps.
         halo: See ``MapTiles``.
-        pixels: About how many pixels a tile has, with its halo; tiles are made when they are read. None: the maps are
-            made at once, in one tile, and have gradients.
+        pixels: About how many pixels a tile has, with its halo; None: all of the batch is one tile.
         together: Whether the convolutions of a tile are computed together, without gradients.
         whole: (H, W) of the map of which ``feature`` is a part; its own by default.
         origin: (y, x) of the part in it. The part covers what the windows that are asked for depend on.
@@ -42,9 +62,6 @@ class NativeTiles:
         self.convs, self.together = convs, together
         self.images = len(feature)
         self.sources: tuple[Tensor, ...] = (feature,)
-        if pixels is None:
-            (everything,) = self.windows()
-            self.sources = tuple(self._maps(feature, everything))
 
     def windows(self, area: Area | None = None) -> list[Window]:
         if self.pixels is None:
@@ -52,13 +69,8 @@ class NativeTiles:
         return _windows(self.images, area or _all(self.size), self.halo, self.pixels)
 
     def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
-        if self.pixels is None:
-            return list(sources)
         rows, columns = (_given(*seen, first) for seen, first in zip(self._seen(window), self.origin, strict=True))
         return [sources[0][window.first : window.last, :, rows, columns]]
-
-    def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
-        return list(parts) if self.pixels is None else self._maps(parts[0], window)
 
     def _seen(self, window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
         """Rows and columns of the feature on which the window and its halo depend."""
@@ -68,16 +80,16 @@ class NativeTiles:
             (max(0, left - halo_x - 1), min(self.size[1], right + halo_x + 1)),
         )
 
-    def _maps(self, part: Tensor, window: Window) -> list[Tensor]:
+    def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
         if self.together:
-            maps = convolve_together(part, self.convs)
+            maps = [each.transpose(0, 1) for each in convolve_together(parts[0], self.convs)]
         else:
-            maps = [conv(part).permute(0, 2, 3, 1) for conv in self.convs]
+            maps = [conv(parts[0]).permute(2, 0, 3, 1) for conv in self.convs]
         # Zeros around the image; inside it the outermost row or column, which lacks neighbours, is cut off.
         (y0, y1), (x0, x1) = self._seen(window)
         (_, _, top, bottom, left, right), (halo_y, halo_x) = window, self.halo
         rows, columns = (y0 - top + halo_y, bottom + halo_y - y1), (x0 - left + halo_x, right + halo_x - x1)
-        return [F.pad(each, (0, 0, *columns, *rows)).contiguous() for each in maps]
+        return [F.pad(each, (0, 0, *columns, 0, 0, *rows)).contiguous() for each in maps]
 
 
 class UpsampledTiles:
@@ -89,8 +101,8 @@ class UpsampledTiles:
         size: (H, W) of the resized feature.
         halo: See ``MapTiles``.
         pixels: About how many pixels a tile has, with its halo.
-        keep_products: Whether W_t Z is computed once for the whole small map, as the gradient needs it, or tile by
-            tile, so that memory does not grow with the image.
+        keep_products: Whether W_t Z is computed once for the whole batch, as the gradient needs it, and tiles have as
+            many images as fit into one; or both tile by tile, so that memory does not grow with the image.
         whole: As in ``NativeTiles``, of the map before the resizing.
         origin: Likewise.
     """
@@ -111,40 +123,41 @@ class UpsampledTiles:
         self.convs, self.keep_products = convs, keep_products
         self.small, self.origin = whole or (feature.shape[-2], feature.shape[-1]), origin
         self.images = len(feature)
-        self.sources: tuple[Tensor, ...] = tuple(feature)
+        self.sources: tuple[Tensor, ...] = (feature,)
         if keep_products:
-            products = [tap_products(image, conv.weight) for image in feature for conv in convs]
+            pixels_first = feature.permute(2, 0, 3, 1)
+            products = [tap_products(pixels_first, conv.weight) for conv in convs]
             self.sources = (*products, *(conv.bias for conv in convs if conv.bias is not None))
         self.pixels = pixels
 
     def windows(self, area: Area | None = None) -> list[Window]:
-        return _windows(self.images, area or _all(self.size), self.halo, self.pixels)
+        area = area or _all(self.size)
+        most = self.images if self.keep_products else 1
+        return _windows(self.images, area, self.halo, self.pixels, most)
 
     def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
         ranges = (source_range(*axis) for axis in self._axes(window))
         rows, columns = (_given(*seen, first) for seen, first in zip(ranges, self.origin, strict=True))
+        images, n = slice(window.first, window.last), len(self.convs)
         if self.keep_products:
-            n = len(self.convs)
-            products = sources[n * window.first : n * window.last]
-            return [product[..., rows, columns, :] for product in products] + list(sources[n * self.images :])
-        return [sources[window.first][..., rows, columns]]
+            return [product[:, rows, images, columns] for product in sources[:n]] + list(sources[n:])
+        return [sources[0][images, :, rows, columns]]
 
     def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
         n = len(self.convs)
         if self.keep_products:
             products, biases = list(parts[:n]), list(parts[n:])
         else:
-            products = [tap_products(parts[0], conv.weight) for conv in self.convs]
+            pixels_first = parts[0].permute(2, 0, 3, 1)
+            products = [tap_products(pixels_first, conv.weight) for conv in self.convs]
             biases = [conv.bias for conv in self.convs if conv.bias is not None]
         rows, columns = (tap_interpolation(*axis, *source_range(*axis), products[0]) for axis in self._axes(window))
         # What of the tile lies inside the map, where there is a bias.
         y, x = (slice(max(0, -start), min(stop, size) - start) for start, stop, size, _ in self._axes(window))
-        maps = []
-        for product, bias in zip(products, biases, strict=True):
-            tile = interpolate_taps(product, rows, columns)
-            tile[y, x] += bias
-            maps.append(tile.unsqueeze(0))
-        return maps
+        return [
+            interpolate_taps(product, rows, columns, bias, (y, x))
+            for product, bias in zip(products, biases, strict=True)
+        ]
 
     def _axes(self, window: Window) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]]:
         """Start and stop of the tile, the map's and the small map's size, for rows and for columns."""
@@ -165,8 +178,14 @@ def _given(start: int, stop: int, origin: int) -> slice:
     return slice(start - origin, stop - origin)
 
 
-def _windows(images: int, area: Area, halo: Size, pixels: int) -> list[Window]:
-    """About square windows that have, with their halo, about so many pixels."""
+def _windows(images: int, area: Area, halo: Size, pixels: int, most: int = 1) -> list[Window]:
+    """About square windows that have, with their halo, about so many pixels; of up to ``most`` whole images."""
+    height, width = (stop - start + 2 * h for (start, stop), h in zip(area, halo, strict=True))
+    together = max(1, min(most, pixels // (height * width)))
+    if together > 1:
+        (top, bottom), (left, right) = area
+        parts = _even_parts(0, images, together)
+        return [Window(first, last, top, bottom, left, right) for first, last in parts]
     side = max(8, int(pixels**0.5))
     return [
         Window(image, image + 1, top, bottom, left, right)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clit_plugin.fast.arithmetic import Arithmetic, Chunk, Totals
 from clit_plugin.fast.axis import BiasedAxis
+from clit_plugin.fast.no_autocast import no_autocast
 from clit_plugin.fast.query_windows import Picked, query_windows
 from clit_plugin.fast.tile_tables import MapTiles, Tables, Window, read_tables
 from clit_plugin.fast.torch_arithmetic import TorchArithmetic
@@ -74,16 +75,21 @@ class _Attend(torch.autograd.Function):
     def forward(
         ctx: Any, plan: _Plan, hat: Tensor, rows: Tensor, columns: Tensor, weight: Tensor, *sources: Tensor
     ) -> Tensor:
-        ctx.plan = plan
+        ctx.plan, ctx.kept = plan, []
         ctx.save_for_backward(hat, rows, columns, weight, *sources)
         queries = _Queries(hat, rows, columns)
-        with torch.autocast(weight.device.type, enabled=False):  # dtypes are chosen here
+        with no_autocast(weight.device):  # dtypes are chosen here
             cast = weight.to(sources[0].dtype)
             hidden = cast.new_empty(len(hat), len(weight))
             for window, chunks in plan.windows():
                 tables = read_tables(plan.tiles, sources, window)
                 for picked in chunks:
-                    hidden[picked.queries] = plan.arithmetic.forward(tables, queries.pick(picked), cast)
+                    some, kept = plan.arithmetic.forward(tables, queries.pick(picked), cast)
+                    ctx.kept.append(kept)
+                    if len(some) == len(hidden):
+                        hidden = some
+                    else:
+                        hidden[picked.queries] = some
         return hidden
 
     @staticmethod
@@ -94,8 +100,10 @@ class _Attend(torch.autograd.Function):
         queries = _Queries(hat, rows, columns)
         cast = weight.to(sources[0].dtype)
         weight_grad = torch.zeros_like(weight)
-        row_grad, column_grad = torch.zeros_like(rows), torch.zeros_like(columns)
-        source_grads = [torch.zeros_like(source) for source in sources]
+        row_grad, column_grad = torch.empty_like(rows), torch.empty_like(columns)
+        kept = iter(ctx.kept)
+        only = len(plan.tiles.windows()) == 1
+        source_grads = [] if only else [torch.zeros_like(source) for source in sources]
         for window, chunks in plan.windows():
             parts = [part.detach().requires_grad_() for part in plan.tiles.select(sources, window)]
             with torch.enable_grad():
@@ -105,11 +113,16 @@ class _Attend(torch.autograd.Function):
             totals = Totals(table_grads.q, table_grads.k, table_grads.v, weight_grad)
             for picked in chunks:
                 part = picked.queries
-                logits_grad = plan.arithmetic.backward(tables, queries.pick(picked), cast, grad[part], totals)
-                bias_grad = logits_grad.unflatten(1, plan.grid).to(rows.dtype)  # n, G_h, G_w, heads
+                logits_grad = plan.arithmetic.backward(
+                    tables, queries.pick(picked), cast, grad[part], totals, next(kept)
+                )
+                bias_grad = logits_grad.unflatten(1, plan.grid)  # n, G_h, G_w, heads
                 row_grad[part], column_grad[part] = bias_grad.sum(2), bias_grad.sum(1)
             tile_grads = [total.view(tile.shape).to(tile.dtype) for total, tile in zip(table_grads, maps, strict=True)]
             part_grads = torch.autograd.grad(maps, parts, tile_grads)
+            if only:
+                source_grads = list(part_grads)
+                break
             for source_grad, part_grad in zip(plan.tiles.select(source_grads, window), part_grads, strict=True):
                 source_grad += part_grad
         return None, None, row_grad, column_grad, weight_grad, *source_grads

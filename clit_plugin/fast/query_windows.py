@@ -43,7 +43,7 @@ def _chunks(tiles: MapTiles, window: Window, index: tuple[Tensor, Tensor], longe
     rows, columns = (each[window.first : window.last] for each in index)
     layout = layout_of(tiles, window)
     image = torch.arange(window.last - window.first, device=rows.device).unsqueeze(1)
-    centre = (layout.places(rows, columns) + image * (layout.height * layout.width)).flatten()
+    centre = (layout.places(rows, columns) + image * layout.columns).flatten()
     first = window.first * rows.shape[1]
     if (window.top, window.left, window.bottom, window.right) == (0, 0, *tiles.size):
         # All queries of these images: nothing has to be picked, for which an accelerator's host would wait.

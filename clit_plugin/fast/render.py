@@ -41,8 +41,9 @@ def render(
     part = part or whole((feature.shape[-2], feature.shape[-1]), out_size)
     most = _queries_of_a_thread(max_queries, feature.device)
     dtype = torch.promote_types(feature.dtype, torch.float32)
-    coords = tuple(pixel_centres(n, device=feature.device, dtype=dtype) for n in out_size)
-    cell = torch.stack([2.0 / size_tensor(out_size, coords[0])])
+    # Geometry is computed on the host: what is evaluated together is decided by it, without waiting for a GPU.
+    coords = tuple(pixel_centres(n, dtype=dtype) for n in out_size)
+    cell = torch.stack([2.0 / size_tensor(out_size, feature.new_empty(0, dtype=dtype))])
     if pos_bias is None:
         resized = feature if size is None else resize_bilinear(feature, size)
         return _render_nearest(branch, resized, coords, cell, most)
@@ -60,7 +61,7 @@ def render(
     for shift in ensemble:
         axes = biased_axes(branch, tiles.size, wanted, pos_bias, shift)
         predictions.append(attend_grid(tiles, axes, head, most, done))
-        areas.append(_areas(*(axis.geometry for axis in axes)))
+        areas.append(_areas(*(axis.geometry for axis in axes)).to(feature.device))
     return blend(predictions, areas)
 
 
@@ -86,6 +87,7 @@ def _render_nearest(
     predictions, areas = [], []
     for shift in shifts(branch):
         axes = [make_axis(coords[i], size[i], 1, shift[i]) for i in (0, 1)]
-        predictions.append(rgb[axes[0].index][:, axes[1].index])
-        areas.append(_areas(*axes))
+        rows, columns = (axis.index.to(rgb.device) for axis in axes)
+        predictions.append(rgb[rows][:, columns])
+        areas.append(_areas(*axes).to(rgb.device))
     return blend(predictions, areas)

@@ -1,7 +1,8 @@
 """Maps of q, k and v as local attention reads them: tile by tile, each tile a table of pixels.
 
-A tile has a halo of pixels around the centres of its window, so that the local grid of every centre lies in the table;
-outside the image they are zeros.
+A tile of several images has them side by side: the first rows of all images, then the second ones. It has a halo of
+pixels around the centres of its window, so that the local grid of every centre lies in the table; outside the image
+they are zeros.
 """
 
 from collections.abc import Sequence
@@ -48,20 +49,25 @@ class MapTiles(Protocol):
         ...
 
     def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
-        """q, k and v over a window and its halo, zeros outside, each (images, rows, columns, C), from parts."""
+        """q, k and v over a window and its halo, zeros outside, each (rows, images, columns, C), from parts."""
         ...
 
 
 class Layout(NamedTuple):
-    """How a tile lies in a table of pixels, row by row: the map's pixel that comes first, rows and columns."""
+    """How a tile lies in a table of pixels: the map's pixel that comes first, an image's columns, the images."""
 
     top: int
     left: int
-    height: int
-    width: int
+    columns: int
+    images: int
+
+    @property
+    def width(self) -> int:
+        """Pixels of a row of the table."""
+        return self.images * self.columns
 
     def places(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Index in the table of the map's pixels (rows, columns), broadcast; of a tile of one image."""
+        """Index in the table of the first image's pixels (rows, columns), broadcast."""
         return (rows - self.top) * self.width + (columns - self.left)
 
 
@@ -76,7 +82,7 @@ class Tables(NamedTuple):
 def layout_of(tiles: MapTiles, window: Window) -> Layout:
     """How the tile over ``window`` lies in its tables."""
     top, left = window.top - tiles.halo[0], window.left - tiles.halo[1]
-    return Layout(top, left, window.bottom + tiles.halo[0] - top, window.right + tiles.halo[1] - left)
+    return Layout(top, left, window.right + tiles.halo[1] - left, window.last - window.first)
 
 
 def read_tables(tiles: MapTiles, sources: Sequence[Tensor], window: Window) -> Tables:

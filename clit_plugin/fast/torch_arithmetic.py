@@ -30,10 +30,12 @@ class TorchArithmetic:
         budget = 2**24 if weight.device.type == "cpu" else 2**28
         self.longest = max(1, budget // (weight.shape[1] * weight.element_size()))
 
-    def forward(self, tables: Tables, chunk: Chunk, weight: Tensor) -> Tensor:
-        return F.linear(self._attend(tables, chunk).x, weight)
+    def forward(self, tables: Tables, chunk: Chunk, weight: Tensor) -> tuple[Tensor, None]:
+        return F.linear(self._attend(tables, chunk).x, weight), None
 
-    def backward(self, tables: Tables, chunk: Chunk, weight: Tensor, grad: Tensor, totals: Totals) -> Tensor:
+    def backward(
+        self, tables: Tables, chunk: Chunk, weight: Tensor, grad: Tensor, totals: Totals, kept: Tensor | None = None
+    ) -> Tensor:
         state = self._attend(tables, chunk)
         totals.weight.addmm_(grad.T.to(totals.weight.dtype), state.x.to(totals.weight.dtype))
         x_grad = torch.mm(grad, weight, out=self.buffers.get("x_grad", weight, *state.x.shape))

@@ -5,6 +5,8 @@ shift_t(up(W_t Z)): the C x C products are done once per pixel of Z, and what is
 separable. Both zero paddings, of the resizing and of the convolution, are kept.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -12,20 +14,19 @@ from clit_plugin.fast.axis import hat_weights, map_position
 from clit_plugin.ops.coordinates import pixel_centres
 
 
-def tap_products(feature: Tensor, weight: Tensor) -> Tensor:
+def tap_products(pixels: Tensor, weight: Tensor) -> Tensor:
     """W_t Z for the nine taps.
 
     Args:
-        feature: Z, (C, h, w).
+        pixels: Z of some images, (h, B, w, C).
         weight: (D, C, 3, 3).
 
     Returns:
-        (3, 3, h, w, D): tap column, tap row, then the pixels of Z.
+        (3, h, B, w, 3, D): tap row, the pixels of Z, tap column. Rows and columns are then interpolated without copies.
     """
-    c, h, w = feature.shape
-    matrices = weight.permute(3, 2, 1, 0).reshape(9, c, -1)  # (tap column, tap row), C, D
-    pixels = feature.flatten(1).T.contiguous()  # h * w, C
-    return torch.bmm(pixels.expand(9, -1, -1), matrices).view(3, 3, h, w, -1)
+    h, b, w, c = pixels.shape
+    matrices = weight.permute(2, 1, 3, 0).reshape(3, c, -1)  # tap row, C, (tap column, D)
+    return torch.bmm(pixels.reshape(-1, c).expand(3, -1, -1), matrices).view(3, h, b, w, 3, -1)
 
 
 def tap_interpolation(start: int, stop: int, size: int, n: int, first: int, last: int, like: Tensor) -> Tensor:
@@ -60,18 +61,44 @@ def source_range(start: int, stop: int, size: int, n: int) -> tuple[int, int]:
     return max(first, 0), min(max(last, 1), n)
 
 
-def interpolate_taps(products: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """The convolved map on a tile, without the convolution's bias.
+def interpolate_taps(
+    products: Tensor, rows: Tensor, columns: Tensor, bias: Tensor, inside: tuple[slice, slice]
+) -> Tensor:
+    """The convolved map on a tile.
 
     Args:
-        products: From ``tap_products``, (3, 3, h, w, D).
+        products: From ``tap_products``, (3, h, B, w, 3, D).
         rows: From ``tap_interpolation``, (R, 3, h).
         columns: Likewise, (S, 3, w).
+        bias: Of the convolution, (D,).
+        inside: Rows and columns of the tile that lie inside the map, where there is a bias.
 
     Returns:
-        (R, S, D).
+        (R, B, S, D).
     """
-    _, _, h, w, d = products.shape
-    tall = rows.flatten(1) @ products.reshape(3, 3 * h, w * d)  # tap column, R, w * D
-    tall = tall.view(3, -1, w, d).transpose(0, 1).reshape(-1, 3 * w, d)  # R, (tap column, w), D
-    return columns.flatten(1) @ tall
+    _, h, b, w, _, d = products.shape
+    tall = rows.flatten(1) @ products.reshape(3 * h, -1)  # R, (B, w, tap column, D)
+    tall = tall.view(-1, 3 * w, d)  # (R, B), (w, tap column), D
+    taps = columns.transpose(1, 2).flatten(1)  # S, (w, tap column)
+    tile = torch.bmm(taps.expand(len(tall), -1, -1), tall)
+    tile = _AddInside.apply(tile, bias, b, inside)
+    return tile.unflatten(0, (len(rows), b))
+
+
+class _AddInside(torch.autograd.Function):
+    """A bias, added in place to the inside of tiles (R * B, S, D); autograd's own gradient of this copies them."""
+
+    @staticmethod
+    def forward(ctx: Any, tile: Tensor, bias: Tensor, images: int, inside: tuple[slice, slice]) -> Tensor:
+        ctx.images, ctx.inside, ctx.dtype = images, inside, bias.dtype
+        ctx.mark_dirty(tile)
+        _inside(tile, images, inside).add_(bias)
+        return tile
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return grad, _inside(grad, ctx.images, ctx.inside).sum((0, 1, 2)).to(ctx.dtype), None, None
+
+
+def _inside(tile: Tensor, images: int, inside: tuple[slice, slice]) -> Tensor:
+    return tile.unflatten(0, (-1, images))[inside[0], :, inside[1]]

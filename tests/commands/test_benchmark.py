@@ -68,3 +68,25 @@ def test_a_report_has_a_line_and_figures_for_every_case(tmp_path, capsys):
 def test_bad_arguments_are_refused_in_one_line(arguments, message, capsys):
     assert main(["benchmark", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_roofline_has_a_line_for_every_case_and_steps_do_not_wait(tmp_path, capsys, monkeypatch):
+    from clit_plugin.commands import benchmark_roofline as roofline
+
+    cases = [case for case in roofline.CASES if case.batch or case.network == "CLIT"][:7:3]
+    monkeypatch.setattr(roofline, "CASES", tuple(cases))
+    file = tmp_path / "bill.json"
+    assert main(["benchmark", "--roofline", "--card", "a100", "--json", str(file)]) == 0
+    report = json.loads(file.read_text())
+    assert [row["case"] for row in report["cases"]] == [case.name for case in cases]
+    assert all(row["waits"] is None for row in report["cases"])
+    stage1 = report["cases"][0]
+    assert stage1["pixels_per_second"] == 32 * 48 * 48 / max(stage1["work"], stage1["launches"])
+    out = capsys.readouterr().out
+    assert "Counted, not measured; A100" in out
+    assert sum(line.startswith("| CLIT | ") for line in out.splitlines()) == 2
+
+
+def test_the_cases_of_the_clock_are_none_of_the_roofline(capsys):
+    assert main(["benchmark", "--roofline", "--case", "x4"]) == 2
+    assert "--case: not with --roofline" in capsys.readouterr().err

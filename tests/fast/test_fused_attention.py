@@ -125,11 +125,12 @@ class _Wrong:
     def forward(self, *arguments):
         if self.spoil == "raise":
             raise RuntimeError("PTX is refused\nand more")
-        return self.right.forward(*arguments) * (1.01 if self.spoil == "result" else 1.0)
+        result, kept = self.right.forward(*arguments)
+        return result * (1.01 if self.spoil == "result" else 1.0), kept
 
     def backward(self, *arguments):
         logits_grad = self.right.backward(*arguments)
-        arguments[-1].k.mul_(float("nan") if self.spoil == "nan" else 1.0)
+        arguments[-2].k.mul_(float("nan") if self.spoil == "nan" else 1.0)
         return logits_grad
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from clit_plugin.fast.map_tiles import NativeTiles, UpsampledTiles
+from clit_plugin.fast.map_tiles import NativeTiles, UpsampledTiles, WholeTiles
 from clit_plugin.fast.upsampled_maps import interpolate_taps, source_range, tap_interpolation, tap_products
 from clit_plugin.ops.local_attention import resize_bilinear
 
@@ -37,7 +37,8 @@ def check_tiles(tiles, whole, halo):
             slice(start, stop + 2 * h) for start, stop, h in zip(window[2::2], window[3::2], halo, strict=True)
         )
         for tile, expected in zip(tiles.read(tiles.select(tiles.sources, window), window), whole, strict=True):
-            torch.testing.assert_close(tile, expected[window.first : window.last, rows, columns], rtol=0, atol=1e-12)
+            images = slice(window.first, window.last)
+            torch.testing.assert_close(tile.transpose(0, 1), expected[images, rows, columns], rtol=0, atol=1e-12)
     assert seen.eq(1).all()
 
 
@@ -46,8 +47,10 @@ def test_products_on_the_small_map_give_the_convolution_of_the_large_one(small, 
     conv, feature = convolution(), torch.rand(4, *small, dtype=torch.float64)
     axes = [(0, size[i], size[i], small[i]) for i in (0, 1)]
     rows, columns = (tap_interpolation(*axis, 0, axis[3], feature) for axis in axes)
-    actual = interpolate_taps(tap_products(feature, conv.weight), rows, columns) + conv.bias
-    torch.testing.assert_close(actual, padded(feature[None], conv, size, (0, 0))[0], rtol=0, atol=1e-12)
+    products = tap_products(feature.permute(1, 2, 0).unsqueeze(1), conv.weight)
+    actual = interpolate_taps(products, rows, columns, conv.bias, (slice(None), slice(None)))
+    expected = padded(feature[None], conv, size, (0, 0))
+    torch.testing.assert_close(actual.transpose(0, 1), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("keep_products", [True, False])
@@ -62,10 +65,10 @@ def test_tiles_are_cut_from_the_whole_map_with_zeros_around_it(small, size, pixe
 
 def test_the_only_tile_at_the_features_size_is_the_convolution_with_zeros_around_it_and_has_a_gradient():
     conv, feature = convolution(), torch.rand(2, 4, 3, 5, dtype=torch.float64)
-    tiles = NativeTiles(feature, [conv], halo=(2, 3))
+    tiles = WholeTiles(NativeTiles(feature, [conv], halo=(2, 3)))
     (window,) = tiles.windows()
     (tile,) = tiles.read(tiles.select(tiles.sources, window), window)
-    torch.testing.assert_close(tile, padded(feature, conv, (3, 5), (2, 3)))
+    torch.testing.assert_close(tile.transpose(0, 1), padded(feature, conv, (3, 5), (2, 3)))
     assert tile.requires_grad
 
 

@@ -41,7 +41,8 @@ def logits_kernel(
         k = tl.load(k_table + pixel[:, None, None] * (heads * depth) + channel, mask=cube, other=0.0)
         row = (query * grid_h + j // grid_w)[:, None] * heads + head[None, :]
         column = (query * grid_w + j % grid_w)[:, None] * heads + head[None, :]
-        bias = tl.load(rows + row, mask=inside, other=0.0) + tl.load(columns + column, mask=inside, other=0.0)
+        bias = tl.load(rows + row, mask=inside, other=0.0).to(tl.float32)
+        bias += tl.load(columns + column, mask=inside, other=0.0).to(tl.float32)
         place = (query.to(tl.int64) * (grid_h * grid_w) + j)[:, None] * heads + head[None, :]
         tl.store(logits + place, tl.sum(q * k.to(tl.float32), 2) + bias, mask=inside)
 

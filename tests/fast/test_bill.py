@@ -1,0 +1,136 @@
+"""Kernels, bytes and FLOPs against what is computed by hand."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from clit_plugin.archs.clit_arch import CLIT
+from clit_plugin.fast import sample
+from clit_plugin.fast.bill import billed, size_of
+from clit_plugin.fast.bill_above import HostWaitError
+from clit_plugin.fast.fused_attention import FusedAttention
+from clit_plugin.fast.fused_bill import BilledKernels
+from clit_plugin.fast.fused_check import compute, make_batch
+from clit_plugin.fast.fused_choice import counted_kernels
+from clit_plugin.fast.fused_tiles import Shapes
+
+
+def empty(*size: int, dtype=torch.float32, **more) -> Tensor:
+    return torch.empty(*size, dtype=dtype, device="meta", **more)
+
+
+def counted(work, autocast=None):
+    with billed(autocast) as bill:
+        work()
+    return {name: (line.calls, line.bytes, line.flops) for name, line in bill.lines.items()}
+
+
+def test_a_product_reads_its_operands_and_writes_its_result():
+    a, b = empty(3, 5), empty(5, 7)
+    assert counted(lambda: a @ b) == {"mm": (1, 4 * (15 + 35 + 21), 2 * 3 * 5 * 7)}
+
+
+def test_a_copy_reads_and_writes_and_a_view_costs_nothing():
+    a, target = empty(4, 6), empty(6, 4)
+    assert counted(lambda: target.copy_(a.T)) == {"copy_": (1, 4 * 48, 0)}
+    assert counted(lambda: a.T.unsqueeze(0).expand(9, -1, -1)[2:]) == {}
+
+
+def test_what_is_expanded_is_read_once():
+    assert counted(lambda: empty(1, 6).expand(50, -1) + 1)["add"][1] == 4 * (6 + 300)
+
+
+def test_numbers_that_are_overwritten_are_not_read():
+    assert counted(lambda: empty(10).zero_()) == {"zero_": (1, 40, 0)}
+    assert counted(lambda: empty(10).add_(empty(10)))["add_"] == (1, 4 * 30, 0)
+
+
+def test_of_a_table_the_rows_that_are_picked_are_read():
+    table, index = empty(1000, 8), empty(5, dtype=torch.int64)
+    assert counted(lambda: table.index_select(0, index))["index_select"][1] == 2 * 5 * 8 * 4 + 5 * 8
+
+
+def test_of_a_table_the_rows_that_are_added_to_are_read_and_written():
+    table, index = empty(1000, 8), empty(5, dtype=torch.int64)
+    assert counted(lambda: table.index_add_(0, index, empty(5, 8)))["index_add_"][1] == 3 * 5 * 8 * 4 + 5 * 8
+
+
+def test_the_backward_pass_is_counted():
+    a, b = empty(3, 5, requires_grad=True), empty(5, 7, requires_grad=True)
+    calls, _, flops = counted(lambda: (a @ b).backward(empty(3, 7)))["mm"]
+    assert (calls, flops) == (3, 3 * 2 * 3 * 5 * 7)
+
+
+def test_under_autocast_products_read_half_and_weights_are_cast_once():
+    weight = torch.nn.Parameter(empty(5, 4))
+    x = empty(3, 4, dtype=torch.bfloat16)
+
+    def twice():
+        for _ in range(2):
+            assert torch.nn.functional.linear(x, weight).dtype == torch.bfloat16
+
+    bill = counted(twice, torch.bfloat16)
+    assert bill["mm"] == (2, 2 * 2 * (12 + 20 + 15), 2 * 2 * 3 * 4 * 5)
+    assert bill["_to_copy"] == (1, 20 * 6, 0)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda x: x.sum().item(),
+        lambda x: x.tolist(),
+        lambda x: bool(x.sum() > 0),
+        lambda x: x.nonzero(),
+        lambda x: x[x > 0],
+        lambda x: x.cpu(),
+        lambda x: torch.empty(4).copy_(x),
+    ],
+)
+def test_what_the_host_waits_for_is_an_error(work):
+    with pytest.raises(HostWaitError), billed():
+        work(empty(4))
+
+
+def test_copies_to_the_device_are_counted():
+    with billed() as bill:
+        torch.ones(3).to("meta")
+        empty(3) + 1
+    assert bill.copies == 1
+
+
+def test_a_fused_kernel_s_bill_is_that_of_its_formula():
+    """35 queries, grid 3 x 1, 2 heads of 8, 16 features, in float32: by hand."""
+    shapes, n, pixels, c, f = Shapes(2, 8, 16, (3, 1)), 35, 3, 16, 16
+    batch = make_batch(shapes, torch.float32, torch.device("cpu"), n)
+    chunk = batch.chunk
+    with billed() as bill:
+        fused = FusedAttention(shapes, torch.float32, tf32=False, large=True, kernels=BilledKernels(bill))
+        fused.tiles = fused.tiles._replace(hidden={**fused.tiles.hidden, "block": 16})
+        compute(fused, batch)
+    attention, weight = 4 * n * pixels * 2, 4 * f * pixels * c
+    bias = size_of(chunk.rows) + size_of(chunk.columns)
+    centre, rows, sums = size_of(chunk.centre), 4 * n * c, 8 * n * c  # a row of a table a query; one that is added to
+    expected = {
+        "logits_kernel": (9 + pixels) * rows + centre + size_of(chunk.hat) + bias + attention,
+        "hidden_kernel": pixels * rows + centre + attention + weight + 4 * n * f,
+        "values_backward_kernel": pixels * (rows + sums) + centre + 2 * attention + weight + 4 * n * f,
+        "logits_backward_kernel": (9 + pixels) * (rows + sums) + centre + size_of(chunk.hat) + attention,
+        "weight_grad_kernel": pixels * rows + centre + attention + 4 * n * f + 2 * weight,
+    }
+    assert {name: bill.lines[name].bytes for name in expected} == expected
+    assert bill.lines["hidden_kernel"].asked == expected["hidden_kernel"] + 2 * weight  # in three blocks of 16
+    assert bill.lines["hidden_kernel"].flops == n * pixels * c * (2 * f + 1)
+
+
+@pytest.mark.parametrize("stages", [[], [(20, 21)]])
+def test_a_training_step_with_fused_kernels_does_not_wait(monkeypatch, stages):
+    monkeypatch.setattr(sample, "REFERENCE_BYTES", 0)
+    encoder = {"type": "EDSRBaseline", "num_feat": 8, "num_block": 1}
+    net = CLIT(encoder=encoder, dim=12, num_heads=3, local_grid=3, decoder_hidden=[16], num_branches=2).to("meta")
+    with billed(torch.bfloat16) as bill, counted_kernels(BilledKernels(bill)):
+        output = net(empty(2, 3, 6, 7), empty(2, 23, 2), empty(2, 2), stages)
+        output.float().square().mean().backward()
+    for kernel in ("logits_kernel", "hidden_kernel", "values_backward_kernel", "weight_grad_kernel"):
+        assert bill.lines[kernel].calls == 1 + len(stages)
+    assert bill.copies == 0
+    assert all(p.grad is not None for p in net.branches[0].parameters())
