@@ -1,7 +1,7 @@
 """CLIT and LIT, arbitrary-scale super-resolution, as a BasicSR plugin.
 
 Importing the package makes BasicSR importable on current torchvision, lets it train without a GPU, and fills its ARCH,
-DATASET, MODEL and METRIC registries. The command ``clit`` does so only after it has read its arguments.
+DATASET, MODEL and METRIC registries. The command ``clit`` delays this until it has parsed its arguments.
 """
 
 from importlib import import_module
@@ -29,7 +29,7 @@ if not startup.is_command():
 
 
 def __getattr__(name: str) -> Any:
-    """What is public, imported when it is first asked for: torch and BasicSR take seconds."""
+    """Public names, imported at first use: torch and BasicSR take seconds."""
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import_module("clit_plugin.plugin")

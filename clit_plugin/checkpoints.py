@@ -1,4 +1,4 @@
-"""``clit_plugin.checkpoints.load_official``, as it has always been called; see ``clit_plugin.official``."""
+"""The original location of ``load_official``, which is now in ``clit_plugin.official``."""
 
 from clit_plugin.official.convert import load_official
 

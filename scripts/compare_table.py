@@ -55,4 +55,4 @@ def main(root: str, systems: list[tuple[str, str]]) -> None:
 if __name__ == "__main__":
     if len(sys.argv) < 3 or not all("=" in argument for argument in sys.argv[2:]):
         sys.exit(__doc__)
-    main(sys.argv[1], [tuple(argument.split("=", 1)) for argument in sys.argv[2:]])  # type: ignore[misc]
+    main(sys.argv[1], [argument.partition("=")[::2] for argument in sys.argv[2:]])

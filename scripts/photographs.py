@@ -105,7 +105,7 @@ def credits_text(photographs: list[Photograph]) -> str:
 
 
 def write_all(photographs: list[Photograph], folder: Path, packages: Path) -> int:
-    """Write what is missing, then the credits of what is there; return the exit status."""
+    """Write missing photographs, then the credits of all present ones; return the exit status."""
     if found := strangers(photographs, folder):
         print(f"photographs: error: not in the list: {', '.join(map(str, found))}; move them away", file=sys.stderr)
         return 2
@@ -114,9 +114,9 @@ def write_all(photographs: list[Photograph], folder: Path, packages: Path) -> in
         try:
             write(photograph, folder, packages)
         except (FileNotFoundError, ValueError) as error:
-            reason = "is not there" if isinstance(error, FileNotFoundError) else str(error)
+            reason = "is missing" if isinstance(error, FileNotFoundError) else str(error)
             print(
-                f"photographs: error: {photograph.file} is left out: {photograph.original} of {photograph.package} "
+                f"photographs: error: {photograph.file} was skipped: {photograph.original} of {photograph.package} "
                 f"{reason}",
                 file=sys.stderr,
             )

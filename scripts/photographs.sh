@@ -41,7 +41,7 @@ own="a folder of your own photographs serves as well: clit prepare --convert YOU
 need_apt() {
     local tool
     for tool in apt-get dpkg; do
-        command -v "$tool" >/dev/null || refuse "$tool is not there: the photographs come from Debian's packages; $own"
+        command -v "$tool" >/dev/null || refuse "$tool is not installed: the photographs come from Debian's packages; $own"
     done
 }
 
@@ -93,7 +93,7 @@ needed=$("$python" "$root/scripts/photographs.py" packages "$folder")
 [ -z "$needed" ] || need_apt
 for package in $needed; do
     unpack "$package"
-    # The first of them failing, the network is not there: one message is enough.
+    # If the first one fails, there is no network: one message is enough.
     [ "$failed" != " $package" ] || [ -n "$(ls "$packages")" ] || { rmdir "$packages"; exit 1; }
 done
 

@@ -48,7 +48,7 @@ failed=
 prepare() {
     local part=$1 output=${1//\//_}.lmdb status=0
     if [ ! -d "$data/$part" ]; then
-        echo "skipped: $data/$part is not there"
+        echo "skipped: $data/$part does not exist"
         return
     fi
     [ -x "$clit" ] || bash "$root/scripts/setup.sh"

@@ -49,7 +49,7 @@ prepare() {
     local part=$1 output=$2 status=0
     shift 2
     if [ ! -d "$data/$part" ]; then
-        echo "skipped: $data/$part is not there"
+        echo "skipped: $data/$part does not exist"
         return
     fi
     [ -x "$clit" ] || bash "$root/scripts/setup.sh"

@@ -1,4 +1,4 @@
-"""Training as a process of its own, with an encoder that fails when it is told to."""
+"""Training in a process of its own, with an encoder that fails on request."""
 
 import os
 import subprocess
@@ -50,7 +50,7 @@ class Failing(nn.Conv2d):
 
 
 def failing_options(folder: Path, *, workers: int = 1, total_iter: int = 10000, size: int = 40) -> Path:
-    """An option file of a long run on the CPU, in ``folder``, whose encoder is told by the environment how to fail."""
+    """An option file of a long run on the CPU, in ``folder``, whose encoder fails as environment variables say."""
     images = write_images(folder / "hr", 4, (size, size + 4))
     (folder / "failing_encoder.py").write_text(_MODULE)
     options = stage_options(images, 1, name="failing", total_iter=total_iter)

@@ -108,4 +108,4 @@ class Payload:
 
 
 def of(table: dict) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(("change", "command", "told"), table.values(), ids=table.keys())
+    return pytest.mark.parametrize(("change", "command", "message"), table.values(), ids=table.keys())

@@ -1,6 +1,6 @@
-"""The networks: parameters, and the equations of their papers computed plainly. Importing it registers them.
+"""The networks: parameters, and the plain equations of their papers. Importing this package registers them.
 
-``README.md`` beside this file says where each equation stands and how to add a system.
+``README.md`` beside this file says where each equation is and how to add a system.
 """
 
 from clit_plugin.archs.bicubic_arch import Bicubic

@@ -25,23 +25,28 @@ class ArbitraryScaleArch(nn.Module, ABC):
     Attributes:
         num_branches: Stages of the cascade.
         bilinear_skip: Whether the head predicts a residual over the bilinear image, or the image itself.
-        head_reach: LR pixels beside its own, in each direction, whose features a query depends on; None: all of them,
-            as far as is known, so that there is no ``upscale_part``.
     """
 
     num_branches: int = 1
     bilinear_skip: bool = True
-    head_reach: int | None = None
 
     def __init__(self, *, encoder: Mapping[str, Any]) -> None:
         super().__init__()
         self.encoder = build_encoder(encoder)
 
+    @property
+    def head_reach(self) -> int | None:
+        """Radius, in LR pixels around its own, of the features that a query depends on.
+
+        None: unlimited or unknown, so that ``upscale_part`` is not available.
+        """
+        return None
+
     @abstractmethod
     def residual(
         self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Size], max_queries: int | None
     ) -> Tensor:
-        """What the network predicts, (B, Q, 3), for ``lq`` in [-1, 1], in the same units; see ``bilinear_skip``."""
+        """The network's prediction (B, Q, 3) for ``lq`` in [-1, 1], in the same units; see ``bilinear_skip``."""
 
     def residual_image(
         self,
@@ -55,8 +60,7 @@ class ArbitraryScaleArch(nn.Module, ABC):
     ) -> Tensor:
         """``residual`` on a whole output grid, (B, 3, H_out, W_out), without gradients; see ``upscale``.
 
-        With ``part`` on a part of it, see ``upscale_part``, also for ``features``; where ``head_reach`` is None, that
-        is all of it, and features are not taken.
+        ``part`` and ``features`` are those of ``upscale_part``; both are ignored where ``head_reach`` is None.
         """
         b, dtype = lq.shape[0], coordinate_dtype(lq)
         coord = make_coord(size, device=lq.device, dtype=dtype).expand(b, -1, -1)
@@ -64,12 +68,12 @@ class ArbitraryScaleArch(nn.Module, ABC):
         return self.residual(lq, coord, cell, stage_sizes, max_queries).transpose(1, 2).unflatten(2, size)
 
     def features(self, lq: Tensor) -> Tensor:
-        """What the head works on, (B, C, H, W), for ``lq`` in [-1, 1]."""
+        """The head's input (B, C, H, W) for ``lq`` in [-1, 1]."""
         return self.encoder(lq)
 
     @torch.no_grad()
     def encode(self, lq: Tensor) -> Tensor:
-        """``features`` of ``lq`` (B, 3, H, W), RGB in [0, 1], without gradients: kept, they serve ``upscale_part``."""
+        """``features`` of ``lq`` (B, 3, H, W), RGB in [0, 1], without gradients, to be reused by ``upscale_part``."""
         return self.features((lq - 0.5) / 0.5)
 
     def forward(
@@ -112,10 +116,10 @@ class ArbitraryScaleArch(nn.Module, ABC):
             lq: (B, 3, H, W), RGB in [0, 1].
             size: (H_out, W_out), any positive integers: any scale, also one that differs per axis.
             stage_sizes: As in ``forward``.
-            max_queries: How many pixels are decoded at a time, which bounds the memory; by default what is fast on
-                the device, and below 256 MB.
-            progress: Called as parts of the output are done with their number of pixels, B * H_out * W_out in all; a
-                network may leave it to the end.
+            max_queries: How many pixels are decoded at a time, which bounds the memory; by default a number that is
+                fast on the device and takes less than 256 MB.
+            progress: Called with the number of output pixels done since the last call, B * H_out * W_out in total; a
+                network may call it once, at the end.
 
         Returns:
             (B, 3, H_out, W_out), RGB, about [0, 1] and not clamped.
@@ -145,25 +149,25 @@ class ArbitraryScaleArch(nn.Module, ABC):
         progress: Progress | None = None,
         features: Tensor | None = None,
     ) -> Tensor:
-        """A part of what ``upscale`` gives, from a part of the image; without gradients.
+        """A part of the output of ``upscale``, from a part of the image; without gradients.
 
-        The numbers are those of the whole image, but for rounding, where what is given of it covers all that the part's
-        pixels depend on: the encoder's receptive field, and ``head_reach``.
+        The result equals that of the whole image, up to rounding, if ``lq`` covers everything that the part's pixels
+        depend on: the encoder's receptive field and ``head_reach``.
 
         Args:
-            lq: (B, 3, h, w), RGB in [0, 1]; of the whole image the rows and columns from ``part.origin`` on.
+            lq: (B, 3, h, w), RGB in [0, 1]: the rows and columns of the whole image from ``part.origin`` on.
             size: (H_out, W_out) of the whole output.
-            part: What is given and what is wanted.
+            part: The position of ``lq``, and the rows and columns to compute.
             max_queries: As in ``upscale``.
-            progress: Likewise.
-            features: Of the same rows and columns as ``lq``, cut from what ``encode`` gives; the encoder then need not
-                run, and ``head_reach`` is all that a part has to be given around itself.
+            progress: As in ``upscale``.
+            features: The same rows and columns of the output of ``encode``; the encoder is then skipped, and ``lq``
+                needs a margin of ``head_reach`` only.
 
         Returns:
             (B, 3, rows, columns), RGB, about [0, 1] and not clamped.
 
         Raises:
-            ValueError: The network knows no parts, and this is one.
+            ValueError: ``part`` is not the whole image, and the network cannot compute parts.
         """
         if self.head_reach is None:
             if part != whole(part.lq_size, size):
@@ -180,7 +184,7 @@ class ArbitraryScaleArch(nn.Module, ABC):
         return greedy_stage_sizes((lq.shape[-2], lq.shape[-1]), size, self.num_branches)
 
     def _colours(self, lq: Tensor, coord: Tensor, residual: Tensor) -> Tensor:
-        """Colours (B, Q, 3), about [0, 1], from what is predicted and ``lq``, both in [-1, 1]."""
+        """Colours (B, Q, 3), about [0, 1], from the prediction and ``lq``, both in [-1, 1]."""
         if self.bilinear_skip:
             residual = residual + sample_bilinear(lq.to(coord.dtype), coord, padding_mode="border")
         return residual * 0.5 + 0.5

@@ -1,4 +1,4 @@
-"""Bicubic interpolation as an architecture: the row that every table starts with, scored by the same code."""
+"""Bicubic interpolation as an architecture, so that the first row of every table is scored by the same code."""
 
 from collections.abc import Sequence
 
@@ -6,18 +6,17 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from clit_plugin.ops.bicubic import check_degradation, resize_bicubic
+from clit_plugin.ops.bicubic import DEGRADATIONS, resize_bicubic
 from clit_plugin.ops.pixels import to_samples, to_tensor
 from clit_plugin.ops.stages import check_sizes
-from clit_plugin.utils.errors import UserError
 
 
 @ARCH_REGISTRY.register()
 class Bicubic(nn.Module):
-    """Upscaling without weights, on images of 8 bits as an image viewer has them.
+    """Upscaling without weights, on images rounded to 8 bits.
 
     Args:
-        kernel: ``pil`` or ``matlab``, see ``resize_bicubic``; that of the LR images, by which tables are made.
+        kernel: ``pil`` or ``matlab``, see ``resize_bicubic``; tables use the kernel that made the LR images.
 
     Raises:
         ValueError: Another kernel.
@@ -25,10 +24,9 @@ class Bicubic(nn.Module):
 
     def __init__(self, *, kernel: str = "pil") -> None:
         super().__init__()
-        try:
-            self.kernel = check_degradation(kernel)
-        except UserError as error:
-            raise ValueError(str(error).replace("degradation", "kernel", 1)) from None
+        if kernel not in DEGRADATIONS:
+            raise ValueError(f"kernel: expected one of {', '.join(DEGRADATIONS)}, got {kernel!r}")
+        self.kernel = kernel
 
     @torch.no_grad()
     def upscale(
@@ -43,8 +41,8 @@ class Bicubic(nn.Module):
         Args:
             lq: (B, 3, H, W), RGB in [0, 1]; rounded to bytes.
             size: (H_out, W_out), any positive integers.
-            stage_sizes: Without effect; so that it is called as every architecture is.
-            max_queries: Likewise.
+            stage_sizes: Ignored; part of every architecture's signature.
+            max_queries: Ignored.
 
         Returns:
             (B, 3, H_out, W_out), RGB in [0, 1], multiples of 1/255.

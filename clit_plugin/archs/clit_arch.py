@@ -19,11 +19,11 @@ from clit_plugin.ops.local_attention import resize_bilinear
 from clit_plugin.ops.parts import Part
 from clit_plugin.ops.stages import check_stage_sizes
 
-_CHUNK_BYTES = 2**28  # of what the reference path gathers at a time
+_CHUNK_BYTES = 2**28  # gathered by the reference path at a time
 
 
 class AttentionMaps(NamedTuple):
-    """One branch: weights (B, Q, N, heads) on local grids about ``centre`` (B, Q, 2), in a map of ``size`` (H, W)."""
+    """One branch: weights (B, Q, N, heads) on local grids around ``centre`` (B, Q, 2), in a map of ``size`` (H, W)."""
 
     weights: Tensor
     centre: Tensor
@@ -82,7 +82,7 @@ class CLIT(ArbitraryScaleArch):
     ) -> None:
         grid = (local_grid, local_grid) if isinstance(local_grid, int) else tuple(local_grid)
         if len(grid) != 2 or any(n < 1 or n % 2 == 0 for n in grid):
-            raise ValueError(f"local_grid: expected an odd number or a pair of them, got {local_grid}")
+            raise ValueError(f"local_grid: expected an odd number, or a pair (height, width) of them, got {local_grid}")
         if num_branches < 1:
             raise ValueError(f"num_branches: expected at least 1, got {num_branches}")
         if num_heads < 1 or dim < 1 or dim % num_heads:
@@ -127,7 +127,7 @@ class CLIT(ArbitraryScaleArch):
             return self._cascade([sample(branch, feature, size, coord, cell, bias) for size, branch in in_use])
         images: list[Tensor] = []
         for size, branch in in_use:
-            # Eq. 8 resizes the encoder's output; the released code, and so this one, what conv_feat makes of it.
+            # Eq. 8 resizes the encoder's output; the released code, followed here, resizes the output of conv_feat.
             resized = feature if size is None else resize_bilinear(feature, size)
             images.append(branch.reference(resized, coord, cell, bias, max_queries))
         return self._cascade(images)
@@ -173,16 +173,16 @@ class CLIT(ArbitraryScaleArch):
         Args:
             lq: (B, 3, H, W), RGB in [0, 1].
             coord: (B, Q, 2), as in ``forward``.
-            stage_sizes: Likewise, and given.
-            features: What ``encode`` gives for ``lq``, where it is known already.
-            part: Where ``lq`` and ``features`` lie in a larger image, to which ``coord`` and ``stage_sizes`` belong, as
-                in ``upscale_part``.
+            stage_sizes: As in ``forward``, required.
+            features: The output of ``encode`` for ``lq``, if it is available.
+            part: The position of ``lq`` and ``features`` in a larger image, to which ``coord`` and ``stage_sizes``
+                refer, as in ``upscale_part``.
 
         Raises:
             ValueError: The network has no attention, or bad ``stage_sizes``.
         """
         if self.pos_bias is None:
-            raise ValueError("local_attention is off in this network, it has no attention maps")
+            raise ValueError("local_attention: off in this network, which has no attention maps")
         feature = self.encode(lq) if features is None else features
         maps = []
         for size, branch in self._branches_in_use(check_stage_sizes(stage_sizes, self.num_branches)):
@@ -192,8 +192,8 @@ class CLIT(ArbitraryScaleArch):
         return maps
 
     @property
-    def head_reach(self) -> int | None:  # type: ignore[override]
-        # conv_feat, a convolution of q, k or v, what resizing sees at most, and the local grid.
+    def head_reach(self) -> int | None:
+        # conv_feat, a convolution of q, k or v, the reach of resizing, and the local grid.
         if self._plain or self.pos_bias is None:
             return None
         return 5 + max(1, *(n // 2 for n in self.local_grid))
@@ -214,7 +214,7 @@ class CLIT(ArbitraryScaleArch):
         return total
 
     def default_max_queries(self, batch: int) -> int:
-        """As many as keep the reference path's gathered keys, values and sinusoids within about 256 MB."""
+        """The number that keeps the reference path's gathered keys, values and sinusoids within about 256 MB."""
         pixels = self.local_grid[0] * self.local_grid[1] if self.pos_bias is not None else 1
         encoded = 0 if self.pos_bias is None else 2 * self.pos_bias.in_features
         spectrum = 8 * self.frequency_channels * self.local_grid[0] * self.local_grid[1]

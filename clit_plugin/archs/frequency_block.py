@@ -31,7 +31,7 @@ class FrequencyBlock(nn.Module):
         self.to_f = nn.Conv2d(dim, channels, 3, padding=1)
 
     def map(self, feature: Tensor) -> Tensor:
-        """What ``forward`` reads, from the features (B, dim, H, W)."""
+        """The map that ``forward`` reads, from the features (B, dim, H, W)."""
         return pad_for_local_grid(self.to_f(feature), self.local_grid)
 
     def forward(self, padded: Tensor, coord: Tensor, index: Tensor, size: Size) -> Tensor:

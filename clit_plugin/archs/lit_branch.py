@@ -101,7 +101,7 @@ class Branch(nn.Module):
         return torch.cat([self._predict(maps, chunk, nearest_index(chunk, maps.size)) for chunk in chunks], dim=1)
 
     def _predict(self, maps: "_Maps", coord: Tensor, index: Tensor) -> Tensor:
-        """Eq. 3, I_r = D(z~, c), for queries at ``coord`` with local grids about the pixels ``index``, (B, Q, 2)."""
+        """Eq. 3, I_r = D(z~, c), for queries at ``coord`` with local grids around the pixels ``index``, (B, Q, 2)."""
         z = self._local_embedding(maps, coord, index)
         inputs = [z.flatten(2)]  # B, Q, N * C
         if self.frequency is not None and maps.f is not None:
@@ -122,17 +122,19 @@ class Branch(nn.Module):
         return weight_values(attention_weights(q, k, bias), v)
 
     def _ensemble(self, maps: "_Maps", coord: Tensor) -> Tensor:
-        """Blend four predictions, with local grids about the neighbours of ``ensemble_neighbours``."""
+        """Blend four predictions, with local grids around the pixels of ``ensemble_neighbours``."""
         neighbours = ensemble_neighbours(coord, maps.size)
         predictions = [self._predict(maps, coord, neighbour.pixel) for neighbour in neighbours]
         return blend(predictions, ensemble_areas(neighbours))
 
 
 class _Maps(NamedTuple):
-    """What all queries of a branch share.
+    """Inputs shared by all queries of a branch.
 
-    q (B, C, H, W); k, v and f, padded for the local grid, (B, H + G_h - 1, W + G_w - 1, C); (H, W); the cell (B, 2) in
-    half pixels of the map.
+    q: (B, C, H, W).
+    k, v, f: Padded for the local grid, (B, H + G_h - 1, W + G_w - 1, C).
+    size: (H, W).
+    cell: (B, 2), in half pixels of the map.
     """
 
     q: Tensor | None

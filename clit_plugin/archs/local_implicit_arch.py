@@ -30,7 +30,7 @@ class LocalImplicitArch(ArbitraryScaleArch):
         reference: Compute by the plain reference path, query by query, which gives the same numbers more slowly.
 
     Attributes:
-        latent_bytes: About how many bytes of latents a whole image holds at a time.
+        latent_bytes: Approximate size in bytes of the latents that are kept at a time for a whole image.
     """
 
     latent_bytes: int = 2**27
@@ -44,17 +44,17 @@ class LocalImplicitArch(ArbitraryScaleArch):
         self.reference = reference
 
     @property
-    def head_reach(self) -> int | None:  # type: ignore[override]
-        return 1 + self.kernel // 2  # a neighbour of the ensemble, or of Meta-SR's corner, and what is around it
+    def head_reach(self) -> int | None:
+        return 1 + self.kernel // 2  # a neighbour of the ensemble, or of Meta-SR's corner, and the pixels around it
 
     @property
     def unfolded_channels(self) -> int:
-        """Features that a latent is made of: C, or 9 C."""
+        """Number of features that a latent is computed from: C, or 9 C."""
         return out_channels(self.encoder) * self.kernel**2
 
     @abstractmethod
     def projection(self) -> tuple[Tensor, Tensor | None]:
-        """Weight (D, C * kernel^2), channels first, and bias (D,) that make a latent of the features around a pixel."""
+        """Weight (D, C * kernel^2), channels first, and bias (D,), from the features around a pixel to its latent."""
 
     @abstractmethod
     def decode(self, latent: Tensor, delta: Tensor, cell: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class LocalImplicitArch(ArbitraryScaleArch):
 
         Args:
             latent: (B, Q, D), of each query's LR pixel.
-            delta: (B, Q, 2), the query seen from the pixel, in half LR pixels.
+            delta: (B, Q, 2), the query's position relative to the pixel, in half LR pixels.
             cell: (B, 1, 2), height and width of an output pixel in half LR pixels: 2 / scale.
         """
 
@@ -128,7 +128,7 @@ class LocalImplicitArch(ArbitraryScaleArch):
         return F.pad(feature, (self.kernel // 2,) * 4)
 
     def _latents(self, padded: Tensor) -> Tensor:
-        """Latents of all pixels or, on the reference path, what they are made of: (B, h, W, D)."""
+        """Latents of all pixels or, on the reference path, the unfolded features: (B, h, W, D)."""
         if self.reference:
             b, _, h, w = padded.shape
             unfolded = F.unfold(padded, self.kernel)
@@ -157,7 +157,7 @@ def check_hidden(widths: Sequence[int]) -> Sequence[int]:
     """Return ``widths``.
 
     Raises:
-        ValueError: There is none: these systems have at least one hidden layer.
+        ValueError: It is empty; these systems have at least one hidden layer.
     """
     if not widths:
         raise ValueError("decoder_hidden: expected positive widths, got []")

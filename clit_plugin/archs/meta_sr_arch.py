@@ -21,7 +21,7 @@ class MetaSR(LocalImplicitArch):
 
     Args:
         encoder: Options of the encoder, see ``build_encoder``.
-        width: Of the hidden layer.
+        width: Width of the hidden layer.
         reference: Compute by the plain reference path, query by query, which gives the same numbers more slowly.
 
     Raises:
@@ -49,7 +49,7 @@ class MetaSR(LocalImplicitArch):
         return (latent.unflatten(-1, (3, -1)) @ hidden).squeeze(-1)
 
     def neighbours(self, coord: Tensor, cell: Tensor, size: Size) -> list[Neighbour]:
-        """The pixel in which the output pixel's upper left corner lies, and the corner seen from that pixel's own."""
+        """The pixel that contains the output pixel's upper left corner, and that corner relative to the pixel's own."""
         corner = coord - cell.unsqueeze(1) / 2
         index = nearest_index((corner + EDGE).clamp(-1 + EDGE, 1 - EDGE), size)
         extent = size_tensor(size, coord)

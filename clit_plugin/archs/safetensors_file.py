@@ -1,8 +1,8 @@
-"""Weights as a ``.safetensors`` file: tensors, and what is known of them as strings in the file's header.
+"""Weights as a ``.safetensors`` file: tensors, and metadata as strings in the file's header.
 
-Of the header, ``network_g``, ``scale_range``, ``degradation``, ``figures`` and ``iter`` (JSON) and ModelSpec's title,
-license, author and description are read. One tensor, ``EMBEDDED``, repeats ``network_g`` for programs that read
-nothing but tensors, spandrel among them, and says at which factor they apply the network.
+The header's ``network_g``, ``scale_range``, ``degradation``, ``figures`` and ``iter`` (JSON) and ModelSpec's title,
+license, author and description are read. One tensor, ``EMBEDDED``, repeats ``network_g`` for programs that read only
+tensors, such as spandrel, with the factor at which they apply the network.
 """
 
 import json
@@ -20,18 +20,18 @@ from clit_plugin.utils.errors import UserError
 SUFFIX = ".safetensors"
 EMBEDDED = "clit_plugin.json"
 MOST_FACTOR = 64
-_LONGEST = 2**16  # characters of a value that is JSON
+_LONGEST = 2**16  # characters of a JSON value
 _TEXTS = {
     "modelspec.title": "name",
     "modelspec.license": "licence",
     "modelspec.author": "author",
     "modelspec.description": "description",
 }
-_LEAST_BOUND = 256  # below which a number of network_g is not asked about
+_LEAST_BOUND = 256  # numbers of network_g up to this one are not checked
 
 
 def read_safetensors(path: str | Path) -> dict[str, Any]:
-    """What a file holds, in the layout of BasicSR's checkpoints.
+    """The content of a file, in the layout of BasicSR's checkpoints.
 
     Args:
         path: The file.
@@ -42,7 +42,7 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
         and ``figures``.
 
     Raises:
-        UserError: Not such a file, damaged, or with something else in the header than is expected there.
+        UserError: Not a .safetensors file, damaged, or with unexpected values in the header.
     """
     try:
         with safe_open(Path(path).expanduser(), framework="pt") as file:
@@ -50,7 +50,7 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
             tensors = {name: _widened(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118, no dictionary
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
         why = " ".join(str(error).split())
-        raise UserError(f"{path}: not a .safetensors file that can be read, or damaged ({why})") from error
+        raise UserError(f"{path}: not a readable .safetensors file, or damaged ({why})") from error
     embedded = tensors.pop(EMBEDDED, None)
     checkpoint: dict[str, Any] = {"params": tensors}
     if "network_g" in header:
@@ -72,14 +72,14 @@ def encode_embedded(network: Mapping[str, Any], factor: int) -> Tensor:
 
 
 def decode_embedded(encoded: Any, before: str = "") -> tuple[dict[str, Any], int]:
-    """``network_g`` and the factor from such a tensor, also from one that a program has made float16 with all others.
+    """``network_g`` and the factor from such a tensor, even if a program has converted it to float16 with all others.
 
     Args:
         encoded: The tensor.
-        before: What an error begins with, as ``model.safetensors: ``.
+        before: Prefix of errors, such as ``model.safetensors: ``.
 
     Raises:
-        UserError: It holds something else.
+        UserError: The tensor holds something else.
     """
     where = f"{before}the tensor {EMBEDDED}"
     if not isinstance(encoded, Tensor) or encoded.ndim != 1 or len(encoded) > _LONGEST or encoded.is_complex():
@@ -91,27 +91,29 @@ def decode_embedded(encoded: Any, before: str = "") -> tuple[dict[str, Any], int
     content = _parse(text, where)
     network, factor = (content.get(key) if isinstance(content, dict) else None for key in ("network_g", "factor"))
     if not isinstance(network, dict) or type(factor) is not int or not 1 <= factor <= MOST_FACTOR:
-        raise UserError(f"{where}: expected network_g, a mapping, and factor, 1 to {MOST_FACTOR}; got {_told(content)}")
+        raise UserError(
+            f"{where}: expected network_g, a mapping, and factor, 1 to {MOST_FACTOR}; got {_shortened(content)}"
+        )
     return network, factor
 
 
 def check_network_fits(network: Any, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Refuse what could not belong to these tensors before it is built, which may take all the memory there is.
+    """Refuse options that cannot belong to these tensors, before building the network exhausts the memory.
 
     Raises:
-        UserError: No mapping, or a number in it above both how many tensors there are and their longest side.
+        UserError: Not a mapping, or a number in it exceeds both the number of tensors and their longest side.
     """
     if not isinstance(network, dict):
-        raise UserError(f"{where}: expected a mapping, got {_told(network)}")
+        raise UserError(f"{where}: expected a mapping, got {_shortened(network)}")
     sides = [side for value in tensors.values() for side in value.shape]
     most = max([_LEAST_BOUND, len(tensors), *sides])
     for name, number in _numbers(network):
         if abs(number) > most:
-            raise UserError(f"{where}: {name} is {number:g}, which the tensors beside it do not bear out")
+            raise UserError(f"{where}: {name} is {number:g}, too large for the tensors of the file")
 
 
 def _about(header: Mapping[str, str], path: str | Path) -> dict[str, Any]:
-    """What a user of the weights needs to know, as far as the header tells."""
+    """Metadata of the weights, the parts that the header states."""
     about: dict[str, Any] = {}
     for key, name in _TEXTS.items():
         if key in header:
@@ -129,21 +131,25 @@ def _about(header: Mapping[str, str], path: str | Path) -> dict[str, Any]:
 
 
 def check_scale_range(given: Any, where: str) -> list[float]:
-    """[least, most] as floats.
+    """The scales that weights were trained for, as [least, most].
+
+    Args:
+        given: A list or tuple, from a checkpoint, a header or the command line.
+        where: Its place, for errors.
 
     Raises:
         UserError: Not two finite numbers, 1 <= least <= most.
     """
-    numbers = isinstance(given, list) and len(given) == 2 and all(type(value) in (int, float) for value in given)
+    numbers = isinstance(given, (list, tuple)) and len(given) == 2 and all(type(n) in (int, float) for n in given)
     if not numbers or not all(map(math.isfinite, given)) or not 1 <= given[0] <= given[1]:
-        raise UserError(f"{where}: expected two numbers, 1 <= least <= most, got {_told(given)}")
+        raise UserError(f"{where}: expected two numbers, 1 <= least <= most, got {_shortened(given)}")
     return [float(value) for value in given]
 
 
 def _parse(text: str, where: str) -> Any:
     """A JSON value of finite numbers."""
     if len(text) > _LONGEST:
-        raise UserError(f"{where}: {len(text)} characters, more than it can take ({_LONGEST})")
+        raise UserError(f"{where}: {len(text)} characters, more than the limit of {_LONGEST}")
     try:
         return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
@@ -151,7 +157,7 @@ def _parse(text: str, where: str) -> Any:
 
 
 def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _finite(digits: str) -> float:
@@ -174,11 +180,11 @@ def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
 
 
 def _widened(value: Tensor) -> Tensor:
-    """In memory of its own, as what the file maps changes with the file."""
+    """A copy, as the mapped memory would change with the file; float16 and bfloat16 as float32."""
     half = value.dtype in (torch.float16, torch.bfloat16)
     return value.to(torch.float32) if half else value.clone()
 
 
-def _told(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -21,7 +21,7 @@ class UltraSR(LocalImplicitArch):
 
     Args:
         encoder: Options of the encoder, see ``build_encoder``.
-        width: Of the four hidden layers.
+        width: Width of the four hidden layers.
         num_frequencies: Sinusoids of each axis, a sine and a cosine each (12: 48 values).
         omega_init: Frequencies, in radians per half LR pixel: ``exp`` is 2 e^n and ``pow2`` 2^n, n from 1. Of 12,
             ``exp`` has its highest at 3.3e5, so that the sinusoids are taken in float32 at least.

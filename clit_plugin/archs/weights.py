@@ -1,4 +1,4 @@
-"""Which weights a stage may take over from the one before (paper 3.3): all, plus a new branch."""
+"""Reading checkpoints, and loading their weights: a stage takes over all of the stage before (paper 3.3)."""
 
 import re
 import warnings
@@ -34,15 +34,15 @@ def select_weights(checkpoint: Mapping[str, Any], param_key: str | None, path: s
         path: Where the checkpoint came from, for errors.
 
     Raises:
-        UserError: Without such weights, with something else among them, or with numbers that are not finite.
+        UserError: No such weights, something else among them, or non-finite numbers.
     """
     if param_key is not None:
         weights = checkpoint.get(param_key, checkpoint.get("params"))
         if not isinstance(weights, Mapping):
-            raise UserError(f"{path}: no '{param_key}' in it, only {', '.join(map(str, checkpoint)) or 'nothing'}")
+            raise UserError(f"{path}: holds no '{param_key}', only {', '.join(map(str, checkpoint)) or 'nothing'}")
         checkpoint = weights
     if not all(isinstance(name, str) and _is_ordinary(value) for name, value in checkpoint.items()):
-        raise UserError(f"{path}: expected named tensors under '{param_key}', there is something else as well")
+        raise UserError(f"{path}: expected only named tensors under '{param_key}', found something else as well")
     check_finite(checkpoint, path)
     return {name.removeprefix("module."): value for name, value in checkpoint.items()}
 
@@ -54,47 +54,47 @@ def _is_ordinary(value: Any) -> bool:
 
 
 def check_finite(weights: Mapping[str, Tensor], path: str | Path) -> None:
-    """Refuse weights with NaN or infinity among them, which is what a training that diverged leaves.
+    """Refuse weights with NaN or infinity, which a diverged training leaves behind.
 
     Raises:
-        UserError: How many tensors have such values, and the first one's name.
+        UserError: With the number of tensors that have such values, and the name of the first.
     """
     bad = [name for name, value in weights.items() if not value.isfinite().all()]
     if bad:
         count = f"{len(bad)} of {len(weights)} tensors ({bad[0]}{', ...' * (len(bad) > 1)})"
-        raise UserError(f"{path}: weights that are not finite, in {count}; a training has diverged")
+        raise UserError(f"{path}: weights that are not finite, in {count}; the training has diverged")
 
 
 def choose_param_key(checkpoint: Mapping[str, Any], param_key: str, path: str | Path) -> str:
-    """Which weights of a checkpoint a test or an application takes, where training has nothing to go on with.
+    """Which weights of a checkpoint to use for testing or upscaling.
 
     Args:
         checkpoint: From ``read_checkpoint``.
-        param_key: The key that is asked for, or ``auto``: the averaged weights (``params_ema``) where there are some,
-            else ``params``.
-        path: Where the checkpoint came from, for errors.
+        param_key: The requested key, or ``auto``: the averaged weights (``params_ema``) if there are any, else
+            ``params``.
+        path: The checkpoint's file, for errors.
 
     Raises:
-        UserError: It holds no such weights.
+        UserError: The checkpoint has no such weights.
     """
     if param_key == "auto":
         param_key = "params_ema" if "params_ema" in checkpoint else "params"
     if param_key not in checkpoint:
-        raise UserError(f"{path}: no '{param_key}' in it, only {', '.join(map(str, checkpoint)) or 'nothing'}")
+        raise UserError(f"{path}: holds no '{param_key}', only {', '.join(map(str, checkpoint)) or 'nothing'}")
     return param_key
 
 
 def load_trained(net: nn.Module, checkpoint: Mapping[str, Any], param_key: str | None, path: str | Path) -> str:
-    """Load a checkpoint's weights into the network that they are of, to test or apply it.
+    """Load a checkpoint's weights into their network, to test or apply it.
 
     Args:
         net: The network to fill.
         checkpoint: From ``read_checkpoint``.
         param_key: See ``choose_param_key``; None is ``auto``.
-        path: Where the checkpoint came from, for errors.
+        path: The checkpoint's file, for errors.
 
     Returns:
-        Which weights they are.
+        The key of the loaded weights.
 
     Raises:
         UserError: As ``choose_param_key``, ``select_weights`` and ``load_weights``.
@@ -105,10 +105,10 @@ def load_trained(net: nn.Module, checkpoint: Mapping[str, Any], param_key: str |
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint file holds, .pth or .safetensors, loaded without running code from it.
+    """The content of a checkpoint file, .pth or .safetensors, loaded without executing code in it.
 
     Raises:
-        UserError: Not there, or not a checkpoint.
+        UserError: A missing file, or not a checkpoint.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -117,9 +117,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         return read_safetensors(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a pickle protocol that torch does not write itself
+            warnings.simplefilter("ignore")  # about a pickle protocol that torch itself does not write
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the damaged bytes lead to, and advises to load unsafely
+    except Exception as error:  # damaged bytes make torch raise anything, and it advises to load unsafely
         raise UserError(
             f"{path}: not a checkpoint that can be read safely; it is damaged, of another kind, or holds more than "
             "tensors and plain values"
@@ -137,11 +137,11 @@ def load_weights(
     Args:
         net: The network to fill.
         weights: A state dict.
-        path: Where it came from, for errors.
-        allow_new_branches: Whether one branch behind the last one in ``weights`` may keep its initial values.
+        path: Their file, for errors.
+        allow_new_branches: Whether one branch after the last one in ``weights`` may keep its initial values.
 
     Returns:
-        Name prefixes of the new branch, ``branches.1.``, or nothing.
+        Name prefixes of the new branch, as ``branches.1.``; empty without one.
 
     Raises:
         UserError: Any other missing key, a key that the network does not have, or another shape; the first few are
@@ -172,7 +172,8 @@ def load_weights(
     branches = sorted({f"branches.{m[1]}." for name in fresh if (m := _BRANCH.match(name))})
     if len(branches) > 1:
         raise UserError(
-            f"{path}: has {known} branch(es), network_g {known + len(branches)}; a stage adds one, train the one before"
+            f"{path}: has {known} branch(es), network_g {known + len(branches)}; a stage adds one branch, so train the "
+            "stage before first"
         )
     net.load_state_dict({**own, **weights})
     return branches

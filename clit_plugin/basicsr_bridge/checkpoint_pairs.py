@@ -1,6 +1,6 @@
 """The checkpoints of a run: pairs of a training state and the weights of the same step.
 
-A crash, a full disk or a careless copy can damage either, which makes the pair useless.
+A crash, a full disk or an incomplete copy can damage either file, which makes the pair useless.
 """
 
 import os
@@ -16,15 +16,15 @@ _STATE = {"epoch": int, "iter": int, "optimizers": list, "schedulers": list}
 
 
 def read_state(path: str | Path) -> dict[str, Any]:
-    """A training state, loaded without running code from it.
+    """A training state, loaded without executing code in it.
 
     Raises:
-        UserError: Not there, damaged, or not a training state.
+        UserError: Missing, damaged, or not a training state.
     """
     state = read_checkpoint(path)
     missing = [name for name, kind in _STATE.items() if not isinstance(state.get(name), kind)]
     if missing:
-        raise UserError(f"{path}: not a training state, as training_states/*.state are; it lacks {', '.join(missing)}")
+        raise UserError(f"{path}: not a training state (training_states/*.state); it lacks {', '.join(missing)}")
     return state
 
 
@@ -46,7 +46,7 @@ def newest_pair(states: Path, models: Path, *, report: Callable[[str], None]) ->
     for step in steps:
         state, weights = states / f"{step}.state", weights_of(models, step)
         if not weights.is_file():
-            set_aside(state, "without_weights", UserError(f"{weights.name} is not there"), report=report)
+            set_aside(state, "without_weights", UserError(f"{weights.name} is missing"), report=report)
         elif damage := _damage(_check_weights, weights):
             set_aside(weights, "damaged", damage, report=report)
             set_aside(state, "without_weights", UserError(f"{weights.name} is damaged"), report=report)
@@ -58,12 +58,12 @@ def newest_pair(states: Path, models: Path, *, report: Callable[[str], None]) ->
 
 
 def weights_of(models: Path, step: int) -> Path:
-    """Where the weights of a step are."""
+    """The weights file of a step."""
     return models / f"net_g_{step}.pth"
 
 
 def set_aside(path: Path, ending: str, why: UserError, *, report: Callable[[str], None]) -> None:
-    """Rename a file to ``NAME.ending``, and report it and why."""
+    """Rename a file to ``NAME.ending``, and report the reason."""
     aside = path.with_name(f"{path.name}.{ending}")
     with suppress(FileNotFoundError):  # another process was first
         os.replace(path, aside)
@@ -74,7 +74,7 @@ def drop_old(states: Path, models: Path, *, keep: int) -> None:
     """Delete all but the ``keep`` newest pairs; ``latest``, ``best`` and what was set aside stay."""
     steps = sorted(int(path.stem) for path in states.glob("*.state") if _is_step(path.stem))
     for step in steps[:-keep]:
-        (states / f"{step}.state").unlink(missing_ok=True)  # first, so that none is left without weights
+        (states / f"{step}.state").unlink(missing_ok=True)  # first, so that no state is left without weights
         weights_of(models, step).unlink(missing_ok=True)
 
 
@@ -95,7 +95,7 @@ def _check_weights(path: Path) -> None:
 
 
 def _damage(check: Callable[[Path], None], file: Path) -> UserError | None:
-    """What is wrong with a file, which is named as users see it from their working directory."""
+    """What is wrong with a file, named by its path from the working directory; None if it is intact."""
     try:
         check(Path(os.path.relpath(file)))
     except UserError as error:

@@ -6,7 +6,6 @@ whoever calls the pipeline. Training is also locked, interruptible and ended tog
 ``clit train``. Files for BasicSR's own models are left to BasicSR.
 """
 
-import argparse
 import os
 import shlex
 import sys
@@ -16,26 +15,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from clit_plugin.basicsr_bridge.training import AFTER_INTERRUPTION, exclusive_training, interruptible_stage
+from clit_plugin.basicsr_bridge import CHECKPOINTS_KEPT
+from clit_plugin.basicsr_bridge.training import exclusive_training, interruptible_stage
 from clit_plugin.evaluation.provenance import versions
+from clit_plugin.utils.atomic_files import write_text
 from clit_plugin.utils.exit_status import exit_status
 from clit_plugin.utils.plain_yaml import write_yaml
 
-Parse = Callable[..., tuple[dict[str, Any], argparse.Namespace]]
+Parse = Callable[..., tuple[dict[str, Any], Any]]  # BasicSR's ``parse_options``: options and arguments
 
 
 @dataclass
 class Order:
-    """What a pipeline shall run.
+    """A run of a pipeline.
 
     Attributes:
-        path: The option file, as it was named.
+        path: The option file, as the user gave it.
         asked: Its content with what it inherits and with overrides, to be written into the run's folder.
-        options: As BasicSR reads them, checked and complete.
+        options: Checked and complete options, as BasicSR reads them.
         command: The command line.
     """
 
@@ -45,8 +46,21 @@ class Order:
     command: str
 
 
-_handed: Order | None = None  # of the pipeline that is called next
-_running: Order | None = None  # of the pipeline that runs, since it parsed the command line
+class CommandLine(NamedTuple):
+    """The command line of BasicSR's own entry.
+
+    opt: The option file.
+    changes: BasicSR's ``--force_yml train:total_iter=1000 ...``.
+    rest: Other arguments, which BasicSR parses.
+    """
+
+    opt: str | None
+    changes: Sequence[str]
+    rest: Sequence[str]
+
+
+_handed: Order | None = None  # for the pipeline that is called next
+_running: Order | None = None  # of the pipeline that is running, set when it parses the command line
 
 
 def this_command() -> str:
@@ -66,15 +80,18 @@ def handing_over(order: Order) -> Iterator[None]:
 
 
 ReadOrder = Callable[[str, Sequence[str], bool], Order]
+OrderOf = Callable[[bool], Order | None]
+SplitArguments = Callable[[Sequence[str]], CommandLine]
 
 
-def install(is_ours: Callable[[str | None], bool], read_order: ReadOrder) -> None:
+def install(is_ours: Callable[[str], bool], read_order: ReadOrder, split_arguments: SplitArguments) -> None:
     """Put this entry into BasicSR's two pipelines, once BasicSR is patched. Idempotent.
 
     Args:
-        is_ours: Whether an option file, by its path, is for this package.
+        is_ours: Whether the option file of a path is for this package.
         read_order: Reads, checks and completes an option file: path, BasicSR's ``--force_yml`` changes, and whether it
-            is for training. Raises UserError where it is wrong.
+            is for training. Raises UserError for bad options.
+        split_arguments: Parses the arguments of the command line.
     """
     import basicsr.test
     import basicsr.train
@@ -82,15 +99,24 @@ def install(is_ours: Callable[[str | None], bool], read_order: ReadOrder) -> Non
 
     basicsr_train: Any = basicsr.train
     basicsr_test: Any = basicsr.test
-    if hasattr(basicsr_train.parse_options, "clit_plugin"):
+    if hasattr(basicsr_train, "clit_entry"):
         return
+    basicsr_train.clit_entry = True
     copy_opt_file = basicsr_train.copy_opt_file
 
     def order_of(is_train: bool) -> Order | None:
-        return _handed or _order_of_command_line(is_ours, read_order, is_train)
+        """The run that is handed over, or that of the command line; None for BasicSR's own models."""
+        if _handed is not None:
+            return _handed
+        path, changes, _ = split_arguments(sys.argv[1:])
+        if path is None or not is_ours(path):
+            return None
+        orders: list[Order] = []
+        _end_unless_done(lambda: orders.append(read_order(path, changes, is_train)))
+        return orders[0]
 
     for module in (basicsr_train, basicsr_test):
-        module.parse_options = _parser(module.parse_options, order_of)
+        module.parse_options = _parser(module.parse_options, order_of, split_arguments)
     basicsr_train.train_pipeline = _guarded(basicsr_train.train_pipeline, order_of)
 
     @master_only
@@ -103,32 +129,12 @@ def install(is_ours: Callable[[str | None], bool], read_order: ReadOrder) -> Non
     basicsr_train.copy_opt_file = keep_what_was_asked
 
 
-def _order_of_command_line(
-    is_ours: Callable[[str | None], bool], read_order: ReadOrder, is_train: bool
-) -> Order | None:
-    """What this process was started for, unless it is for BasicSR's own models; ends with status 2 if it is wrong."""
-    known, _ = _split_command_line()
-    if not is_ours(known.opt):
-        return None
-    orders: list[Order] = []
-    _end_unless_done(lambda: orders.append(read_order(known.opt, known.force_yml, is_train)))
-    return orders[0]
-
-
-def _split_command_line() -> tuple[argparse.Namespace, list[str]]:
-    """Option file and changes to it, and the arguments that are left to BasicSR."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("-opt")
-    parser.add_argument("--force_yml", nargs="+", default=[])
-    return parser.parse_known_args(sys.argv[1:])
-
-
-def _guarded(train_pipeline: Callable[[str], None], order_of: Callable[[bool], Order | None]) -> Callable[[str], None]:
-    """BasicSR's training with what ``clit train`` does around it."""
+def _guarded(train_pipeline: Callable[[str], None], order_of: OrderOf) -> Callable[[str], None]:
+    """BasicSR's training, locked and interruptible as under ``clit train``."""
 
     def guarded_pipeline(root_path: str) -> None:
         order = order_of(True)
-        if order is None or order is _handed:  # whoever hands an order over does it by itself
+        if order is None or order is _handed:  # a caller that hands over an order guards it itself
             train_pipeline(root_path)
             return
         root, options = Path(root_path), order.options
@@ -148,27 +154,25 @@ def _guarded(train_pipeline: Callable[[str], None], order_of: Callable[[bool], O
 
 
 def _end_unless_done(work: Callable[[], None]) -> None:
-    status = exit_status(Path(sys.argv[0]).name, work, interrupted=AFTER_INTERRUPTION)
+    status = exit_status(Path(sys.argv[0]).name, work, interrupted=CHECKPOINTS_KEPT)
     if status:
         raise SystemExit(status)
 
 
-def _parser(original: Parse, order_of: Callable[[bool], Order | None]) -> Parse:
-    def parse_options(root_path: str, is_train: bool = True) -> tuple[dict[str, Any], argparse.Namespace]:
+def _parser(original: Parse, order_of: OrderOf, split_arguments: SplitArguments) -> Parse:
+    def parse_options(root_path: str, is_train: bool = True) -> tuple[dict[str, Any], Any]:
         global _running
         _running = order_of(is_train)
         if _running is None:
             return original(root_path, is_train)
-        _, rest = _split_command_line()
-        return _parse(original, _running, rest, root_path, is_train)
+        return _parse(original, _running, split_arguments(sys.argv[1:]).rest, root_path, is_train)
 
-    parse_options.clit_plugin = True  # type: ignore[attr-defined]
     return parse_options
 
 
 def _parse(
     original: Parse, order: Order, rest: Sequence[str], root_path: str, is_train: bool
-) -> tuple[dict[str, Any], argparse.Namespace]:
+) -> tuple[dict[str, Any], Any]:
     """Let BasicSR's own parser read the completed options: it also sets up the process group and the folders."""
     command = sys.argv
     with tempfile.TemporaryDirectory(prefix="clit_") as folder:
@@ -184,7 +188,7 @@ def _parse(
 
 
 def _write_asked(order: Order, folder: Path) -> None:
-    """Write what was asked as an option file that runs again, with imports that are found from there."""
+    """Write the requested options as an option file that can be run again, with imports relative to it."""
     asked = dict(order.asked)
     if imports := asked.pop("custom_imports", None):
         folders = [os.path.relpath(place, folder) for place in imports["folders"]]
@@ -192,11 +196,11 @@ def _write_asked(order: Order, folder: Path) -> None:
     file = folder / order.path.rpartition("/")[2]
     used = ", ".join(f"{name} {version}" for name, version in versions().items())
     lines = [
-        f"What was asked for, {time.strftime('%Y-%m-%d %H:%M')}, by the command",
+        f"The options as requested, {time.strftime('%Y-%m-%d %H:%M')}, by the command",
         f"  {order.command}",
         "To repeat it, from the same folder:",
         f"  clit train -opt {shlex.quote(os.path.relpath(file))}",
         f"With {used}",
     ]
     text = "".join(f"# {line}\n" for line in lines) + "\n" + write_yaml(asked)
-    file.write_text(text, encoding="utf-8")
+    write_text(file, text)

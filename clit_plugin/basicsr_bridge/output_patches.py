@@ -57,7 +57,7 @@ def log_the_curves(basicsr_train: Any) -> None:
 
 
 def warn_of_small_images(basicsr_train: Any) -> None:
-    """The scales that a training set is too small for belong in the log, after BasicSR's statistics of the set."""
+    """Scales for which a training set is too small are logged after BasicSR's statistics of the set."""
     original = basicsr_train.create_train_val_dataloader
 
     def create_train_val_dataloader(opt: dict[str, Any], logger: logging.Logger) -> Any:
@@ -72,7 +72,7 @@ def warn_of_small_images(basicsr_train: Any) -> None:
 
 
 def keep_test_results(basicsr_test: Any) -> None:
-    """BasicSR moves a test's folder aside when the test is run again; results stored there are to be found again."""
+    """BasicSR moves a test's folder aside when the test is run again, but the results stored there must be found."""
 
     @master_only
     def make_exp_dirs(opt: dict[str, Any]) -> None:

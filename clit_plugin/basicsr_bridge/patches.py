@@ -68,8 +68,8 @@ def alias_functional_tensor() -> None:
             f"torchvision does not import with torch {torch.__version__} ({error}). "
             "Reinstall the two together: pip install --force-reinstall torch torchvision"
         ) from error
-    alias = types.ModuleType(name)
-    alias.rgb_to_grayscale = functional.rgb_to_grayscale  # type: ignore[attr-defined]
+    alias: Any = types.ModuleType(name)
+    alias.rgb_to_grayscale = functional.rgb_to_grayscale
     sys.modules[name] = alias
 
 

@@ -25,7 +25,7 @@ def run_pipeline(
         file_name: The option file.
         flags: Further flags for BasicSR's command line.
         root: The folder below which experiments and results are written.
-        asked: What the file says; it is saved in the run's folder, to be run again.
+        asked: Content of the file, saved in the run's folder so that the run can be repeated.
     """
     from clit_plugin.basicsr_bridge.entry import Order, handing_over, this_command
 

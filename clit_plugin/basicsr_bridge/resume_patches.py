@@ -60,7 +60,7 @@ def find_the_runs_own_states(basicsr_train: Any) -> None:
 
 
 def skip_finished_batches(basicsr_train: Any) -> None:
-    """BasicSR's sampler would draw the epoch's first batches again; ours continues after those that are done."""
+    """BasicSR's sampler would repeat the epoch's first batches; ours continues after the finished ones."""
     load = basicsr_train.load_resume_state
 
     def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
@@ -73,7 +73,7 @@ def skip_finished_batches(basicsr_train: Any) -> None:
 
 
 def recount_epochs(basicsr_train: Any) -> None:
-    """Epochs may have another length than before the resume: other GPUs, batches or enlarge ratio."""
+    """The length of an epoch may have changed since: other GPUs, batch size or enlarge ratio."""
     load, create = basicsr_train.load_resume_state, basicsr_train.create_train_val_dataloader
     resumed: list[dict[str, Any]] = []
 

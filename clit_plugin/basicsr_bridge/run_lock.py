@@ -15,11 +15,11 @@ from clit_plugin.utils.errors import UserError
 def lock_runs(folder: Path, names: Iterable[str]) -> Iterator[None]:
     """Keep other processes from training runs of these names; rank 0 holds the locks.
 
-    They are file locks on ``folder/.NAME.lock`` and end with the process, however that ends. File systems without
-    locks are not protected.
+    They are file locks on ``folder/.NAME.lock``, which the system releases when the process ends, however it ends. File
+    systems without locks are not protected.
 
     Raises:
-        UserError: Another process holds one of them; the file says which.
+        UserError: Another process, named in the error, holds one of them.
     """
     with ExitStack() as held:
         for name in names if os.environ.get("RANK", "0") == "0" else ():

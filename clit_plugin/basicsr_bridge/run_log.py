@@ -46,7 +46,7 @@ def append(file: Path, record: Mapping[str, Any]) -> None:
 
 @master_only
 def forget_after(file: Path, step: int) -> None:
-    """Drop the lines of later steps, which a resumed run repeats, and lines that are damaged, as by a crash."""
+    """Drop the lines of later steps, which a resumed run repeats, and lines damaged by a crash."""
     if not file.is_file():
         return
     kept, damaged = [], 0

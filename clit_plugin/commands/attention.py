@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from clit_plugin.commands.shared_arguments import add_network_arguments, add_option_file_argument
 from clit_plugin.inference.shipped import weights_path
+from clit_plugin.ops.sizes import scale_label
 from clit_plugin.utils.console import say, written
 from clit_plugin.utils.errors import UserError
 
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Draw the local attention maps of CLIT over an image (the paper's Fig. 7), as a PNG.
 
-For each --at there is one row per branch: the image with the query (cross) and the branch's local grid (frame), then,
-for each head, the query's surroundings with the attention weights of the grid's pixels. X,Y are pixels of IMAGE, from
-0,0 at the upper left, and may be fractions; the maps are those of the nearest output pixel. No display is needed.
+Every --at gets one row per branch: the image with the query (cross) and the branch's local grid (frame), then, for each
+head, the surroundings of the query with the attention weights of the grid's pixels. X,Y is a position in pixels of
+IMAGE, 0,0 being the upper left pixel, and may be fractional; the maps are those of the nearest output pixel.
 
-Each branch magnifies by up to 4, so that x4 uses the first branch, x16 two, and so on; --branches all also draws the
-others, on the grids that they would have at larger scales.
+Each branch magnifies by up to 4: x4 uses the first branch, x16 the first two, and so on. --branches all also draws the
+unused ones, on the grids that they would have at larger scales.
 
 example:
   clit attention photo.png --weights net_g_latest.pth --scale 3.4 --at 120,80 --at 31.5,44 -o attention.png
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.ops.stages import all_stage_sizes, greedy_stage_sizes
     from clit_plugin.utils.atomic_files import write_bytes
 
-    begun = time.monotonic()
+    start = time.monotonic()
     inputs = [("image", args.image), ("weights file", args.weights), ("option file", args.opt)]
     output = check_new_png(args.output, inputs, overwrite=args.overwrite)
     if not 1 <= args.scale < 10000:
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     device = choose_device(args.device)
     net = load_network(args.weights, args.opt, param_key=args.param_key, device=device)
     if not isinstance(net, CLIT) or net.pos_bias is None:
-        raise UserError(f"{args.weights}: {type(net).__name__} without local attention; there is nothing to draw")
+        raise UserError(f"{args.weights}: {type(net).__name__} without local attention, there is nothing to draw")
     net.encoder = TiledEncoder(net.encoder)
     places = [query.place for query in queries]
     coord = torch.tensor([[(2 * y / size[0] - 1, 2 * x / size[1] - 1) for y, x in places]], device=device)
@@ -82,17 +83,17 @@ def run(args: argparse.Namespace) -> int:
     say(_branches_line(args.scale, used, net.num_branches, drawn=args.branches))
     if args.branches == "all":
         stages += all_stage_sizes(size, net.num_branches)[len(stages) :]
-    with memory_errors(args.image, device, "a smaller --scale, or a part of the image"):
+    with memory_errors(args.image, device, "use a smaller --scale, or a part of the image"):
         maps = net.attention(lq[None].to(device), coord, stages)
     write_bytes(output, draw_attention(lq, queries, maps, net.local_grid, scale=args.scale, used=used))
-    say(written(output, time.monotonic() - begun))
+    say(written(output, time.monotonic() - start))
     return 0
 
 
 def _branches_line(scale: float, used: int, branches: int, *, drawn: str) -> str:
     names = "branch 1" if used == 1 else f"branches 1 to {used}"
-    more = "" if used == branches or drawn == "all" else "; --branches all draws the others, too"
-    return f"x{scale:g} uses {names} of {branches}{more}"
+    more = "" if used == branches or drawn == "all" else "; --branches all draws the others as well"
+    return f"x{scale_label(scale)} uses {names} of {branches}{more}"
 
 
 def parse_query(text: str, size: "Size", out_size: "Size") -> "Query":
@@ -102,9 +103,9 @@ def parse_query(text: str, size: "Size", out_size: "Size") -> "Query":
     try:
         x, y = (float(part) for part in text.split(","))
     except ValueError:
-        raise UserError(f"--at {text}: expected X,Y in pixels, as 120,80") from None
+        raise UserError(f"--at {text}: expected X,Y in pixels, such as 120,80") from None
     if not (-0.5 <= y < size[0] - 0.5 and -0.5 <= x < size[1] - 0.5):
-        raise UserError(f"--at {text}: outside the image, whose X go to {size[1] - 1} and Y to {size[0] - 1}")
+        raise UserError(f"--at {text}: outside the image, where X is 0 to {size[1] - 1} and Y is 0 to {size[0] - 1}")
     sides = list(zip((y, x), size, out_size, strict=True))
     pixels = [min(int((position + 0.5) * n_out / n), n_out - 1) for position, n, n_out in sides]
     places = [(pixel + 0.5) * n / n_out for pixel, (_, n, n_out) in zip(pixels, sides, strict=True)]

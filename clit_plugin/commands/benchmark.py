@@ -13,8 +13,8 @@ from clit_plugin.utils.errors import UserError
 
 DESCRIPTION = """\
 Time CLIT's fast paths against its plain reference path, which computes the same numbers: whole images and training
-steps, with EDSR-baseline at the paper's sizes, in float32. Both paths run alternately in this process; the table has
-medians (and the spread, min - max). Peak memory is what a run adds, measured in a process of its own.
+steps, with EDSR-baseline at the paper's sizes, in float32. Both paths run alternately in this process; the table lists
+medians and the spread (min - max). Peak memory is what a run adds, measured in a process of its own.
 
 "share of the floor" relates the time of a whole image to what the factorised evaluation's multiply-adds would take at
 the speed of a large matrix product on this machine, measured between the runs. "agreement" is the largest difference
@@ -35,7 +35,7 @@ examples:
   two cases:
     clit benchmark --case x4 stage1 --repeats 5
 
-exit status: 0 done, 2 bad input, 130 interrupted (what was measured is printed and written)
+exit status: 0 done, 2 bad input, 130 interrupted (finished cases are printed and written)
 """
 
 
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dtype", choices=["bfloat16", "float32"], default="bfloat16", help="of --roofline (default: bfloat16)"
     )
     parser.add_argument("--repeats", type=int, default=3, help="runs of each path (default: 3)")
-    parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default: cuda where there is one)")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default: a GPU if available)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     parser.add_argument("--network", type=json.loads, default={}, help=argparse.SUPPRESS)  # small ones for tests
     parser.add_argument("--memory-of", choices=["fast", "reference"], help=argparse.SUPPRESS)  # the child process
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if args.device not in ("auto", "cpu", "cuda"):
         raise UserError(f"--device: expected auto, cpu or cuda, got {args.device}")
     if args.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch finds no GPU; use --device cpu")
+        raise UserError("--device cuda: torch sees no GPU; use --device cpu")
     if args.json and not args.json.absolute().parent.is_dir():
         raise UserError(f"--json {args.json}: its folder does not exist")
     if args.roofline:

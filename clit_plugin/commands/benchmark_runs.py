@@ -44,7 +44,7 @@ class TimedCase:
         self.net.zero_grad(set_to_none=True)
         output = self.net(self.lq, self.coord, self.cell, self.case.stage_sizes)
         nn.functional.l1_loss(output, self.gt).backward()
-        # That of FC's bias is zero: softmax does not see a constant. What is left is rounding, on both paths.
+        # The gradient of FC's bias is zero, as softmax ignores a constant; only rounding is left, on both paths.
         return [p.grad for name, p in self.net.named_parameters() if p.grad is not None and name != "pos_bias.bias"]
 
 

@@ -9,28 +9,22 @@ from collections.abc import Sequence
 from importlib import metadata
 from types import ModuleType
 
+from clit_plugin.commands.resuming import AFTER_INTERRUPTION
+
 COMMANDS = {
-    "options": "print an option file to start from, for your own photographs",
+    "options": "print an option file for your own photographs, or a shipped one",
     "train": "train the stages of one or more option files",
     "test": "score trained weights on several sets",
     "report": "write tables and plots of stored results, beside the paper's",
     "upscale": "upscale photographs, or a video, by any factor",
-    "web": "open a page with continuous zoom on a picture",
+    "web": "open a picture in the browser, with continuous zoom",
     "attention": "draw the attention maps of every branch and head over an image",
-    "figure": "draw systems side by side: crops with their PSNR, text at several scales",
+    "figure": "draw systems side by side: crops with PSNR, or one image at several scales",
     "export": "write weights as .safetensors or ONNX for other programs",
     "convert": "convert a checkpoint of the original CLIT, LIIF, LTE or Meta-SR code",
     "prepare": "write a folder of images into an LMDB",
     "benchmark": "time the fast paths against the reference path",
-    "doctor": "look whether everything is installed and works together",
-}
-
-_AFTER_INTERRUPTION = {
-    "train": "what is saved stays: run again with --auto_resume",
-    "test": "what is done stays: the same command continues from it",
-    "upscale": "images that are written stay, and a video goes on by the same command",
-    "prepare": "run the same command again to continue",
-    "benchmark": "what was measured is printed and written",
+    "doctor": "check that everything is installed and works together",
 }
 
 
@@ -40,10 +34,12 @@ def module_of(name: str) -> ModuleType:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``clit COMMAND ...``; the exit status is 0 done, 1 failed on the way, 2 bad input, 130 interrupted."""
+    """Run ``clit COMMAND ...``; the exit status is 0 done, 1 partly failed, 2 bad input, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="clit", description="Arbitrary-scale super-resolution with BasicSR.")
-    parser.add_argument("--version", action="version", version=_versions(), help="print what is installed and exit")
+    parser.add_argument(
+        "--version", action="version", version=_versions(), help="print the installed versions and exit"
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text, add_help=False)
@@ -55,7 +51,7 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> int:
     """Run one command and report its errors; see ``exit_status``."""
     from clit_plugin.utils.exit_status import exit_status
 
-    return exit_status(f"clit {name}", lambda: _run(name, arguments), interrupted=_AFTER_INTERRUPTION.get(name, ""))
+    return exit_status(f"clit {name}", lambda: _run(name, arguments), interrupted=AFTER_INTERRUPTION.get(name, ""))
 
 
 def _run(name: str, arguments: Sequence[str] | None) -> int:

@@ -11,9 +11,9 @@ from clit_plugin.utils.errors import UserError
 DESCRIPTION = """\
 Convert a checkpoint of the original CLIT, LIIF, LTE or Meta-SR code into a weights file of this plugin.
 
-The file has BasicSR's layout, {'params': weights}, with the network's options under 'network_g'; these options are also
-printed as YAML for an option file. Nothing in the checkpoint is executed: a file that holds more than tensors and plain
-values is refused.
+The output has BasicSR's layout, {'params': weights}, with the network's options under 'network_g'; these options are
+also printed as YAML for an option file. No code in the checkpoint is executed: a file with anything but tensors and
+plain values is refused.
 
 example:
   clit convert edsr-baseline-liif.pth -o liif.pth
@@ -36,12 +36,12 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.utils.atomic_files import save_whole
     from clit_plugin.utils.output_files import check_replaces_none, check_writable
 
-    begun = time.monotonic()
+    start = time.monotonic()
     output = Path(args.output)
     if output.is_dir():
-        raise UserError(f"{output}: is a folder; give the name of the file")
+        raise UserError(f"{output}: is a folder; give a file name")
     if output.exists() and not args.overwrite:
-        raise UserError(f"{output}: is there already; --overwrite replaces it")
+        raise UserError(f"{output}: already exists; --overwrite replaces it")
     if not output.parent.is_dir():
         raise UserError(f"{output.parent}: no such folder to write to")
     check_replaces_none([output], [("checkpoint", args.checkpoint)])
@@ -50,5 +50,5 @@ def run(args: argparse.Namespace) -> int:
     save_whole({"params": net.state_dict(), "network_g": options}, output)
     plain = {"network_g": options, "path": {"pretrain_network_g": str(output), "param_key_g": "params"}}
     sys.stdout.write(yaml.safe_dump(plain, sort_keys=False))
-    say(written(output, time.monotonic() - begun))
+    say(written(output, time.monotonic() - start))
     return 0

@@ -1,4 +1,4 @@
-"""``clit doctor``: what is installed, whether it works together, and how to mend what does not."""
+"""``clit doctor``: what is installed, whether it works together, and how to fix what does not."""
 
 import argparse
 import importlib
@@ -6,15 +6,15 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from clit_plugin.utils.byte_sizes import byte_size
 
-NEEDS_PLUGIN = False  # whose imports are among what is looked at
-_PYTHON = ((3, 10), (3, 12))
+NEEDS_PLUGIN = False  # the plugin's imports are one of the checks
+SUPPORTED_PYTHON = ((3, 10), (3, 12))
 _PACKAGES = {
     "numpy": "numpy",
     "cv2": "opencv-python",
@@ -26,11 +26,11 @@ _PACKAGES = {
     "tqdm": "tqdm",
     "addict": "addict",
 }
-_PAIR = "pip install --force-reinstall torch torchvision, in one command, so that they fit each other"
+_PAIR = "pip install --force-reinstall torch torchvision, in one command, so that their builds match"
 
 DESCRIPTION = """\
-Look at what is installed and whether it works together: Python, torch and torchvision, BasicSR, the GPU, threads, LMDB,
-what is registered and by which module, and the weights of the package. Every problem comes with its remedy.
+Check what is installed and whether it works together: Python, torch and torchvision, BasicSR, the GPU, threads, LMDB,
+what is registered and by which module, and the weights of the package. Every problem is reported with its remedy.
 
 example:
   clit doctor
@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
             if finding.remedy is not None:
                 sys.stdout.write(f"       remedy: {finding.remedy}\n")
             sys.stdout.flush()
-    sys.stdout.write("All is well.\n" if not problems else f"{problems} wrong; see the remedies above.\n")
+    plural = "s" * (problems > 1)
+    sys.stdout.write("All is well.\n" if not problems else f"{problems} problem{plural}; see the remedies above.\n")
     return 1 if problems else 0
 
 
@@ -72,15 +73,15 @@ def _findings(check: Check) -> Iterator[Finding]:
         yield from check()
     except Exception as error:  # whatever a broken installation raises
         name = check.__name__.removeprefix("check_").replace("_", " ")
-        yield Finding(f"{name}: {_one_line(error)}", "mend what is named above it first, or run scripts/setup.sh")
+        yield Finding(f"{name}: {_one_line(error)}", "fix the problems listed above it first, or run scripts/setup.sh")
 
 
-def check_python() -> Iterator[Finding]:
-    version = sys.version_info[:2]
+def check_python(supported: Sequence[tuple[int, int]] = SUPPORTED_PYTHON) -> Iterator[Finding]:
+    """The version of Python against the oldest and the newest ``supported`` one."""
     text = f"Python {platform.python_version()} ({sys.executable}), clit_plugin {_version('clit_plugin')}"
-    least, most = (".".join(map(str, each)) for each in _PYTHON)
-    remedy = f"make the environment with Python {least} to {most}: BasicSR does not build on others"
-    yield Finding(text, None if _PYTHON[0] <= version <= _PYTHON[1] else remedy)
+    least, most = (".".join(map(str, each)) for each in supported)
+    remedy = f"create the environment with Python {least} to {most}: BasicSR does not build on other versions"
+    yield Finding(text, None if supported[0] <= sys.version_info[:2] <= supported[1] else remedy)
 
 
 def check_torch() -> Iterator[Finding]:
@@ -97,7 +98,7 @@ def check_torch() -> Iterator[Finding]:
         found = f"torchvision {_version('torchvision')}: does not work with torch {torch.__version__}"
         yield Finding(f"{found} ({_one_line(error)})", _PAIR)
         return
-    yield Finding(f"torchvision {torchvision.__version__}, fits torch")
+    yield Finding(f"torchvision {torchvision.__version__}, matches torch")
 
 
 def check_packages() -> Iterator[Finding]:
@@ -132,8 +133,8 @@ def check_device() -> Iterator[Finding]:
             name = torch.cuda.get_device_name(i)
             yield Finding(f"GPU cuda:{i}: {name}, {byte_size(free)} of {byte_size(total)} free")
     elif Path("/dev/nvidia0").exists():
-        remedy = "install a driver that is new enough for this torch, or a torch that is built for the driver's CUDA"
-        yield Finding(f"GPU: there is an NVIDIA device, and torch ({_built_for(torch)}) cannot use it", remedy)
+        remedy = "install a driver recent enough for this torch, or a torch built for the driver's CUDA version"
+        yield Finding(f"GPU: there is an NVIDIA device, but torch ({_built_for(torch)}) cannot use it", remedy)
     elif torch.backends.mps.is_available():
         yield Finding("GPU: Apple's, as --device mps")
     else:
@@ -149,7 +150,7 @@ def check_lmdb() -> Iterator[Finding]:
             transaction.put(b"key", b"value")
         with environment.begin() as transaction:
             intact = transaction.get(b"key") == b"value"
-    remedy = f"pip install --upgrade lmdb, or set TMPDIR to a local disk ({tempfile.gettempdir()} is none LMDB can use)"
+    remedy = f"pip install --upgrade lmdb, or set TMPDIR to a local disk (LMDB cannot use {tempfile.gettempdir()})"
     yield Finding(f"lmdb {_version('lmdb')}, writes and reads", None if intact else remedy)
 
 
@@ -161,11 +162,11 @@ def check_registries() -> Iterator[Finding]:
     for kind, registry in {**named, "encoder": encoders}.items():
         missing = kind in expected and expected[kind] not in registry
         remedy = "another package has broken the registration: import clit_plugin before it" if missing else None
-        yield Finding(f"registered {kind}s: {_told(registry)}", remedy)
+        yield Finding(f"registered {kind}s: {_registered(registry)}", remedy)
 
 
-def _told(registry: Any) -> str:
-    """Names by the module that registered them; those of BasicSR in a number."""
+def _registered(registry: Any) -> str:
+    """Names by the module that registered them; BasicSR's are only counted."""
     by_module: dict[str, list[str]] = {}
     for name, kind in registry:
         package = kind.__module__.partition(".")[0]
@@ -184,7 +185,7 @@ def check_weights() -> Iterator[Finding]:
     for name, what in damaged.items():
         yield Finding(f"weights of the package, {name}: {what}", "install the package again, or git checkout the file")
     if not damaged:
-        yield Finding(f"weights of the package: as they were shipped ({DEFAULT.parent})")
+        yield Finding(f"weights of the package: intact ({DEFAULT.parent})")
 
 
 CHECKS: list[Check] = [

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Draw figures that compare systems, as PNG.
 
-crops: the HR image is downscaled by --scale and upscaled by bicubic interpolation and every --system; one row per crop,
-with the PSNR of the whole image by the protocol, and that of the crop alone (the paper's Fig. 5).
-text: the image is downscaled by --reduce and shown upscaled by each of --scales, pixel by pixel (Fig. 6).
+crops: the HR image is downscaled by --scale, then upscaled by bicubic interpolation and by every --system; one row per
+crop, with the PSNR of the whole image by the protocol, and of the crop alone (the paper's Fig. 5).
+text: the image is downscaled by --reduce, then upscaled by each of --scales and shown pixel for pixel (Fig. 6).
 
---crop X,Y,WxH is in pixels of IMAGE, from 0,0 at the upper left. Without it, crops shows the square where bicubic
-interpolation fails most, and text the whole image.
+--crop X,Y,WxH is in pixels of IMAGE, 0,0 being the upper left. Without it, crops shows the square where bicubic
+interpolation has the largest error, and text the whole image.
 
 examples:
   clit figure crops photo.png -o crops.png --scale 4 --system LIIF=liif.pth --system CLIT=clit.pth
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     crops.add_argument(
         "--protocol", default="benchmark", help="benchmark (Y, shave scale) or div2k; default: %(default)s"
     )
-    text = figures.add_parser("text", help="one downscaled image at several scales (Fig. 6)")
+    text = figures.add_parser("text", help="a downscaled image, upscaled by several factors (Fig. 6)")
     text.add_argument("--reduce", metavar="S", type=float, default=2.2, help="downscaling factor; default: %(default)s")
     text.add_argument(
         "--scales", metavar="S", type=float, nargs="+", default=[1.6, 2.5, 3.4, 4.3], help="default: %(default)s"
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         each.add_argument("image", metavar="IMAGE", help="the HR image")
         each.add_argument("-o", "--output", metavar="OUT", required=True, help="the PNG to write")
         each.add_argument(
-            "--system", metavar="NAME=FILE", action="append", default=[], help="a name and trained weights; repeatable"
+            "--system", metavar="NAME=FILE", action="append", default=[], help="a name and its weights; repeatable"
         )
         each.add_argument("--degradation", default="pil", help="bicubic kernel, pil or matlab; default: %(default)s")
         each.add_argument("--overwrite", action="store_true", help="replace an existing OUT")
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="NAME=YAML",
             action="append",
             default=[],
-            help="option file with network_g of a system whose weights file does not hold it",
+            help="option file with network_g, for a system whose weights file has none",
         )
         add_network_arguments(each)
         add_quiet_argument(each, default=argparse.SUPPRESS)
@@ -77,9 +77,9 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.ops.pixels import to_samples
     from clit_plugin.utils.atomic_files import write_bytes
 
-    begun = time.monotonic()
+    start = time.monotonic()
     output = check_new_png(args.output, [("image", args.image)], overwrite=args.overwrite)
-    check_degradation(args.degradation)
+    check_degradation(args.degradation, "--degradation")
     image = to_samples(read_picture(args.image).rgb)
     systems = Systems(networks=_load(args), degradation=args.degradation, image_name=Path(args.image).name)
     if args.figure == "crops":
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         crop = parse_crop(args.crop) if args.crop else None
         figure = text_figure(image, systems, args.reduce, args.scales, crop)
     write_bytes(output, encode_png(figure))
-    say(written(output, time.monotonic() - begun, f"{figure.shape[1]}x{figure.shape[0]}"))
+    say(written(output, time.monotonic() - start, f"{figure.shape[1]}x{figure.shape[0]}"))
     return 0
 
 
@@ -121,9 +121,9 @@ def _named(texts: Sequence[str], flag: str, example: str) -> dict[str, str]:
     for text in texts:
         name, _, value = text.partition("=")
         if not (name and value):
-            raise UserError(f"{flag} {text}: expected NAME=FILE, as {example}")
+            raise UserError(f"{flag} {text}: expected NAME=FILE, such as {example}")
         if name in named or name in ("HR", "bicubic"):
-            raise UserError(f"{flag} {text}: there is a panel named {name} already; give another name")
+            raise UserError(f"{flag} {text}: a panel named {name} exists already; give another name")
         named[name] = value
     return named
 
@@ -137,7 +137,7 @@ def parse_crop(text: str) -> "Crop":
         width, height = size.split("x")
         crop = Crop(int(x), int(y), int(width), int(height))
     except ValueError:
-        raise UserError(f"--crop {text}: expected X,Y,WxH in pixels, as 40,64,48x32") from None
+        raise UserError(f"--crop {text}: expected X,Y,WxH in pixels, such as 40,64,48x32") from None
     if min(crop.x, crop.y) < 0 or min(crop.width, crop.height) < 1:
-        raise UserError(f"--crop {text}: expected X and Y from 0, W and H from 1")
+        raise UserError(f"--crop {text}: expected X and Y of at least 0, W and H of at least 1")
     return crop

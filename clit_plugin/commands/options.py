@@ -1,4 +1,4 @@
-"""``clit options``: option files to start from, for your own photographs or as shipped with the package."""
+"""``clit options``: a starting option file for your own photographs, and the files shipped with the package."""
 
 import argparse
 import re
@@ -9,8 +9,8 @@ from pathlib import Path
 from clit_plugin.config.shipped_options import PREFIX, locate, shipped
 
 DESCRIPTION = """\
-Print option files to start from: a short one for your own photographs, or one that is shipped with the package;
-'_base_: clit://NAME' and '-opt clit://NAME' find the shipped ones from anywhere.
+Print an option file to start from: a short one for your own photographs, or one of those shipped with the package,
+which '_base_: clit://NAME' and '-opt clit://NAME' find from any folder.
 
 examples:
   clit options
@@ -35,14 +35,14 @@ datasets:
   train:
     name: {set_name}
     dataroot_gt: {images}  # {count}
-{held_out}    # LR is made from the photographs by Pillow's bicubic kernel; for pictures from phones and the web
+{held_out}    # LR is made from the photographs with Pillow's bicubic kernel; for pictures from phones and the web
     # write {{type: realistic}} instead.
     degradation: pil
     # Every batch has a scale between these two.{limit}
     scale_ranges: [[[1, 4]]]
     lq_size: {lq_size}  # side of the crops that the network sees
     batch_size_per_gpu: 4
-    dataset_enlarge_ratio: {ratio}  # about 400 steps an epoch
+    dataset_enlarge_ratio: {ratio}  # about 400 steps per epoch
     cache: true  # hold the decoded photographs in memory
 {validation}
 # Small enough for two CPU cores. With a GPU, 'clit options new --size paper' is the paper's network.
@@ -55,12 +55,12 @@ network_g:
   decoder_hidden: [64, 64, 64, 64]
 
 train:
-  total_iter: 3600  # minutes on two CPU cores; more is better, then change periods, too
+  total_iter: 3600  # minutes on two CPU cores; more is better, but change periods as well
   warmup_iter: 50
   optim_g: {{type: Adam, lr: 1e-3}}
   scheduler: {{type: CosineAnnealingRestartLR, periods: [3600], eta_min: 1e-5}}
   pixel_opt: {{type: L1Loss}}
-  ema_decay: 0.995  # the weights are averaged, too
+  ema_decay: 0.995  # also keep averaged weights
 
 val:
   val_freq: 1800
@@ -84,7 +84,7 @@ datasets:
     dataroot_gt: {images}  # {count}
 {held_out}    # Every batch has a scale between these two.{limit}
     scale_ranges: [[[1, 4]]]
-    dataset_enlarge_ratio: {ratio}  # about 1000 steps an epoch
+    dataset_enlarge_ratio: {ratio}  # about 1000 steps per epoch
     num_worker_per_gpu: 8
 {validation}
 network_g:
@@ -96,7 +96,7 @@ train:
 """
 
 _VALIDATION = """\
-  # While training, PSNR of photographs that are not trained on.
+  # Measured during training: PSNR of photographs that are not trained on.
   val:
     name: {name}
     dataroot_gt: {images}
@@ -112,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="list the shipped files (the default ACTION)")
     show = actions.add_parser("show", help="print one of them")
     show.add_argument("name", metavar="NAME", help="as listed, with or without clit://")
-    new = actions.add_parser("new", help="print one for your own photographs")
+    new = actions.add_parser("new", help="print a new one for your own photographs")
     new.add_argument("--images", required=True, metavar="DIR", help="folder or .lmdb of photographs to train on")
     new.add_argument(
         "--val-images", metavar="DIR", help="photographs to validate on; by default a tenth of --images, held out"
@@ -146,7 +146,7 @@ def new_options(images: str, *, val_images: str | None = None, size: str = "smal
         images: Folder or LMDB to train on.
         val_images: Folder or LMDB to validate on; by default a tenth of ``images``, at most ten, are held out.
         size: ``small``, as in the demo, or ``paper``.
-        name: Of the run.
+        name: Name of the run; by default the folder's.
 
     Raises:
         UserError: There are no photographs, or they are too small.

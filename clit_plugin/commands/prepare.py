@@ -14,7 +14,7 @@ examples:
   overlapping crops of 480 x 480, which are faster to read in training (for LR images divide both numbers by the scale):
     clit prepare datasets/DIV2K/DIV2K_train_HR -o datasets/DIV2K/DIV2K_train_HR_sub.lmdb --sub-image 480 --step 240
 
-exit status: 0 done, 2 bad input (the message names it), 130 interrupted
+exit status: 0 done, 2 bad input, 130 interrupted
 """
 
 

@@ -6,9 +6,9 @@ from clit_plugin.utils.startup import under_torchrun
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what every command that applies a network has: which weights of the file, and the device."""
+    """Declare ``--param-key`` and ``--device``, for commands that apply a network."""
     add_param_key_argument(parser)
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; by default a GPU if there is one")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; by default a GPU if available")
 
 
 def add_param_key_argument(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_param_key_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--param-key",
         choices=("params", "params_ema"),
-        help="which weights of the file; by default the averaged ones (params_ema) if there are any",
+        help="which weights of the file to use; by default the averaged ones (params_ema) if it has any",
     )
 
 
@@ -25,12 +25,12 @@ def add_option_file_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-opt",
         metavar="YAML",
-        help="option file: its custom_imports are imported, and its network_g serves weights that hold none themselves",
+        help="option file: its custom_imports are imported, and its network_g is used if the weights file has none",
     )
 
 
 def add_option_arguments(parser: argparse.ArgumentParser, *, many: bool, required: bool = True) -> None:
-    """Declare what training and testing share.
+    """Declare the arguments that training and testing share.
 
     Args:
         parser: The command's parser.
@@ -41,7 +41,7 @@ def add_option_arguments(parser: argparse.ArgumentParser, *, many: bool, require
         "-opt", "--opt", required=required, nargs="+" if many else None, metavar="YML", help="option file"
     )
     parser.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="replace options, as in train.total_iter=1000"
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="override options, such as train.total_iter=1000"
     )
     # Older launchers pass it (BasicSR #626); torchrun sets LOCAL_RANK in the environment.
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
@@ -58,7 +58,5 @@ def _launcher(name: str) -> str:
 
 
 def add_quiet_argument(parser: argparse.ArgumentParser, *, default: object = False) -> None:
-    """Declare ``--quiet``; commands of a command take ``argparse.SUPPRESS`` as default, which keeps the outer one."""
-    parser.add_argument(
-        "-q", "--quiet", action="store_true", default=default, help="say nothing but warnings and errors"
-    )
+    """Declare ``--quiet``; subcommands pass ``argparse.SUPPRESS`` as default, which keeps the outer parser's value."""
+    parser.add_argument("-q", "--quiet", action="store_true", default=default, help="print only warnings and errors")

@@ -1,4 +1,4 @@
-"""Work that the processes of a torchrun share."""
+"""Work shared among the processes of torchrun."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 @contextmanager
 def processes() -> Iterator[tuple[int, int]]:
-    """(rank, number of processes); under torchrun they can talk to each other meanwhile."""
+    """(rank, number of processes); under torchrun with a process group inside the block."""
     if not under_torchrun():
         yield 0, 1
         return
     import torch.distributed as dist
 
-    # One may be done long before another: torchrun would end that one with the first process that leaves by status 1.
+    # Processes finish at different times; when one leaves with status 1, torchrun would end those still working.
     dist.init_process_group("gloo", timeout=timedelta(days=30))
     try:
         yield dist.get_rank(), dist.get_world_size()
@@ -49,7 +49,7 @@ def by_first_rank(work: Callable[[], T], rank: int) -> T:
 
 
 def device_name(name: str) -> str:
-    """The device of this process: under torchrun, each takes a GPU of its own where there is one for it."""
+    """The device of this process; under torchrun, GPUs are assigned by local rank."""
     import torch
 
     if name not in ("auto", "cuda") or not under_torchrun() or not torch.cuda.is_available():

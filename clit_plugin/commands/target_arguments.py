@@ -1,4 +1,4 @@
-"""The arguments of ``clit upscale`` that say how large an image becomes."""
+"""The arguments of ``clit upscale`` that determine the output size."""
 
 import argparse
 
@@ -13,28 +13,28 @@ _LARGEST = 10000  # factor
 
 
 def add_target_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the ways to say how large."""
+    """Declare the options for the output size."""
     group = parser.add_argument_group(
-        "how large", "one of these; all but --scale-x with --scale-y keep the aspect ratio"
+        "output size", "one of these; all but --scale-x with --scale-y, and --stretch, keep the aspect ratio"
     )
-    group.add_argument("--scale", metavar="S", type=float, help="factor for both axes, at least 1; 3.4 for example")
-    group.add_argument("--percent", metavar="P", type=float, help="the same in percent, at least 100")
+    group.add_argument("--scale", metavar="S", type=float, help="factor for both axes, at least 1, such as 3.4")
+    group.add_argument("--percent", metavar="P", type=float, help="the factor in percent, at least 100")
     group.add_argument("--width", metavar="W", type=int, help="width in pixels")
     group.add_argument("--height", metavar="H", type=int, help="height in pixels")
     group.add_argument("--long-side", metavar="L", type=int, help="the longer side in pixels")
     group.add_argument("--short-side", metavar="S", type=int, help="the shorter side in pixels")
-    group.add_argument("--fit", metavar="WxH", help="as large as fits into this width and height")
+    group.add_argument("--fit", metavar="WxH", help="the largest size within this width and height")
     group.add_argument("--scale-x", metavar="S", type=float, help="factor for the width; needs --scale-y")
     group.add_argument("--scale-y", metavar="S", type=float, help="factor for the height; needs --scale-x")
-    group.add_argument("--size", metavar="WxH", help="exactly this width and height, refused where it would distort")
-    group.add_argument("--stretch", action="store_true", help="let --size distort")
+    group.add_argument("--size", metavar="WxH", help="exactly this width and height; refused if it would distort")
+    group.add_argument("--stretch", action="store_true", help="allow --size to distort")
 
 
 def parse_target(args: argparse.Namespace) -> Target:
-    """What the arguments ask for.
+    """The output size that the arguments ask for.
 
     Raises:
-        UserError: None of them, several, or a value that makes no sense.
+        UserError: None of the options, several of them, or a value out of range.
     """
     pair = (args.scale_y, args.scale_x)
     names = ("scale", "percent", "width", "height", "long_side", "short_side", "fit", "size")
@@ -42,7 +42,7 @@ def parse_target(args: argparse.Namespace) -> Target:
     if len(given) + (pair != (None, None)) != 1:
         raise UserError(_ONE_OF)
     if args.stretch and given != ["size"]:
-        raise UserError("--stretch: goes with --size; nothing else could distort, but --scale-x and --scale-y")
+        raise UserError("--stretch: needs --size; for one factor per axis, give --scale-x and --scale-y")
     if not given:
         if None in pair:
             raise UserError("--scale-x and --scale-y go together; give both, or --scale")
@@ -54,7 +54,7 @@ def parse_target(args: argparse.Namespace) -> Target:
     if kind == "scale":
         return Target(kind="scale", values=_factors(option, (value, value)))
     if kind == "percent":
-        if not 100 <= value < 100 * _LARGEST:  # nor is nan
+        if not 100 <= value < 100 * _LARGEST:  # NaN is refused, too
             raise UserError(f"--percent: expected at least 100 and less than {100 * _LARGEST}, got {value:g}")
         return Target(kind="scale", values=(value / 100, value / 100))
     if value < 1:
@@ -63,9 +63,9 @@ def parse_target(args: argparse.Namespace) -> Target:
 
 
 def _factors(option: str, scales: tuple[float, float]) -> tuple[float, float]:
-    if not all(1 <= scale < _LARGEST for scale in scales):  # nor is nan
-        told = " and ".join(f"{scale:g}" for scale in dict.fromkeys(scales[::-1]))
-        raise UserError(f"{option}: expected at least 1 and less than {_LARGEST}, got {told}")
+    if not all(1 <= scale < _LARGEST for scale in scales):  # NaN is refused, too
+        given = " and ".join(f"{scale:g}" for scale in dict.fromkeys(scales[::-1]))
+        raise UserError(f"{option}: expected at least 1 and less than {_LARGEST}, got {given}")
     return scales
 
 
@@ -73,5 +73,5 @@ def parse_size(text: str, where: str) -> tuple[int, int]:
     """(H, W) of ``WxH``. Raises UserError for anything but two positive integers."""
     width, _, height = text.lower().partition("x")
     if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise UserError(f"{where} {text}: expected WIDTHxHEIGHT in pixels, as 1920x1080")
+        raise UserError(f"{where} {text}: expected WIDTHxHEIGHT in pixels, such as 1920x1080")
     return int(height), int(width)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clit_plugin.basicsr_bridge.pipeline import run_pipeline
+from clit_plugin.commands.resuming import AFTER_INTERRUPTION
 from clit_plugin.commands.shared_arguments import add_option_arguments, add_param_key_argument
 from clit_plugin.evaluation.result_files import settings_to_json
 from clit_plugin.evaluation.stored_sets import StoredSet
@@ -22,14 +23,14 @@ if TYPE_CHECKING:  # they import torch
     from clit_plugin.data.dataset_options import ValSetOptions
 
 DESCRIPTION = """\
-Score trained weights: those of --weights, whose files hold their networks, or those of an option file. Results go to
-results/NAME below the working directory: metrics/*.json, results.csv and images.csv, a log; a table of all is printed,
-and 'clit report' makes pages of them. What is stored there is not computed again, and an interrupted test goes on
-where it stopped.
+Score trained weights: the files of --weights, which contain their networks' options, or the weights of an option file.
+Results go to results/NAME below the working directory: metrics/*.json, results.csv, images.csv and a log. A table of
+all results is printed, and 'clit report' turns them into pages. Stored results are not recomputed; an interrupted test
+resumes where it stopped.
 
-Of a file that holds averaged weights (params_ema) these are scored, unless --param-key says otherwise.
-A set of --folder that no option file has is reduced by Pillow's bicubic kernel and scored by the protocol div2k if its
-name begins with DIV2K, else by benchmark, unless --degradation and --protocol say otherwise.
+If a file holds averaged weights (params_ema), these are scored, unless --param-key selects the others. For a --folder
+set that no option file names, LR is made by Pillow's bicubic kernel, and the protocol is div2k if the name begins with
+DIV2K, else benchmark; --degradation and --protocol override this.
 
 examples:
   clit test --weights net_g_latest.pth --folder Set5=datasets/Set5/HR --scales 2 3 4
@@ -44,46 +45,53 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "--weights", nargs="+", default=[], metavar="[NAME=]FILE", help="weights to score, a folder of results for each"
+        "--weights", nargs="+", default=[], metavar="[NAME=]FILE", help="weights to score, one folder of results each"
     )
     add_option_arguments(parser, many=False, required=False)
     add_param_key_argument(parser)
-    parser.add_argument("--sets", nargs="+", default=[], metavar="NAME", help="only these, as Set5 or DIV2K_x2")
+    parser.add_argument(
+        "--sets", nargs="+", default=[], metavar="NAME", help="test only these sets, such as Set5 or DIV2K_x2"
+    )
     parser.add_argument(
         "--scales",
         nargs="+",
         default=[],
         metavar="S",
-        help="at these scales instead, as 2 3.7, or 2x3.5 for width and height",
+        help="test at these scales instead, such as 2 3.7, or 2x3.5 for width x height",
     )
     parser.add_argument(
-        "--folder", nargs="+", default=[], metavar="NAME=FOLDER", help="only these sets, with HR images from there"
+        "--folder",
+        nargs="+",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="test only these sets, on the HR images of FOLDER",
     )
     parser.add_argument(
         "--degradation",
         choices=("pil", "matlab", "realistic"),
-        help="make LR from HR by this bicubic kernel, or as the option file's {type: realistic} does by default",
+        help="make LR from HR with this bicubic kernel, or with the defaults of {type: realistic}",
     )
     parser.add_argument("--protocol", choices=tuple(PROTOCOLS), help="score by this protocol")
-    parser.add_argument("--again", action="store_true", help="compute again what is stored already")
+    parser.add_argument("--again", action="store_true", help="recompute stored results")
     parser.add_argument(
         "--timeout",
         type=float,
         default=60.0,
         metavar="MINUTES",
-        help="under torchrun, end when no process has finished an image for so long (default: %(default)g)",
+        help="under torchrun, abort if no process finishes an image for this long (default: %(default)g)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check all options, then test what is not stored yet, and print a table.
+    """Check all options, then test the sets without a stored result, and print a table.
 
     Raises:
-        UserError: Bad options, data or weights; nothing is written then.
+        UserError: Bad options, data or weights; nothing is written.
         IncompleteError: Sets whose images are missing were skipped.
     """
     from clit_plugin.config.device import settle_device
     from clit_plugin.config.input_checks import check_files
+    from clit_plugin.data.dataset_options import DataSets
     from clit_plugin.evaluation.dataset_selection import missing_roots
     from clit_plugin.evaluation.provenance import describe_evaluation
     from clit_plugin.evaluation.report.score_table import score_table
@@ -102,13 +110,14 @@ def run(args: argparse.Namespace) -> int:
         missing = missing_roots(sets)
         if missing and (args.sets or args.folder or len(missing) == len(sets)):
             raise UserError(_missing_text(missing))
-        options = replace(options, datasets={key: one for key, one in sets.items() if one.name not in missing})
-        check_files(options, with_weights=not args.weights)  # those of --weights have been read
+        present = {key: one for key, one in sets.items() if one.name not in missing}
+        options = replace(options, datasets=DataSets(scored=present))
+        options = check_files(options, with_weights=not args.weights)  # those of --weights have been loaded
         given = options.for_basicsr()
         check_writable(_root(given) / "results.csv")
         stored.append([StoredSet(_root(given), settings) for settings in describe_evaluation(given).values()])
         runs.append(given)
-    watched = WatchedRun("clit test", "--timeout", "what is stored is kept, the same command continues from it")
+    watched = WatchedRun("clit test", "--timeout", AFTER_INTERRUPTION["test"])
     with end_together(timeout=args.timeout, run=watched):
         for i, (given, results) in enumerate(zip(runs, stored, strict=True)):
             if len(runs) > 1:
@@ -158,16 +167,12 @@ def _options(args: argparse.Namespace) -> "list[tuple[Options, dict[str, ValSetO
             options, net = weights_options(name, file, given, args.opt, args.param_key)
             if not options.get("datasets"):
                 if not args.folder:
-                    raise UserError("--folder: missing; say what to score, as --folder Set5=DIR --scales 2 3 4")
+                    raise UserError(
+                        "--folder: missing; name the images to score, as in --folder Set5=DIR --scales 2 3 4"
+                    )
                 options["datasets"] = {key: set_for_basicsr(one) for key, one in choose_sets({}, **chosen).items()}
             runs.append(check_options(options, is_train=False, net=net))
-    return [(run, choose_sets(_test_sets(run), **chosen)) for run in runs]
-
-
-def _test_sets(options: "Options") -> "dict[str, ValSetOptions]":
-    from clit_plugin.data.dataset_options import ValSetOptions
-
-    return {key: dataset for key, dataset in options.datasets.items() if isinstance(dataset, ValSetOptions)}
+    return [(run, choose_sets(run.datasets.scored, **chosen)) for run in runs]
 
 
 def _test(options: dict[str, Any], sets: Sequence[StoredSet], file_name: str, *, again: bool) -> None:
@@ -185,7 +190,7 @@ def _test(options: dict[str, Any], sets: Sequence[StoredSet], file_name: str, *,
             run_pipeline(basicsr.test.test_pipeline, options, file_name, [], Path.cwd())
         except (UserError, OSError) as error:
             text = str(error) if isinstance(error, UserError) else f"{options['name']}: {one_line(error)}"
-            raise IncompleteError(f"{text}; what is stored is kept, the same command continues from it") from error
+            raise IncompleteError(f"{text}; {AFTER_INTERRUPTION['test']}") from error
 
 
 def _root(options: dict[str, Any]) -> Path:
@@ -208,4 +213,4 @@ def _missing_text(missing: dict[str, str]) -> str:
     for name, root in missing.items():
         sets.setdefault(root, []).append(name)
     places = "; ".join(f"{', '.join(names)}: looked for {root}" for root, names in sets.items())
-    return f"{places}; make it with scripts/prepare_*.sh, or say where the images are with --folder NAME=FOLDER"
+    return f"{places}; create it with scripts/prepare_*.sh, or give another location with --folder NAME=FOLDER"

@@ -10,15 +10,15 @@ from clit_plugin.utils.errors import UserError
 
 
 def parse_scale(text: str) -> float | tuple[float, float]:
-    """``3.7``, or (3.5, 2), of y and x, for ``2x3.5``, of width and height.
+    """3.7 for ``3.7``; (y, x) = (3.5, 2) for ``2x3.5``, which is width x height.
 
     Raises:
-        UserError: Neither, or below 1.
+        UserError: Anything else, or a scale below 1.
     """
     parts = text.split("x")
     if not all(re.fullmatch(r"\d+(\.\d*)?", part) for part in parts) or len(parts) > 2 or min(map(float, parts)) < 1:
         raise UserError(
-            f"--scales: expected numbers of at least 1, as 2 3.7, or 2x3.5 for width and height; got {text!r}"
+            f"--scales: expected numbers of at least 1, such as 2 3.7, or 2x3.5 for width x height; got {text!r}"
         )
     return float(parts[0]) if len(parts) == 1 else (float(parts[1]), float(parts[0]))
 
@@ -37,7 +37,7 @@ def parse_folder(text: str) -> tuple[str, str]:
     """``NAME=FOLDER``; raises UserError for anything else."""
     name, equals, folder = text.partition("=")
     if not equals or not re.fullmatch(r"[\w.-]+", name) or not folder:
-        raise UserError(f"--folder: expected NAME=FOLDER, as Set5=data/Set5/HR; got {text!r}")
+        raise UserError(f"--folder: expected NAME=FOLDER, such as Set5=data/Set5/HR; got {text!r}")
     return name, folder
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:  # they import torch
     from clit_plugin.config.options import Options
 
 DESCRIPTION = """\
-Train by option files, stage after stage. A stage starts from the weights of the one before it. Results go to
-experiments/NAME below the working directory: weights in models/, states for a resume in training_states/, a log.
+Train the stages of one or more option files in order. Each stage starts from the weights of the one before. Output goes
+to experiments/NAME below the working directory: weights in models/, states for resuming in training_states/, and a log.
 
 examples:
   clit train -opt options/train/edsr_stage1.yml
@@ -30,16 +30,14 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_option_arguments(parser, many=True)
-    parser.add_argument(
-        "--auto_resume", "--auto-resume", action="store_true", help="continue where the last run stopped"
-    )
+    parser.add_argument("--auto_resume", "--auto-resume", action="store_true", help="resume where the last run stopped")
 
 
 def run(args: argparse.Namespace) -> int:
     """Check every stage, then train those that are not finished.
 
     Raises:
-        UserError: Bad options, data or weights; nothing is written then.
+        UserError: Bad options, data or weights; nothing is written.
     """
     from clit_plugin.basicsr_bridge.training import exclusive_training
     from clit_plugin.config.input_checks import check_files, checkpoint_bytes
@@ -64,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
                 say(progress)
                 _train(stages[i], root, auto_resume=args.auto_resume)
             else:
-                say(f"{progress}: finished before, skipped")
+                say(f"{progress}: already finished, skipped")
     return 0
 
 
@@ -81,7 +79,7 @@ def _read_stages(args: argparse.Namespace, root: Path) -> "list[OptionFile]":
     names = [file.options.name for file in files]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"name: {name} is that of two stages; each needs a folder of its own")
+            raise UserError(f"name: two stages are named {name}; each needs a folder of its own")
     stages = files[:1] + [
         _continue_from(_latest(root, before.options), file) for before, file in zip(files, files[1:], strict=False)
     ]
@@ -104,7 +102,7 @@ def _train(stage: "OptionFile", root: Path, *, auto_resume: bool) -> None:
 
     options, flags = stage.options, ["--auto_resume"] * auto_resume
     assert options.train is not None
-    begun = time.monotonic()
+    start = time.monotonic()
     reset_logger()
     with interruptible_stage(root / "experiments" / options.name):
         run_pipeline(basicsr.train.train_pipeline, options.for_basicsr(), stage.path, flags, root, stage.asked)
@@ -113,7 +111,7 @@ def _train(stage: "OptionFile", root: Path, *, auto_resume: bool) -> None:
     if not _is_finished(root, options):
         raise IncompleteError(f"{options.name}: ended before its {options.train.total_iter} steps; see its log")
     weights = os.path.relpath(_latest(root, options))
-    say(written(weights, time.monotonic() - begun, f"{options.train.total_iter} steps"))
+    say(written(weights, time.monotonic() - start, f"{options.train.total_iter} steps"))
 
 
 def _latest(root: Path, options: "Options") -> Path:
@@ -135,7 +133,7 @@ def _continue_from(weights: Path, stage: "OptionFile") -> "OptionFile":
 
 
 def _is_finished(root: Path, options: "Options") -> bool:
-    """Whether the final weights are there, of as many steps as the options ask for; damaged ones are set aside."""
+    """Whether the final weights exist and have the steps that the options ask for; damaged ones are set aside."""
     from clit_plugin.archs.weights import read_checkpoint
     from clit_plugin.basicsr_bridge.checkpoint_pairs import set_aside
 

@@ -20,26 +20,25 @@ from clit_plugin.utils.output_files import check_writable
 if TYPE_CHECKING:
     from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
     from clit_plugin.inference.about import About
-    from clit_plugin.inference.apply import Manner
-
-_PIXELS_A_BYTE = 10  # of a file: only images of hardly any content take less
+    from clit_plugin.inference.apply import UpscaleOptions
+_PIXELS_PER_BYTE = 10  # of a file: only images with hardly any content compress better
 _VIEWS = 8
 
 DESCRIPTION = """\
 Upscale images, or a video, by any real factor, or to any size.
 
-How large is said by a factor or by a side, which keep the aspect ratio, or by --size, which is refused where it would
-distort an image unless --stretch allows it. Sizes are width x height. OUT is an image file where one image is given and
-OUT ends like one (.png, .jpg, ...); otherwise it is a folder, which gets a .png (or what --format says) of the same
-name for every image. Folders are searched recursively, patterns such as 'photos/**/*.jpg' are matched, and subfolders
-are kept. Grey, transparent and 16-bit images and their colour profiles stay what they are; what EXIF says of the
-orientation is carried out. Nothing is overwritten unless --overwrite says so.
+The output size is given by a factor or by one side, which keep the aspect ratio, or by --size, which is refused if it
+would distort an image, unless --stretch allows it. Sizes are width x height. OUT is an image file if there is a single
+input image and OUT has an image suffix (.png, .jpg, ...); otherwise it is a folder, which receives one file per image,
+.png or --format. Folders are searched recursively, patterns such as 'photos/**/*.jpg' are expanded, and subfolders are
+kept. Grey, transparent and 16-bit images and colour profiles are preserved; the EXIF orientation is applied. Existing
+files are replaced only with --overwrite.
 
-Without --weights, those that come with the package are used: for scales from 1 to 16, and for sharp images.
-Under torchrun, the processes share the images.
+Without --weights, the weights of the package are used: for scales from 1 to 16, and for sharp images.
+Under torchrun, the images are shared among the processes.
 
-A video becomes H.264 with the sound, the times and the colours of the original, upright; odd sides become even. Its
-parts wait in OUT.parts: after an interruption the same command goes on where it stopped. Videos need PyAV.
+A video becomes H.264 with the sound, timestamps and colours of the original, upright; odd sides are made even.
+Finished parts are kept in OUT.parts: after an interruption the same command continues there. Videos need PyAV.
 
 examples:
   clit upscale photo.jpg -o photo_x3.4.png --scale 3.4
@@ -63,34 +62,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="trained weights, .pth or .safetensors, or a name of the package's (default: clit_small)",
     )
     add_target_arguments(parser)
-    parser.add_argument("--format", choices=FORMATS, help="of the files in a folder OUT (default: png)")
+    parser.add_argument("--format", choices=FORMATS, help="format of the files in a folder OUT (default: png)")
     parser.add_argument(
-        "--quality", metavar="1-100", type=int, help="of .jpg (default: 95) and .webp (default: lossless)"
+        "--quality", metavar="1-100", type=int, help="quality of .jpg (default: 95) and .webp (default: lossless)"
     )
     parser.add_argument(
-        "--crf", metavar="0-51", type=int, help="of a video: 0 is lossless, smaller files have more (default: 17)"
+        "--crf",
+        metavar="0-51",
+        type=int,
+        help="quality of a video: 0 is lossless, larger numbers give smaller files (default: 17)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
-    parser.add_argument("--skip-existing", action="store_true", help="leave out images whose output is there already")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    parser.add_argument("--skip-existing", action="store_true", help="skip images whose output exists already")
     parser.add_argument(
         "--self-ensemble",
         action="store_true",
-        help="the mean over 8 rotations and flips: a little better, 8 times slower",
+        help="average over 8 rotations and flips: slightly better, 8 times slower",
     )
     parser.add_argument(
         "--max-memory",
         metavar="GB",
-        help="what this process may take on the device that computes, as 4 or 800M; by default most of what is free",
+        help="memory that this process may use on the device, such as 4 or 800M; by default most of the free memory",
     )
     parser.add_argument(
         "--tile",
         metavar="N",
         type=int,
-        help="side of the tiles in which an image is computed, a multiple of 8; 0: the whole image; by default what "
-        "the memory allows",
+        help="side of the tiles in which an image is computed, a multiple of 8; 0: the whole image; by default chosen "
+        "by the free memory",
     )
     parser.add_argument(
-        "--max-queries", metavar="N", type=int, help="pixels decoded at a time: fewer need less memory and more time"
+        "--max-queries", metavar="N", type=int, help="pixels decoded at a time: fewer take less memory but more time"
     )
     add_option_file_argument(parser)
     add_network_arguments(parser)
@@ -98,30 +100,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Task:
-    """What is the same for all images."""
+    """The settings shared by all images."""
 
     net: "ArbitraryScaleArch"
     about: "About"
     target: Target
-    manner: "Manner"
+    options: "UpscaleOptions"
     quality: int | None
     warned: set[str] = field(default_factory=set)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Upscale; raises UserError for anything that a user can mend."""
+    """Upscale; raises UserError for bad input."""
     from clit_plugin.commands.shared_work import by_first_rank, device_name, processes
     from clit_plugin.inference.about import About
     from clit_plugin.inference.load_network import choose_device, load_described
     from clit_plugin.utils.distributed import from_all_ranks
 
-    target, manner = parse_target(args), _manner(args)
+    target, options = parse_target(args), _upscale_options(args)
     if is_video(args.images):
         from clit_plugin.commands.upscale_video import upscale_video
 
-        return upscale_video(args, target, manner)
+        return upscale_video(args, target, options)
     if args.crf is not None:
-        raise UserError("--crf: goes with a video; --quality is that of images")
+        raise UserError("--crf: for videos only; --quality is that of images")
     if args.quality is not None and not 1 <= args.quality <= 100:
         raise UserError(f"--quality: expected 1 to 100, got {args.quality}")
     weights = args.weights or str(DEFAULT)
@@ -130,10 +132,10 @@ def run(args: argparse.Namespace) -> int:
         device = choose_device(device_name(args.device))
         loaded = load_described(weights, args.opt, param_key=args.param_key)
         about = About.read(loaded.rest, weights)
-        if told := about.told():
+        if summary := about.summary():
             name = about.name or weights
-            say(f"Weights: {name}{' of the package' if is_shipped(weights) else ''}, trained {told}")
-        task = _Task(net=loaded.net.to(device), about=about, target=target, manner=manner, quality=args.quality)
+            say(f"Weights: {name}{' of the package' if is_shipped(weights) else ''}, trained {summary}")
+        task = _Task(net=loaded.net.to(device), about=about, target=target, options=options, quality=args.quality)
         failed = _upscale_all(task, jobs[rank::count], several=len(jobs) > 1)
         others = [error for errors in from_all_ranks(failed)[1:] for error in errors]
     for error in others:
@@ -142,12 +144,12 @@ def run(args: argparse.Namespace) -> int:
         first = [*failed, *others][0]
         if rank:
             return 1
-        raise IncompleteError(f"{len(failed) + len(others)} of {len(jobs)} images failed, the first for: {first}")
+        raise IncompleteError(f"{len(failed) + len(others)} of {len(jobs)} images failed, the first: {first}")
     return 0
 
 
-def _manner(args: argparse.Namespace) -> "Manner":
-    from clit_plugin.inference.apply import Manner
+def _upscale_options(args: argparse.Namespace) -> "UpscaleOptions":
+    from clit_plugin.inference.apply import UpscaleOptions
 
     if args.tile is not None and (args.tile < 0 or args.tile % ALIGNMENT):
         raise UserError(f"--tile: expected a multiple of {ALIGNMENT}, or 0 for none, got {args.tile}")
@@ -158,13 +160,13 @@ def _manner(args: argparse.Namespace) -> "Manner":
         match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([GgMm]?)[Bb]?", args.max_memory.strip())
         max_memory = match and float(match[1]) * (1e6 if match[2] in ("M", "m") else 1e9)
         if not max_memory:
-            raise UserError(f"--max-memory: expected gigabytes, as 4, 1.5 or 800M, got {args.max_memory}")
+            raise UserError(f"--max-memory: expected gigabytes, such as 4, 1.5 or 800M, got {args.max_memory}")
     views = _VIEWS if args.self_ensemble else 1
-    return Manner(max_queries=args.max_queries, tile=args.tile, max_memory=max_memory, views=views)
+    return UpscaleOptions(max_queries=args.max_queries, tile=args.tile, max_memory=max_memory, views=views)
 
 
 def _upscale_all(task: _Task, jobs: list[Job], *, several: bool) -> list[str]:
-    """Upscale images; what failed is told and returned, or raised where it is the only one."""
+    """Upscale images; returns the errors, which have been printed. The error of a single image is raised."""
     failed = []
     with bar(jobs, unit="image", disable=not several) as outer:
         for job in outer:
@@ -184,31 +186,31 @@ def _upscale_file(task: _Task, job: Job) -> None:
     from clit_plugin.inference.picture_files import check_layout, kept_bytes
     from clit_plugin.inference.pictures import read_picture, write_upscaled
 
-    begun = time.monotonic()
+    start = time.monotonic()
     source, output = job
     picture = read_picture(source)
     size = task.target.of(picture.size, source)
     layout = picture.layout(output, size)
     check_layout(output, layout, source)
-    check_writable(output, needed=size[0] * size[1] // _PIXELS_A_BYTE)
+    check_writable(output, needed=size[0] * size[1] // _PIXELS_PER_BYTE)
     warning = task.about.warning(picture.size, size)
     if warning is not None and warning not in task.warned:
         task.warned.add(warning)
         warn(f"{source}: {warning}")
     label = f"{source.name} {by(picture.size)} to {by(size)}"
     strips = with_bar(
-        lambda told: strips_of(
+        lambda progress: strips_of(
             task.net,
             picture.rgb,
             size,
             name=str(source),
-            manner=task.manner,
+            options=task.options,
             kept=kept_bytes(output, layout),
-            progress=told,
+            progress=progress,
             label=label,
         ),
         size,
         label=label,
     )
     write_upscaled(output, picture, size, strips, quality=task.quality)
-    say(written(output, time.monotonic() - begun, by(size)))
+    say(written(output, time.monotonic() - start, by(size)))

@@ -44,8 +44,8 @@ def find_jobs(args: argparse.Namespace, weights: str) -> list[Job]:
         weights: The weights file, which no output may replace.
 
     Raises:
-        UserError: No such image, a format that cannot be written, or an output that is there, lies among the inputs,
-            is another image's too or cannot be written.
+        UserError: No such image, a format that cannot be written, or an output that exists, is one of the inputs or
+            another image's output, or cannot be written.
     """
     jobs = _named(args)
     owners: dict[Path, Path] = {}
@@ -64,10 +64,8 @@ def find_jobs(args: argparse.Namespace, weights: str) -> list[Job]:
     if args.skip_existing:
         return [job for job in jobs if job.output not in there]
     if there and not args.overwrite:
-        more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
-        raise UserError(
-            f"{min(there)}{more} there already; --overwrite replaces, --skip-existing leaves out what is there"
-        )
+        exist = f" and {len(there) - 1} more already exist" if len(there) > 1 else ": already exists"
+        raise UserError(f"{min(there)}{exist}; --overwrite replaces existing files, --skip-existing skips them")
     return jobs
 
 
@@ -81,17 +79,17 @@ def _named(args: argparse.Namespace) -> list[Job]:
     suffix = out.suffix.lower()
     if one and suffix in IMAGE_SUFFIXES:
         if args.format and _SAME.get(suffix, suffix) != f".{args.format}":
-            raise UserError(f"--format {args.format}: {out} ends otherwise; leave one of them out")
+            raise UserError(f"--format {args.format}: {out} has another suffix; remove one of the two")
         jobs = [Job(given[0], out)]
     elif one and suffix:
         check_output_format(out)
     elif suffix in IMAGE_SUFFIXES and not out.is_dir():
-        raise UserError(f"{out}: named like one image, but several are to be written; give a folder")
+        raise UserError(f"{out}: is an image file, but several images are to be written; give a folder")
     else:
         ending = f".{args.format or 'png'}"
         jobs = [Job(source, out / relative.with_suffix(ending)) for source, relative in _sources(given, out)]
     if args.quality is not None and jobs and not any(is_lossy(job.output) for job in jobs):
-        raise UserError("--quality: goes with .jpg and .webp files; --format jpg or webp writes them")
+        raise UserError("--quality: for .jpg and .webp files only; --format jpg or webp writes them")
     return jobs
 
 
@@ -132,4 +130,4 @@ def _is_pattern(path: Path) -> bool:
 
 def _check_outside(out: Path, folder: Path) -> None:
     if out.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"{out}: lies inside {folder}, so that results would be upscaled again; give another -o")
+        raise UserError(f"{out}: is inside {folder}, so its images would be upscaled again; give another -o")

@@ -17,19 +17,19 @@ from clit_plugin.utils.output_files import check_replaces_none, check_writable
 from clit_plugin.utils.startup import under_torchrun
 
 if TYPE_CHECKING:
-    from clit_plugin.inference.apply import Manner
+    from clit_plugin.inference.apply import UpscaleOptions
     from clit_plugin.ops.coordinates import Size
     from clit_plugin.video.clip import Clip
 
 _CRF = 17
-_BYTES_A_PIXEL = 0.01  # of a frame, written twice: only still scenes take less
+_BYTES_PER_PIXEL = 0.01  # of a frame, written twice: only still scenes take less
 
 
-def upscale_video(args: argparse.Namespace, target: Target, manner: "Manner") -> int:
+def upscale_video(args: argparse.Namespace, target: Target, options: "UpscaleOptions") -> int:
     """Upscale the one video of the arguments.
 
     Raises:
-        UserError: PyAV is missing, arguments that a video has no use for, or a file that cannot be read or written.
+        UserError: PyAV is missing, arguments that do not apply to videos, or a file that cannot be read or written.
     """
     try:
         import av
@@ -46,7 +46,7 @@ def upscale_video(args: argparse.Namespace, target: Target, manner: "Manner") ->
     from clit_plugin.video.joining import check_sound, join
     from clit_plugin.video.parts import Parts
 
-    begun = time.monotonic()
+    start = time.monotonic()
     crf = _crf(args)
     weights = args.weights or str(DEFAULT)
     source, output = Path(args.images[0]).expanduser(), _output(args)
@@ -54,11 +54,11 @@ def upscale_video(args: argparse.Namespace, target: Target, manner: "Manner") ->
     if output.exists() and args.skip_existing:
         return 0
     if output.exists() and not args.overwrite:
-        raise UserError(f"{output} is there already; --overwrite replaces, --skip-existing leaves it")
+        raise UserError(f"{output}: already exists; --overwrite replaces it, --skip-existing keeps it")
     clip = read_clip(source)
     size = _even(target, clip)
     check_sound(source, output)
-    check_writable(output, needed=int(2 * _BYTES_A_PIXEL * size[0] * size[1] * (clip.frames or 1)))
+    check_writable(output, needed=int(2 * _BYTES_PER_PIXEL * size[0] * size[1] * (clip.frames or 1)))
     loaded = load_described(weights, args.opt, param_key=args.param_key)
     net = loaded.net.to(choose_device(args.device))
     about = About.read(loaded.rest, weights)
@@ -73,26 +73,28 @@ def upscale_video(args: argparse.Namespace, target: Target, manner: "Manner") ->
             "crf": crf,
             "weights": hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
             "--param-key": loaded.param_key,
-            "--self-ensemble": manner.views > 1,
+            "--self-ensemble": options.views > 1,
             "version of PyAV": [av.__version__, ENCODER],
         },
     )
     with _frames(source, clip, size, done=parts.finished) as progress:
-        make_parts(clip, net, Coding.of(clip, size, crf=crf), parts, manner=manner, progress=progress)
+        make_parts(clip, net, Coding.of(clip, size, crf=crf), parts, options=options, progress=progress)
     if not parts.finished:
         raise UserError(f"{source}: has no frames")
     join(parts.finished, clip, output)
     parts.remove()
-    say(written(output, time.monotonic() - begun, by(size)))
+    say(written(output, time.monotonic() - start, by(size)))
     return 0
 
 
 def _crf(args: argparse.Namespace) -> int:
     if under_torchrun():
-        raise UserError("torchrun: the processes share images, and a video is made by one; leave torchrun out")
+        raise UserError("torchrun: a video is made by one process; run without torchrun")
     for option in ("format", "quality"):
         if getattr(args, option) is not None:
-            raise UserError(f"--{option}: goes with images; a video takes its format from OUT, and --crf")
+            raise UserError(
+                f"--{option}: for images only; a video takes its format from OUT and its quality from --crf"
+            )
     if args.crf is not None and not 0 <= args.crf <= 51:
         raise UserError(f"--crf: expected 0 (lossless) to 51, got {args.crf}")
     return _CRF if args.crf is None else int(args.crf)
@@ -115,13 +117,13 @@ def _even(target: Target, clip: "Clip") -> "Size":
     height, width = target.of(clip.size, clip.path)
     even = (height + height % 2, width + width % 2)
     if target.kind == "size" and even != (height, width):
-        raise UserError(f"--size {by((height, width))}: the sides of a video are even; {by(even)} would do")
+        raise UserError(f"--size {by((height, width))}: the sides of a video must be even, as in {by(even)}")
     return even
 
 
 @contextmanager
 def _frames(source: Path, clip: "Clip", size: "Size", *, done: list[Path]) -> Iterator[Any]:
-    """What is told of every frame: a bar that knows the time left."""
+    """A progress bar over the frames; yields the function to call for every frame."""
     from clit_plugin.video.parts import FRAMES
 
     before = len(done) * FRAMES
@@ -129,7 +131,7 @@ def _frames(source: Path, clip: "Clip", size: "Size", *, done: list[Path]) -> It
         before = min(before, clip.frames)
     label = f"{source.name} {by(clip.size)} to {by(size)}"
     if before:
-        say(f"{label}: going on after {before} frames")
+        say(f"{label}: continuing after {before} frames")
     shown: AnyBar
     with bar(desc=label, total=clip.frames, initial=before, unit="frame") as shown:
         yield shown.update

@@ -1,4 +1,4 @@
-"""``clit web``: a page on which a picture has no resolution."""
+"""``clit web``: a page with continuous zoom."""
 
 import argparse
 import asyncio

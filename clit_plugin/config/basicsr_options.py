@@ -37,8 +37,8 @@ _REFUSED_IN_SETS = {
     "color": "scoring by Y is protocol: benchmark; remove it",
 }
 _REFUSED_IN_TRAIN = {
-    "perceptual_opt": "the loss compares sampled colours and sees no image; remove it",
-    "gan_opt": "the loss compares sampled colours and sees no image; remove it",
+    "perceptual_opt": "needs whole images, but training compares sampled colours; remove it",
+    "gan_opt": "needs whole images, but training compares sampled colours; remove it",
 }
 
 
@@ -75,8 +75,8 @@ def translate(options: dict[str, Any]) -> list[str]:
     scale = options.pop("scale", None)
     if scale is not None:
         notes.append(
-            f"scale: {scale}, for the sets that have no scale of their own; in training it only turns gt_size into "
-            "lq_size, the scales drawn are those of scale_ranges"
+            f"scale: {scale}, for the sets that have no scale of their own; in training it only converts gt_size to "
+            "lq_size, and scales are drawn from scale_ranges"
         )
     metrics = options["val"].get("metrics") if isinstance(options.get("val"), dict) else None
     for key, dataset in sets.items():
@@ -97,7 +97,9 @@ def _translate_set(name: str, options: dict[str, Any], scale: Any, metrics: Any,
         notes.append(f"{where}.type: ArbitraryScalePairedDataset, which reads the same pairs, instead")
         if name == "train" and "use_rot" in options and "use_vflip" not in options:
             options["use_vflip"] = options["use_rot"]
-            notes.append(f"{where}.use_vflip: {_yaml_bool(options['use_rot'])}, as use_rot, which flips there, too")
+            notes.append(
+                f"{where}.use_vflip: {_yaml_bool(options['use_rot'])}, as BasicSR's use_rot includes vertical flips"
+            )
     with problems:
         if name == "train":
             if options.get("prefetch_mode") == "cpu":
@@ -141,7 +143,7 @@ def _give_scale(options: dict[str, Any], scale: Any, where: str) -> None:
 
 
 def _infer_protocol(options: dict[str, Any], metrics: Any, where: str, notes: list[str]) -> None:
-    """Set the protocol that the metrics' own arguments amount to, if there is one."""
+    """Set the protocol that the arguments of all metrics correspond to, if there is one."""
     scale = options.get("scale")
     if "protocol" in options or not isinstance(metrics, dict) or not isinstance(scale, (int, float)) or scale < 1:
         return

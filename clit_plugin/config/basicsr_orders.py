@@ -16,10 +16,10 @@ from clit_plugin.evaluation.result_files import settings_to_json
 from clit_plugin.utils.console import say
 
 
-def is_ours(path: str | None) -> bool:
+def is_ours(path: str) -> bool:
     """Whether an option file is for this package; one that cannot be read is left to BasicSR's own errors."""
-    if path is None or path.startswith(PREFIX):
-        return path is not None
+    if path.startswith(PREFIX):
+        return True
     try:
         return is_for_this_package(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
@@ -43,8 +43,7 @@ def read_order(path: str, changes: Sequence[str], is_train: bool) -> Order:
     options, notes = settle_device(file.options, path)
     for note in [*file.notes, *notes]:
         say(note)
-    check_files(options)
-    given = options.for_basicsr()
+    given = check_files(options).for_basicsr()
     if not is_train:
         given["evaluation"] = {name: settings_to_json(one) for name, one in describe_evaluation(given).items()}
     return Order(path=path, asked=file.asked, options=given, command=this_command())

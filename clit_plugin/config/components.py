@@ -12,8 +12,9 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 from clit_plugin.archs.encoders import ENCODER_REGISTRY
 from clit_plugin.config.sections import TrainOptions
 from clit_plugin.utils.blaming import blaming
+from clit_plugin.utils.conversion import check_mapping, choose
 from clit_plugin.utils.errors import Problems, UserError
-from clit_plugin.utils.schema import check_arguments, check_mapping, choose
+from clit_plugin.utils.schema import check_arguments
 
 _OPTIMISERS = {"Adam": torch.optim.Adam}  # what BasicSR 1.4.2 builds
 _SCHEDULERS = {
@@ -56,7 +57,7 @@ def check_metrics(metrics: Mapping[str, Any], problems: Problems) -> None:
 
 
 def check_optimisation(train: TrainOptions, problems: Problems) -> TrainOptions:
-    """Check ``train`` by building what BasicSR will build of it, for a single weight; return it completed."""
+    """Check ``train`` by building what BasicSR will build from it, for a single weight; return it completed."""
     weight = [torch.nn.Parameter(torch.zeros(1))]
     # BasicSR's schedulers need an optimiser, even while the one that is asked for is wrong.
     optimiser: Any = torch.optim.Adam(weight)
@@ -84,7 +85,7 @@ def check_optimisation(train: TrainOptions, problems: Problems) -> TrainOptions:
     if not 0 <= train.ema_decay < 1:
         problems.add(f"train.ema_decay: expected 0 to below 1, got {train.ema_decay}")
     if train.grad_clip is not None and train.grad_clip <= 0:
-        problems.add(f"train.grad_clip: expected more than 0, or nothing for no limit; got {train.grad_clip}")
+        problems.add(f"train.grad_clip: expected more than 0, or null for no limit; got {train.grad_clip}")
     if train.timeout <= 0:
         problems.add(f"train.timeout: expected more than 0 minutes, got {train.timeout:g}")
     for name, least in (("max_skipped", 0), ("accumulate", 1)):

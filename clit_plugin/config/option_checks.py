@@ -1,4 +1,4 @@
-"""Checked options: every key and value is known to be good before anything is written."""
+"""Checked options: every key and value is checked before anything is written."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,15 @@ from clit_plugin.config.components import check_metrics, check_network, check_op
 from clit_plugin.config.input_checks import check_data
 from clit_plugin.config.options import Options
 from clit_plugin.config.sections import SECTIONS, LoggerOptions, PathOptions, RunOptions, TrainOptions, ValOptions
-from clit_plugin.config.set_checks import Sets, check_seed, check_sets
+from clit_plugin.config.set_checks import check_seed, check_sets
 from clit_plugin.config.yaml_files import read_options
 from clit_plugin.data.dataset_options import TrainSetOptions
+from clit_plugin.utils.conversion import choose
 from clit_plugin.utils.errors import Problems, located
 from clit_plugin.utils.path_names import check_path_name
-from clit_plugin.utils.schema import choose, parse
+from clit_plugin.utils.schema import Section, parse
 
-T = TypeVar("T")
+S = TypeVar("S", bound=Section)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +30,10 @@ class OptionFile:
     """An option file, read and checked.
 
     Attributes:
-        path: As it was given.
-        asked: What the file, what it inherits and the overrides say.
-        options: Checked, translated, with the defaults that were missing.
-        notes: What was translated or ignored, one line each.
+        path: As the user gave it.
+        asked: Content of the file with what it inherits and with overrides.
+        options: Checked, translated and completed with defaults.
+        notes: One line for every translated or ignored key.
     """
 
     path: str
@@ -50,8 +51,8 @@ def load_option_file(path: str | Path, *, is_train: bool, overrides: Sequence[st
         overrides: ``key=value``, as in ``read_options``.
 
     Raises:
-        UserError: Everything that is wrong, data sets' images included, one line each: the key, what was expected and
-            the nearest valid key.
+        UserError: All problems, including those of the data sets' images, one line each: the key, what was expected
+            and the nearest valid key.
     """
     with located(str(path)):
         asked = read_options(path, overrides)
@@ -63,9 +64,9 @@ def check_options(given: Mapping[str, Any], *, is_train: bool, net: nn.Module | 
     """Check options and fill in defaults.
 
     Args:
-        given: As YAML has them.
+        given: The options as read from YAML.
         is_train: Whether they are for training or for a test.
-        net: The network, where ``network_g`` is known to be good and has been built already.
+        net: The network, if ``network_g`` has been checked and built already.
 
     Raises:
         UserError: As ``load_option_file``.
@@ -74,7 +75,7 @@ def check_options(given: Mapping[str, Any], *, is_train: bool, net: nn.Module | 
 
 
 def _check(given: Mapping[str, Any], is_train: bool, net: nn.Module | None) -> tuple[Options, list[str]]:
-    """Options, and what was translated."""
+    """Checked options, and the notes on what was translated."""
     raw: dict[str, Any] = copy.deepcopy(dict(given))
     problems = Problems()
     notes: list[str] = []
@@ -91,9 +92,9 @@ def _check(given: Mapping[str, Any], is_train: bool, net: nn.Module | None) -> t
     train = None
     if is_train:
         if path and path.param_key_g == "auto":
-            path = replace(path, param_key_g="params")  # which the optimiser continues with
-        train = _check_training(raw, network, net, datasets, problems)
-    elif not datasets and not problems.found:
+            path = replace(path, param_key_g="params")  # the weights that the optimiser continues with
+        train = _check_training(raw, network, net, datasets.train, problems)
+    elif not datasets.scored and not problems.found:
         problems.add("datasets: expected at least one set to test on")
     elif net and path and not path.pretrain_network_g and net.state_dict():
         problems.add("path.pretrain_network_g: missing; a test needs trained weights")
@@ -106,7 +107,7 @@ def _check(given: Mapping[str, Any], is_train: bool, net: nn.Module | None) -> t
         model_type=run.model_type,
         num_gpu=run.num_gpu,
         manual_seed=run.manual_seed,
-        find_unused_parameters=_find_unused(run, datasets),
+        find_unused_parameters=_find_unused(run, datasets.train),
         custom_imports=run.custom_imports,
         network_g=network,
         net=net,
@@ -119,8 +120,8 @@ def _check(given: Mapping[str, Any], is_train: bool, net: nn.Module | None) -> t
     return options, notes
 
 
-def _section(kind: type[T], raw: Mapping[str, Any], problems: Problems) -> T | None:
-    """A section with its defaults, or nothing where it is wrong."""
+def _section(kind: type[S], raw: Mapping[str, Any], problems: Problems) -> S | None:
+    """A section with its defaults, or None if it has errors."""
     name = next(name for name, section in SECTIONS.items() if section is kind)
     given = raw.get(name)
     if given is None or isinstance(given, Mapping):  # otherwise reported with the top level
@@ -153,9 +154,9 @@ def _check_run(
             if getattr(logger, key) < 1:
                 problems.add(f"logger.{key}: expected at least 1, got {getattr(logger, key)}")
         if (logger.wandb or {}).get("project") and not logger.use_tb_logger:
-            problems.add("logger.wandb: needs use_tb_logger, whose values it copies")
+            problems.add("logger.wandb: needs use_tb_logger: true, as it copies TensorBoard's values")
         if logger.keep is not None and logger.keep < 1:
-            problems.add(f"logger.keep: expected at least 1, or nothing to keep all; got {logger.keep}")
+            problems.add(f"logger.keep: expected at least 1, or null to keep all; got {logger.keep}")
     if val:
         check_metrics(val.metrics, problems)
         if logger and logger.keep_best is not None:
@@ -164,7 +165,7 @@ def _check_run(
 
 
 def _check_network(raw: Mapping[str, Any], problems: Problems) -> tuple[dict[str, Any], nn.Module | None]:
-    """Checked ``network_g``, and the network, where it can be built."""
+    """Checked ``network_g``, and the network if it can be built."""
     with problems:
         if isinstance(raw.get("network_g"), Mapping):  # otherwise reported with the top level
             network = check_network(raw["network_g"])
@@ -173,15 +174,18 @@ def _check_network(raw: Mapping[str, Any], problems: Problems) -> tuple[dict[str
 
 
 def _check_training(
-    raw: Mapping[str, Any], network: Mapping[str, Any], net: nn.Module | None, datasets: Sets, problems: Problems
+    raw: Mapping[str, Any],
+    network: Mapping[str, Any],
+    net: nn.Module | None,
+    images: TrainSetOptions | None,
+    problems: Problems,
 ) -> TrainOptions | None:
     if net and not net.state_dict():
         problems.add(f"network_g.type: {network['type']} has no weights to train")
     train = _section(TrainOptions, raw, problems)
-    images = datasets.get("train")
     if train:
         train = check_optimisation(train, problems)
-    if not isinstance(images, TrainSetOptions):
+    if images is None:
         return train
     batch = images.batch_size_per_gpu
     if train and train.accumulate > 1 and batch % train.accumulate:
@@ -203,9 +207,8 @@ def _lengths(images: TrainSetOptions) -> set[int]:
     return {len(alternative) for alternative in images.scale_ranges}
 
 
-def _find_unused(run: RunOptions, datasets: Sets) -> bool | None:
-    """DDP has to look for idle parameters where some alternatives use fewer branches."""
-    images = datasets.get("train")
-    if run.find_unused_parameters is None and isinstance(images, TrainSetOptions):
+def _find_unused(run: RunOptions, images: TrainSetOptions | None) -> bool | None:
+    """DDP has to look for unused parameters if some alternatives use fewer branches."""
+    if run.find_unused_parameters is None and images is not None:
         return len(_lengths(images)) > 1
     return run.find_unused_parameters

@@ -1,4 +1,4 @@
-"""The sections of an option file; their texts are the option reference."""
+"""The sections of an option file; the texts of their keys form the option reference."""
 
 import copy
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class RunOptions:
     model_type: Literal["CumulativeScaleModel"] = key("the model class", "CumulativeScaleModel")
     num_gpu: int | Literal["auto"] = key("GPUs of this process: auto, 1, or 0 for the CPU; more need torchrun", "auto")
     manual_seed: int = key("seed of weights, schedule and samples", 0)
-    find_unused_parameters: bool | None = key("for DDP; by default true where alternatives leave branches idle", None)
+    find_unused_parameters: bool | None = key("for DDP; by default true if alternatives leave branches unused", None)
     custom_imports: Mapping[str, Any] | None = key(
         "modules to import first: {imports: [my_encoder]}, searched for beside the file, in the working directory and "
         "in folders: [...]",
@@ -40,7 +40,7 @@ class PathOptions:
         "weights to start from; in a chain of stages, those of the previous stage", None
     )
     param_key_g: Literal["auto", "params", "params_ema"] = key(
-        "which weights of that file; auto: params in training; in a test the averaged ones if there are any", "auto"
+        "which weights of that file; auto: params in training; in a test the averaged ones if it has any", "auto"
     )
     strict_load_g: bool = key("must be true: only a whole new branch may be missing", True)
     resume_state: str | None = key("a .state file to resume from; --auto_resume finds the newest", None)
@@ -85,7 +85,7 @@ class TrainOptions:
 class ValOptions:
     """``val``."""
 
-    val_freq: int = key("validate every so many steps", 5000)
+    val_freq: int = key("steps between validations", 5000)
     save_img: bool = key("write the images", False)
     suffix: str | None = key("suffix of written images' names in a test", None)
     pbar: bool = key("progress bar", True)
@@ -99,8 +99,8 @@ class ValOptions:
 class LoggerOptions:
     """``logger``."""
 
-    print_freq: int = key("log every so many steps", 100)
-    save_checkpoint_freq: int = key("checkpoint every so many steps", 5000)
+    print_freq: int = key("steps between log lines", 100)
+    save_checkpoint_freq: int = key("steps between checkpoints", 5000)
     keep: int | None = key("how many of the newest checkpoints to keep; by default all", None)
     keep_best: str | None = key(
         "metric of val.metrics whose best mean over the sets decides what net_g_best.pth is", None
@@ -122,7 +122,7 @@ SECTIONS: dict[str, type] = {
 
 
 def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of options with the defaults of missing keys; nothing is checked, nothing else is changed."""
+    """A copy of options with defaults for missing keys, unchecked."""
     filled = {**_defaults(RunOptions), **copy.deepcopy(dict(options))}
     for name in ("path", "train", "val", "logger"):
         filled[name] = {**_defaults(SECTIONS[name]), **(filled.get(name) or {})}

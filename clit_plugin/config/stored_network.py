@@ -21,8 +21,8 @@ class StoredNetwork:
 
     Attributes:
         options: Checked ``network_g``.
-        net: Built of them, with random weights.
-        source: The file that they are from.
+        net: Built from these options, with random weights.
+        source: The file that the options are from.
     """
 
     options: dict[str, Any]
@@ -38,20 +38,20 @@ def build_stored_network(
     Args:
         checkpoint: Content of ``weights``.
         weights: The file, for errors.
-        given: ``network_g`` of ``option_file``. It is for files that hold none; where it differs from the stored
-            one, the stored one is used and a line on stderr says so.
-        option_file: Where it is from; modules that it names are imported already.
+        given: ``network_g`` of ``option_file``, for weights files that hold none; if it differs from the stored one,
+            the stored one is used, with a warning.
+        option_file: The option file, whose ``custom_imports`` have been imported.
 
     Raises:
         UserError: Not a weights file, no network in either, or one that cannot be built.
     """
     if "params" not in checkpoint and "params_ema" not in checkpoint:
         hint = "; 'clit convert' reads those of the original code" if "model" in checkpoint else ""
-        raise UserError(f"{weights}: holds no 'params' or 'params_ema', so it is no weights file of BasicSR{hint}")
+        raise UserError(f"{weights}: holds no 'params' or 'params_ema', so it is not a weights file of BasicSR{hint}")
     stored = checkpoint.get("network_g")
     network, source = (stored, weights) if isinstance(stored, Mapping) else (given, option_file or weights)
     if not isinstance(network, Mapping):
-        hint = "" if option_file else "; give the option file it was trained by, -opt YAML"
+        hint = "" if option_file else "; give the option file it was trained with, -opt YAML"
         raise UserError(f"{source}: holds no network_g{hint}")
     name = network.get("type")
     if option_file is None and isinstance(name, str) and name not in ARCH_REGISTRY:
@@ -68,7 +68,7 @@ def build_stored_network(
 
 
 def _differences(stored: Mapping[str, Any], given: Mapping[str, Any], where: str = "") -> Iterator[str]:
-    """What differs in ``stored`` from ``given``; what neither says has its default in both."""
+    """Options of ``stored`` that differ from ``given``; missing ones have their defaults."""
     registry = ENCODER_REGISTRY if where else ARCH_REGISTRY
     if given.get("type", stored["type"]) != stored["type"]:
         yield f"{where}type is {stored['type']}"

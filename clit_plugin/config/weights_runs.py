@@ -1,4 +1,4 @@
-"""Tests of weights files: the network is the one that the file holds, and the run is named after the file."""
+"""Tests of weights files: the network comes from the file, and the run is named after it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,14 +16,14 @@ _OF_TRAINING = ("train", "logger", "find_unused_parameters")
 def weights_options(
     name: str, file: str, given: Mapping[str, Any], option_file: str | None, param_key: str | None
 ) -> tuple[dict[str, Any], nn.Module]:
-    """Options of a test of one weights file, unchecked but for the network, and the network with these weights.
+    """Options for testing one weights file, of which only the network is checked, and the network with the weights.
 
     Args:
-        name: Of the run.
-        file: The weights.
-        given: Content of ``option_file``, whose sets, metrics and the like are used; what it says of training is not.
-        option_file: Where ``given`` is from.
-        param_key: ``params`` or ``params_ema``; by default the latter where there is one.
+        name: Name of the run.
+        file: The weights file.
+        given: Content of ``option_file``; its sets, metrics and so on are used, its training options are not.
+        option_file: The file that ``given`` is from.
+        param_key: ``params`` or ``params_ema``; by default ``params_ema`` if the file has it.
 
     Raises:
         UserError: A file that cannot be tested.

@@ -1,7 +1,7 @@
 """Options of ``ArbitraryScalePairedDataset``; their descriptions form its part of the option reference."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from clit_plugin.data.realistic_options import RealisticOptions, parse_realistic
@@ -9,7 +9,7 @@ from clit_plugin.data.scale_schedule import ScaleRanges, check_scale_ranges
 from clit_plugin.metrics.protocol import ProtocolName
 from clit_plugin.ops.bicubic import check_degradation
 from clit_plugin.ops.sizes import Pair, scale_pair
-from clit_plugin.utils.errors import Problems, UserError
+from clit_plugin.utils.errors import Problems
 from clit_plugin.utils.path_names import check_path_name
 from clit_plugin.utils.schema import key, parse
 
@@ -50,9 +50,9 @@ class SetOptions:
                 problems.add(f"{where}.degradation: missing; say how LR is made from HR, pil or matlab")
             elif isinstance(self.degradation, str):
                 with problems:
-                    check_degradation(self.degradation)
+                    check_degradation(self.degradation, f"{where}.degradation")
         elif self.degradation is not None:
-            problems.add(f"{where}.degradation: LR is read from dataroot_lq, not made; remove one of the two")
+            problems.add(f"{where}.degradation: LR is read from dataroot_lq, not made from HR; remove one of the two")
         if self.filename_tmpl.count("{}") != 1:
             problems.add(f"{where}.filename_tmpl: expected one '{{}}' in the name, got {self.filename_tmpl!r}")
         else:
@@ -101,10 +101,8 @@ class TrainSetOptions(SetOptions):
             problems.add(
                 f"{where}.num_queries: expected 1 to lq_size squared ({self.lq_size**2}), got {self.num_queries}"
             )
-        try:
-            check_scale_ranges(self.scale_ranges)
-        except UserError as error:
-            problems.add(f"{where}.{error}")
+        with problems:
+            check_scale_ranges(self.scale_ranges, f"{where}.scale_ranges")
 
     @property
     def queries(self) -> int:
@@ -123,16 +121,20 @@ class ValSetOptions(SetOptions):
 
     protocol: ProtocolName = key("div2k: RGB, shave scale + 6; benchmark: Y, shave scale")
     scale: float | tuple[float, float] | None = key(
-        "any real scale, or [y, x]; required without dataroot_lq, else inferred from the image sizes", None
+        "any real scale, or [y, x], height before width; required without dataroot_lq, else inferred from the image "
+        "sizes",
+        None,
+        expected="a number or [y, x]",
     )
     max_images: int | None = key("use only the first N images", None)
 
     def check(self, where: str, problems: Problems) -> None:
         super().check(where, problems)
         if self.scale is None and self.dataroot_lq is None:
-            problems.add(f"{where}.scale: missing; give a scale as 2, 3.4 or [2, 3.5], or LR images in dataroot_lq")
+            example = "such as 2, 3.4 or, as [y, x], [2, 3.5]"
+            problems.add(f"{where}.scale: missing; give a scale {example}, or LR images in dataroot_lq")
         if self.scale is not None and min(self.scales or (0.0,)) < 1:
-            problems.add(f"{where}.scale: expected at least 1, got {self.scale}")
+            problems.add(f"{where}.scale: expected at least 1, or [y, x] of at least 1, got {self.scale}")
         if self.max_images is not None and self.max_images < 1:
             problems.add(f"{where}.max_images: expected at least 1, got {self.max_images}")
 
@@ -142,6 +144,25 @@ class ValSetOptions(SetOptions):
         if self.scale is None:
             return None
         return scale_pair(self.scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSets:
+    """The data sets of a run.
+
+    Attributes:
+        train: The training set; None for a test.
+        scored: The validation or test sets by key (``val``, ``val_2``, ...), in order.
+    """
+
+    train: TrainSetOptions | None = None
+    scored: Mapping[str, ValSetOptions] = field(default_factory=dict)
+
+    @property
+    def by_key(self) -> dict[str, SetOptions]:
+        """All sets by their keys in ``datasets``."""
+        training: dict[str, SetOptions] = {} if self.train is None else {"train": self.train}
+        return {**training, **self.scored}
 
 
 Options = TypeVar("Options", bound=SetOptions)

@@ -2,9 +2,9 @@
 
 import struct
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from clit_plugin.ops.sizes import by
 from clit_plugin.utils.byte_sizes import byte_size
@@ -70,13 +70,13 @@ def read_header(file: Path | BinaryIO) -> Header | None:
         return None
 
 
-def check_decodable(header: Header, name: str, *, bytes_a_pixel: int) -> None:
+def check_decodable(header: Header, name: str, *, bytes_per_pixel: int) -> None:
     """Refuse, before decoding, colour spaces other than RGB and grey, and images too large for the memory.
 
     Args:
         header: Header of the file.
         name: The file in errors.
-        bytes_a_pixel: What decoding takes per pixel.
+        bytes_per_pixel: Memory that decoding takes per pixel.
 
     Raises:
         UserError: CMYK, LAB and the like; more pixels than OpenCV accepts; more than the available memory.
@@ -86,24 +86,24 @@ def check_decodable(header: Header, name: str, *, bytes_a_pixel: int) -> None:
         raise UserError(f"{name}: holds {header.mode} colours; convert it to RGB with a program that knows its profile")
     if height * width > _MOST_PIXELS or max(height, width) > _LONGEST_SIDE:
         raise UserError(f"{name}: claims {by(header.size)} pixels, more than can be decoded; replace or remove it")
-    needed, left = height * width * bytes_a_pixel, memory_left()
+    needed, left = height * width * bytes_per_pixel, memory_left()
     if left is not None and needed > left:
         raise UserError(
-            f"{name}: claims {by(header.size)} pixels, which take about {byte_size(needed)}, and {byte_size(left)} of "
-            "memory are left; cut or remove it"
+            f"{name}: claims {by(header.size)} pixels, which take about {byte_size(needed)}, but only "
+            f"{byte_size(left)} of memory are free; crop or remove it"
         )
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: ImageFile.ImageFile) -> int:
     """EXIF orientation, without the decoding that Pillow does for a PNG whose EXIF chunk follows the pixels."""
     if image.format == "TIFF":  # OpenCV's decoder applies it itself
         return 1
-    if image.format == "PNG" and "exif" not in image.info and (exif := _late_exif(image.fp)):  # type: ignore[attr-defined]
+    if image.format == "PNG" and image.fp is not None and "exif" not in image.info and (exif := _late_exif(image.fp)):
         image.info["exif"] = exif
     return int(Image.Image.getexif(image).get(0x0112, 1))
 
 
-def _late_exif(file: BinaryIO) -> bytes:
+def _late_exif(file: IO[bytes]) -> bytes:
     """A PNG's eXIf chunk that follows the pixels, or nothing."""
     file.seek(8)
     while len(head := file.read(8)) == 8:

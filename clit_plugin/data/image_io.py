@@ -10,7 +10,7 @@ from clit_plugin.utils.errors import UserError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
-BYTES_A_PIXEL = 6  # decode_rgb holds 8-bit images twice: as BGR and as RGB
+BYTES_PER_PIXEL = 6  # decode_rgb holds 8-bit images twice: as BGR and as RGB
 
 
 def decode_rgb(content: bytes | None, name: str, *, convert: bool = False, grey: bool = False) -> np.ndarray:

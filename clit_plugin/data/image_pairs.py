@@ -7,7 +7,7 @@ import numpy as np
 from clit_plugin.data.dataset_options import SetOptions
 from clit_plugin.data.image_source import ImageSource
 from clit_plugin.data.realistic_degradation import Degradation, draw_degradation
-from clit_plugin.ops.sizes import Pair, Size, by, scale_label
+from clit_plugin.ops.sizes import ROUNDING, Pair, Size, by, scale_label
 from clit_plugin.utils.errors import UserError
 
 
@@ -15,8 +15,8 @@ class ImagePairs:
     """The images of a data set.
 
     Args:
-        options: Of the set.
-        chosen: Which of the HR images, in the order of their names, belong to it.
+        options: Options of the set.
+        chosen: The slice of the HR images, in the order of their names, that belongs to the set.
 
     Attributes:
         gt: The HR images.
@@ -62,7 +62,7 @@ class ImagePairs:
         """Check that every HR image has an LR image of a fitting size, where LR images are given.
 
         Args:
-            scales: (y, x) of the set; None where each pair has its own.
+            scales: (y, x) of the set; None if each pair has its own.
 
         Raises:
             UserError: An LR image is missing, or its size does not fit.
@@ -85,19 +85,19 @@ class ImagePairs:
                 )
 
     def check_least(self, least: Pair, option: str) -> None:
-        """Check that every image, LR where it is given, is large enough.
+        """Check that every image, LR if it is given, is large enough.
 
         Args:
-            least: Sides (y, x) that it must have.
-            option: The option that asks for them, for the error.
+            least: Smallest sides (y, x).
+            option: The option that requires them, for the error.
 
         Raises:
-            UserError: One is smaller.
+            UserError: An image is smaller.
         """
         source, names = (self.gt, self.names) if self.lq is None else (self.lq, self.lq_names)
         for name in names:
             size = source.sizes[name]
-            if size[0] + 1e-9 < least[0] or size[1] + 1e-9 < least[1]:
+            if size[0] + ROUNDING < least[0] or size[1] + ROUNDING < least[1]:
                 raise UserError(
                     f"{source.describe(name)}: {by(size)} is smaller than the crop of {least[1]:g}x{least[0]:g}; "
                     f"remove the image or choose a smaller {option}"
@@ -117,6 +117,6 @@ class ImagePairs:
 
 
 def _fits(size: Size, lq_size: Size, scales: Pair) -> bool:
-    """Whether HR covers the scaled LR image, and has less than one LR pixel and the rounding to spare."""
+    """Whether HR covers the scaled LR image with less than one LR pixel, and rounding, to spare."""
     sides = zip(size, lq_size, scales, strict=True)
     return all(round(small * scale) <= large < (small + 1) * scale + 1 for large, small, scale in sides)

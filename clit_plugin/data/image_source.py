@@ -13,7 +13,7 @@ import torch
 from basicsr.utils.file_client import FileClient
 
 from clit_plugin.data.image_header import Header, check_decodable, read_header
-from clit_plugin.data.image_io import BYTES_A_PIXEL, decode_rgb
+from clit_plugin.data.image_io import BYTES_PER_PIXEL, decode_rgb
 from clit_plugin.data.lmdb_files.check import check_data_file, check_listed
 from clit_plugin.data.lmdb_files.reader import read_meta_info
 from clit_plugin.data.lmdb_files.sources import find_sources
@@ -47,8 +47,8 @@ class ImageSource:
         self.backend = "lmdb" if self.root.suffix == ".lmdb" else "disk"
         if io_backend is not None and io_backend["type"] != self.backend:
             raise UserError(
-                f"{self.root}: io_backend says {io_backend['type']}, but a path "
-                f"{'with' if self.backend == 'lmdb' else 'without'} suffix .lmdb is read as {self.backend}"
+                f"{self.root}: io_backend is {io_backend['type']}, but a path "
+                f"{'with' if self.backend == 'lmdb' else 'without'} the suffix .lmdb is read as {self.backend}"
             )
         self._cache: torch.Tensor | None = None
         self._places: dict[str, int] = {}
@@ -85,7 +85,7 @@ class ImageSource:
         image = decode_rgb(self.content(name), self.describe(name), grey=not self.strict)
         found = (image.shape[0], image.shape[1])
         if found != (height, width):
-            raise UserError(f"{self.describe(name)}: is {by(found)}, but was {by((height, width))} when it was listed")
+            raise UserError(f"{self.describe(name)}: is {by(found)}, but was listed as {by((height, width))}")
         return image
 
     def content(self, name: str) -> bytes | None:
@@ -116,8 +116,8 @@ class ImageSource:
         if left is not None and needed > left:
             largest = max(sizes, key=lambda name: sizes[name][0] * sizes[name][1])
             raise UserError(
-                f"cache: the images of {self.root} take {byte_size(needed)}, and {byte_size(left)} of memory are left "
-                f"(the largest, {largest!r}, is {by(sizes[largest])}); set cache: false"
+                f"cache: the images of {self.root} take {byte_size(needed)}, but only {byte_size(left)} of memory are "
+                f"free (the largest, {largest!r}, is {by(sizes[largest])}); set cache: false"
             )
 
     def fill_cache(self, names: Iterable[str], *, progress: bool = True) -> None:
@@ -155,7 +155,7 @@ def _header(path: Path, *, strict: bool) -> Header:
     header = read_header(path)
     if header is None:
         raise UserError(f"{path}: not a readable image; replace or remove it")
-    check_decodable(header, str(path), bytes_a_pixel=BYTES_A_PIXEL)
+    check_decodable(header, str(path), bytes_per_pixel=BYTES_PER_PIXEL)
     mode = f"{header.mode}{' with transparency' * header.transparency}{' of 16 bits' * header.bits_16}"
     if mode not in (("RGB", "P") if strict else ("RGB", "P", "L", "1")):
         raise UserError(

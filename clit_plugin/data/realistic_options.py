@@ -1,7 +1,7 @@
 """Options of ``degradation: {type: realistic, ...}``: LR that looks like pictures from phones and the web.
 
 The names follow BasicSR's Real-ESRGAN options where those exist. The defaults are milder than Real-ESRGAN's (noise up
-to 30 grey levels, JPEG from 30, all of it twice), which model pictures that were processed several times: here it is
+to 30 grey levels, JPEG from 30, all of it twice), which model pictures that were processed several times. Here it is
 one lens, one downsampling, one sensor and one JPEG. A network trained on heavier degradations smooths away the texture
 of better pictures. A Gaussian blur of 0.8 LR pixels leaves 4 % of the contrast at the Nyquist frequency, about what a
 soft lens does; trained on more, a network takes whatever is smooth for blurred and sharpens it. A tenth of the samples

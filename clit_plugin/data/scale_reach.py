@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from clit_plugin.ops.sizes import Size, by
+from clit_plugin.ops.sizes import ROUNDING, Size, by, scale_label
 from clit_plugin.utils.errors import UserError
 
 _LEAST_SCALE = 1.2
@@ -38,7 +38,7 @@ class ScaleReach:
         listed = ", ".join(f"{name} ({by(self.sizes[name])})" for name in names[:_MOST_NAMES])
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         raise UserError(
-            f"{len(names)} of {len(self.reach)} images are too small for x{least:g}, which needs sides of "
+            f"{len(names)} of {len(self.reach)} images are too small for x{scale_label(least)}, which needs sides of "
             f"{self._side(least)} pixels with lq_size {self.lq_size}: {listed}{more}; "
             "remove them, or choose a smaller lq_size"
         )
@@ -58,12 +58,12 @@ class ScaleReach:
         median = float(np.quantile(list(self.reach.values()), 1 - 0.5 ** (1 / batch_size), method="lower"))
         half = f", and half of the batches are capped at x{median:.2f} or less" if median < self.most else ""
         return (
-            f"{len(small)} of {len(self.reach)} training images are too small for x{self.most:g}, which needs sides of "
-            f"{self._side(self.most)} pixels with lq_size {self.lq_size}; the smallest, {smallest} "
+            f"{len(small)} of {len(self.reach)} training images are too small for x{scale_label(self.most)}, which "
+            f"needs sides of {self._side(self.most)} pixels with lq_size {self.lq_size}; the smallest, {smallest} "
             f"({by(self.sizes[smallest])}), allows x{self.reach[smallest]:.2f}. A batch's scale is capped by its "
             f"smallest image: {capped:.0%} of the batches of {batch_size} contain one of these{half}"
         )
 
     def _side(self, scale: float) -> int:
         """Pixels that a side needs for a scale."""
-        return math.ceil(scale * self.lq_size - 1e-9)
+        return math.ceil(scale * self.lq_size - ROUNDING)

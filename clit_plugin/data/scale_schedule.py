@@ -15,26 +15,30 @@ from clit_plugin.utils.errors import UserError
 ScaleRanges = Sequence[Sequence[tuple[float, float]]]
 
 
-def check_scale_ranges(value: Any) -> list[list[tuple[float, float]]]:
+def check_scale_ranges(value: Any, where: str = "scale_ranges") -> list[list[tuple[float, float]]]:
     """Return ``scale_ranges`` as lists of (min, max).
+
+    Args:
+        value: The option's value.
+        where: The option's place, for errors.
 
     Raises:
         UserError: Not a list of alternatives, each a list of pairs with 1 <= min <= max.
     """
     example = "expected a list of alternatives, each a [min, max] per branch, as in [[[1, 4]], [[1, 4], [1, 4]]]"
     if not isinstance(value, (list, tuple)) or not value:
-        raise UserError(f"scale_ranges: {example}; got {value!r}")
+        raise UserError(f"{where}: {example}; got {value!r}")
     alternatives = []
     for alternative in value:
         if not isinstance(alternative, (list, tuple)) or not alternative:
-            raise UserError(f"scale_ranges: {example}; got {value!r}")
+            raise UserError(f"{where}: {example}; got {value!r}")
         ranges = []
         for pair in alternative:
             numbers = isinstance(pair, (list, tuple)) and all(
                 isinstance(n, (int, float)) and not isinstance(n, bool) and math.isfinite(n) for n in pair
             )
             if not numbers or len(pair) != 2 or not 1 <= pair[0] <= pair[1]:
-                raise UserError(f"scale_ranges: {example}, 1 <= min <= max; got {pair!r}")
+                raise UserError(f"{where}: {example}, 1 <= min <= max; got {pair!r}")
             ranges.append((float(pair[0]), float(pair[1])))
         alternatives.append(ranges)
     return alternatives

@@ -43,8 +43,8 @@ class TrainingSet:
         self.pairs = ImagePairs(options, slice(options.skip_images, None))
         if not self.pairs.names:
             raise UserError(
-                f"{options.dataroot_gt}: skip_images leaves none of {len(self.pairs.gt.sizes)} images, "
-                f"got {options.skip_images}"
+                f"{options.dataroot_gt}: skip_images is {options.skip_images}, which leaves none of "
+                f"{len(self.pairs.gt.sizes)} images"
             )
         self.pairs.check_given()
         self.pairs.check_least((options.lq_size, options.lq_size), "lq_size")

@@ -1,4 +1,4 @@
-"""Validation: whole images at one scale, or at the scale of each given pair."""
+"""Validation: whole images at one scale, or each given pair at its own."""
 
 import hashlib
 from collections.abc import Sequence
@@ -99,8 +99,8 @@ class ValidationSet:
             shave = self.protocol.shave(max(scales))
             if min(size) - 2 * shave < least:
                 raise UserError(
-                    f"{self.pairs.gt.describe(name)}: {by(size)} at x{max(scales):g} is too small for the protocol "
-                    f"{self.protocol.name}: it cuts {shave} pixels off each border, and {least} must remain"
+                    f"{self.pairs.gt.describe(name)}: {by(size)} at x{scale_label(max(scales))} is too small for the "
+                    f"protocol {self.protocol.name}, which crops {shave} pixels from each border and needs {least} more"
                 )
 
     def check_result_names(self, ending: str) -> None:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from clit_plugin.data.dataset_options import ValSetOptions, parse_val_set
 from clit_plugin.metrics.protocol import ProtocolName, usual_protocol
 from clit_plugin.ops.sizes import scale_label, scale_pair
+from clit_plugin.utils.conversion import choose
 from clit_plugin.utils.errors import UserError
-from clit_plugin.utils.schema import choose
 
 Scale = float | tuple[float, float]
 Degradation = Literal["pil", "matlab"] | Mapping[str, Any]
@@ -89,9 +89,15 @@ def _different(scales: Sequence[Scale]) -> list[Scale]:
         known = by_label.setdefault(scale_label(scale), scale)
         if scale_pair(known) != scale_pair(scale):
             raise UserError(
-                f"--scales: {known} and {scale} are too close to tell apart; both are x{scale_label(scale)}"
+                f"--scales: {_typed(known)} and {_typed(scale)} are too close to distinguish; both are "
+                f"x{scale_label(scale)}"
             )
     return list(by_label.values())
+
+
+def _typed(scale: Scale) -> str:
+    """A scale with all its digits, as on the command line: width x height where the axes differ."""
+    return "x".join(map(str, scale[::-1])) if isinstance(scale, tuple) else str(scale)
 
 
 def _new_sets(
@@ -103,7 +109,7 @@ def _new_sets(
 ) -> list[ValSetOptions]:
     """A set that is in no option file, at every scale; scored by its usual protocol unless one is given."""
     if not scales:
-        raise UserError(f"--scales: missing; {family} is in no option file, so scales are required, as --scales 2 3")
+        raise UserError(f"--scales: missing; {family} is in no option file and needs them, as in --scales 2 3")
     new = {"dataroot_gt": folder, "degradation": degradation or "pil", "protocol": protocol or usual_protocol(family)}
     return [
         parse_val_set({**new, "name": f"{family}_x{scale_label(scale)}", "scale": scale, "phase": "test"}, "--folder")
@@ -120,6 +126,6 @@ def _at_scales(sets: Sequence[ValSetOptions], scales: Sequence[Scale]) -> list[V
         for scale in scales:
             label = scale_label(scale)
             if label not in own and not from_hr:
-                raise UserError(f"--scales: {family} has LR files only, and none for x{label}")
+                raise UserError(f"--scales: {family} has only LR files, none of them for x{label}")
             chosen.append(own.get(label) or replace(from_hr[0], name=f"{family}_x{label}", scale=scale))
     return chosen

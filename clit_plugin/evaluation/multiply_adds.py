@@ -14,7 +14,7 @@ from clit_plugin.ops.stages import greedy_stage_sizes
 
 OUTPUT = (720, 1280)  # (H, W)
 _QUERIES = (64, 128)
-_LQ = (64, 64)  # counted for this size; what is done once per image grows with its area
+_LQ = (64, 64)  # (h, w) that is counted; the cost per image grows with its area
 
 
 def count_parameters(network: Mapping[str, Any]) -> int:
@@ -43,12 +43,12 @@ def count_multiply_adds(network: Mapping[str, Any], scale: tuple[float, float]) 
         net: Any = build_network(options).eval().to("meta")
         stages = greedy_stage_sizes(_LQ, out, getattr(net, "num_branches", 1))
         one, two = (_count(net, queries, stages) for queries in _QUERIES)
-    except Exception:  # noqa: BLE001, whatever foreign code raises where there is no data
+    except Exception:  # noqa: BLE001, foreign code may raise anything on tensors without data
         return None
-    a_query = (two - one) / (_QUERIES[1] - _QUERIES[0])
-    an_lr_pixel = (one - a_query * _QUERIES[0]) / (_LQ[0] * _LQ[1])
+    per_query = (two - one) / (_QUERIES[1] - _QUERIES[0])
+    per_lr_pixel = (one - per_query * _QUERIES[0]) / (_LQ[0] * _LQ[1])
     pixels = OUTPUT[0] * OUTPUT[1]
-    return a_query * pixels + an_lr_pixel * pixels / (scale[0] * scale[1])
+    return per_query * pixels + per_lr_pixel * pixels / (scale[0] * scale[1])
 
 
 def _count(net: Any, queries: int, stages: list[tuple[int, int]]) -> float:

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from clit_plugin.archs.weights import choose_param_key, read_checkpoint
 from clit_plugin.data.dataset_options import parse_val_set
 from clit_plugin.data.image_source import ImageSource
 from clit_plugin.data.validation_set import ValidationSet
@@ -21,7 +20,7 @@ from clit_plugin.evaluation.multiply_adds import count_multiply_adds, count_para
 from clit_plugin.evaluation.results import EvaluationSettings, WeightsFile
 from clit_plugin.utils.console import bar
 
-# Raise it when this package's evaluation changes in a way that changes numbers: stored results are then recomputed.
+# To be raised when a change of this package changes numbers: stored results are then recomputed.
 EVALUATION_VERSION = 1
 _PACKAGES = ("clit_plugin", "basicsr", "torch", "torchvision", "numpy", "pillow", "opencv-python")
 
@@ -29,11 +28,11 @@ _PACKAGES = ("clit_plugin", "basicsr", "torch", "torchvision", "numpy", "pillow"
 def describe_evaluation(options: Mapping[str, Any]) -> dict[str, EvaluationSettings]:
     """The settings of each set's result, by the set's name.
 
-    Everything that determines a number is in ``fingerprint``: the bytes of images and weights, the network, the scale,
-    how LR is made, protocol and metrics. Paths, versions and the network's cost are recorded but not part of it.
+    ``fingerprint`` covers everything that determines a number: the bytes of images and weights, the network, the scale,
+    the degradation, protocol and metrics. Paths, versions and the network's cost are recorded but not part of it.
 
     Args:
-        options: Checked options of a test, with their defaults.
+        options: Checked options of a test, with their defaults and ``path.param_key_g`` settled.
 
     Raises:
         UserError: An image file that cannot be read.
@@ -95,7 +94,7 @@ def describe_evaluation(options: Mapping[str, Any]) -> dict[str, EvaluationSetti
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes the numbers."""
+    """Versions of the packages that compute the numbers."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -111,8 +110,7 @@ def _weights(path: Mapping[str, Any]) -> WeightsFile | None:
         return None
     with Path(file).expanduser().open("rb") as content:
         digest = hashlib.file_digest(content, "sha256") if hasattr(hashlib, "file_digest") else _file_digest(content)
-    param_key = choose_param_key(read_checkpoint(file), path.get("param_key_g", "auto"), file)
-    return WeightsFile(path=str(file), sha256=digest.hexdigest(), param_key=param_key)
+    return WeightsFile(path=str(file), sha256=digest.hexdigest(), param_key=path["param_key_g"])
 
 
 def _file_digest(content: Any) -> Any:

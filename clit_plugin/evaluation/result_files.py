@@ -13,7 +13,7 @@ from clit_plugin.utils.atomic_files import write_text
 from clit_plugin.utils.errors import UserError
 
 _FORMAT = 1
-# What malformed content raises below.
+# Exceptions that malformed content causes below.
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 N = TypeVar("N", int, float)
 
@@ -22,12 +22,12 @@ def read_result(file: Path) -> SetResult:
     """One finished result, with the crops that are stored beside it.
 
     Raises:
-        UserError: Not there, or not such a file.
+        UserError: A missing file, or not a result.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT:
-            raise UserError(f"{file}: has format {content['format']}, this version reads {_FORMAT}")
+            raise UserError(f"{file}: has format {content['format']}, but this version reads {_FORMAT}")
         result = _result_from_json(content)
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error

@@ -1,4 +1,4 @@
-"""What a test computes, as types: images are scored, the scores of a set are its result."""
+"""The types of a test's results: scores of images, and the result of a set."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,8 +14,8 @@ class WeightsFile:
     """The weights that were scored.
 
     Attributes:
-        path: The file, as it was given.
-        sha256: Of its bytes.
+        path: The file, as the user gave it.
+        sha256: Hash of its bytes.
         param_key: ``params`` or ``params_ema``.
     """
 
@@ -35,7 +35,7 @@ class ImageScore:
         scale: (y, x).
         shave: Pixels cut from every border.
         metrics: Value by name.
-        seconds: What the network took; None where it was not measured.
+        seconds: Time that the network took; None if it was not measured.
     """
 
     name: str
@@ -49,21 +49,21 @@ class ImageScore:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
-    """What a result is about, known before the first image is scored.
+    """The settings of a result, known before the first image is scored.
 
     Attributes:
-        fingerprint: Of everything that determines the numbers; part of the result's file name.
-        name: The run.
+        fingerprint: Hash of everything that determines the numbers; part of the result's file name.
+        name: Name of the run.
         set: The data set with its scale, as ``Set5_x2``; ``family`` is without it, as ``Set5``.
         scale: (y, x); None where every pair of files has its own.
         degradation: ``files``, ``pil``, ``matlab``, or the parameters of a realistic degradation.
-        data_sha256: Of all images and their names.
+        data_sha256: Hash of all images and their names.
         weights: None for a network without weights.
         options: ``network_g``, ``dataset``, ``metrics``, ``save_img`` and ``self_ensemble``.
-        versions: Of the packages that compute the numbers.
-        parameters: Of the network; None in results stored before these were counted.
-        multiply_adds: For an output of 1280x720; None where unknown.
-        device: What it ran on.
+        versions: Versions of the packages that compute the numbers.
+        parameters: Number of parameters of the network; None in results stored before these were counted.
+        multiply_adds: For an output of 1280x720; None if unknown.
+        device: The device's name.
     """
 
     fingerprint: str
@@ -121,7 +121,7 @@ class SetResult(EvaluationSettings):
 
     @property
     def seconds_per_image(self) -> float | None:
-        """The mean time that the network took; None where an image lacks it."""
+        """The mean time that the network took; None if it was not measured for every image."""
         seconds = [image.seconds for image in self.images if image.seconds is not None]
         return round(mean(seconds), 4) if len(seconds) == len(self.images) else None
 

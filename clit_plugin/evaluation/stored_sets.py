@@ -6,8 +6,8 @@
       crops/Set5_x2-1a2b3c4d5e6f/woman.png        what the set's worst and best image look like
       results.csv  images.csv                     the same as tables: one row per set, one row per image, sizes as WxH
 
-A file's name contains the fingerprint of everything that determines its numbers: other settings write another file,
-and the same settings find theirs.
+A file's name contains the fingerprint of everything that determines its numbers, so that results with other settings
+go to other files.
 """
 
 import json
@@ -33,11 +33,11 @@ from clit_plugin.utils.output_files import cannot_write
 
 
 class StoredSet:
-    """Where the result of one set goes.
+    """The stored result of one set.
 
     Args:
         root: ``results/NAME``, the run's folder.
-        settings: What the result is about.
+        settings: The settings of the result.
     """
 
     def __init__(self, root: str | Path, settings: EvaluationSettings) -> None:
@@ -69,7 +69,7 @@ class StoredSet:
         return done
 
     def append(self, image: ImageScore, rank: int) -> None:
-        """Keep one image of an unfinished set.
+        """Store the scores of one image of an unfinished set.
 
         Raises:
             UserError: The file cannot be written.
@@ -106,7 +106,7 @@ def write_tables(root: Path) -> None:
         try:
             results.append(read_result(file))
         except UserError as error:
-            warnings.warn(f"{error}; it is left out of the tables, remove it", stacklevel=2)
+            warnings.warn(f"{error}; skipped in the tables, remove it", stacklevel=2)
     results.sort(key=_order)
     write_text(root / "results.csv", set_table(results), shared=True)
     write_text(root / "images.csv", image_table(results), shared=True)
@@ -125,7 +125,7 @@ def read_results(paths: Iterable[str | Path]) -> list[SetResult]:
             if below and path.name != "metrics":
                 below = [file for file in below if file.parent.name == "metrics"]
             if not below:
-                raise UserError(f"{path}: no results of 'clit test' below, looked for metrics/*.json")
+                raise UserError(f"{path}: no results of 'clit test' in this folder, looked for metrics/*.json")
             files += below
         elif path.is_file():
             files.append(path)

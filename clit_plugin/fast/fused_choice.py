@@ -71,7 +71,7 @@ def fused_arithmetic(table: Tensor, weight: Tensor, num_heads: int, grid: Size) 
         if torch.cuda.is_current_stream_capturing():
             return None  # now nothing can be compared
         _usable[key] = first_use(shapes, table.dtype, tf32=_mode == "tf32", device=device)
-    return _fused(shapes, table.dtype, _mode == "tf32", device) if _usable[key] else None
+    return make_fused(shapes, table.dtype, _mode == "tf32", device) if _usable[key] else None
 
 
 def supported(shapes: Shapes, table: torch.dtype, weight: torch.dtype) -> bool:
@@ -86,7 +86,7 @@ def first_use(shapes: Shapes, dtype: torch.dtype, *, tf32: bool, device: torch.d
     try:
         if torch.cuda.get_device_capability(device) < (8, 0):
             raise RuntimeError("needs a GPU of compute capability 8.0")
-        differences = largest_differences(_fused(shapes, dtype, tf32, device), shapes, dtype, device)
+        differences = largest_differences(make_fused(shapes, dtype, tf32, device), shapes, dtype, device)
     except Exception as error:  # whatever a compiler or a driver raises: training goes on without
         reason = next(iter(str(error).strip().splitlines()), "")
         _log.warning(f"{what} is off: {type(error).__name__}: {reason}")
@@ -100,7 +100,8 @@ def first_use(shapes: Shapes, dtype: torch.dtype, *, tf32: bool, device: torch.d
     return True
 
 
-def _fused(shapes: Shapes, dtype: torch.dtype, tf32: bool, device: torch.device) -> FusedAttention:
+def make_fused(shapes: Shapes, dtype: torch.dtype, tf32: bool, device: torch.device) -> FusedAttention:
+    """The kernels for a GPU, with large tiles where its shared memory holds them."""
     properties = torch.cuda.get_device_properties(device)
     shared = getattr(properties, "shared_memory_per_block_optin", 0)
     return FusedAttention(shapes, dtype, tf32=tf32, large=shared >= 227 * 1024)

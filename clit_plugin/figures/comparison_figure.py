@@ -16,16 +16,16 @@ from clit_plugin.ops.bicubic import resize_bicubic
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.crops import Crop, worst_crop
 from clit_plugin.ops.pixels import to_samples, to_tensor
-from clit_plugin.ops.sizes import by, lr_size, scaled_size
+from clit_plugin.ops.sizes import by, lr_size, scale_label, scaled_size
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.panels import Panel, compose
 
-_SHOWN = 230  # pixels a crop is magnified to, about
+_SHOWN = 230  # approximate size in pixels of a magnified crop
 
 
 @dataclass(frozen=True, kw_only=True)
 class Systems:
-    """What is compared: bicubic interpolation, and networks by name, on images reduced by ``degradation``."""
+    """The systems to compare: bicubic interpolation, and networks by name, on images downscaled by ``degradation``."""
 
     networks: Mapping[str, ArbitraryScaleArch]
     degradation: str
@@ -50,9 +50,9 @@ def crops_figure(
 
     Args:
         image: (H, W, 3) uint8; its lower right border is cut so that LR has floor(H / scale) rows.
-        systems: What is compared.
+        systems: The systems to compare.
         scale: More than 1.
-        crops: What is shown; if empty, the crop where bicubic interpolation has the largest error.
+        crops: The parts to show; if empty, the crop where bicubic interpolation has the largest error.
         protocol: For the PSNR of whole images.
 
     Returns:
@@ -69,8 +69,8 @@ def crops_figure(
     shave = protocol.shave(scale)
     if min(size) <= 2 * shave:
         raise UserError(
-            f"{systems.image_name}: {by(size)} is too small for --scale {scale:g}, whose PSNR leaves out "
-            f"{shave} pixels at each border"
+            f"{systems.image_name}: {by(size)} is too small for --scale {scale:g}, whose PSNR excludes {shave} pixels "
+            "at each border"
         )
     hr = to_tensor(image)
     results = systems.upscale(resize_bicubic(image, reduced, systems.degradation), size)
@@ -88,7 +88,7 @@ def crops_figure(
         rows.append(row)
     channel = "Y" if protocol.y_channel else "RGB"
     footer = (
-        f"{systems.image_name}, x{scale:g}, LR by {systems.degradation} bicubic; PSNR of the whole image "
+        f"{systems.image_name}, x{scale_label(scale)}, LR by {systems.degradation} bicubic; PSNR of the whole image "
         f"({protocol}) / of the crop ({channel})"
     )
     return compose(rows, footer)
@@ -101,8 +101,8 @@ def text_figure(
 
     Args:
         image: (H, W, 3) uint8.
-        systems: What is compared.
-        reduce: The factor by which it is reduced first.
+        systems: The systems to compare.
+        reduce: The factor by which the image is downscaled first.
         scales: Of the reduced image.
         crop: The part of ``image`` that is shown; None for all of it.
 
@@ -117,7 +117,7 @@ def text_figure(
     _check_inside(crop, size, systems.image_name)
     reduced = (round(size[0] / reduce), round(size[1] / reduce))  # not cropped: there is no HR to compare with
     if min(reduced) < 1:
-        raise UserError(f"{systems.image_name}: {by(size)} is too small to be reduced by {reduce:g}")
+        raise UserError(f"{systems.image_name}: {by(size)} is too small to be downscaled by {reduce:g}")
     lq = resize_bicubic(image, reduced, systems.degradation)
     rows: dict[str, list[Panel]] = {
         name: [Panel(_scaled(crop, size, reduced).of(lq), "LR")] for name in ("bicubic", *systems.networks)
@@ -125,7 +125,7 @@ def text_figure(
     for scale in scales:
         out = scaled_size(reduced, scale)
         for name, result in systems.upscale(lq, out).items():
-            rows[name].append(Panel(_scaled(crop, size, out).of(to_samples(result)), f"{name} x{scale:g}"))
+            rows[name].append(Panel(_scaled(crop, size, out).of(to_samples(result)), f"{name} x{scale_label(scale)}"))
     footer = (
         f"{systems.image_name} reduced by {reduce:g} ({systems.degradation} bicubic), then upscaled; 1 pixel = 1 pixel"
     )
@@ -134,7 +134,7 @@ def text_figure(
 
 def _check_inside(crop: Crop, size: Size, name: str) -> None:
     if crop.x + crop.width > size[1] or crop.y + crop.height > size[0]:
-        raise UserError(f"--crop {crop}: not inside {name}, {size[1]} pixels wide and {size[0]} high")
+        raise UserError(f"--crop {crop}: not inside {name}, which is {by(size)}")
 
 
 def _scaled(crop: Crop, size: Size, out: Size) -> Crop:

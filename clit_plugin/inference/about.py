@@ -1,31 +1,31 @@
-"""What weights say of themselves: for which scales and which kind of LR images they were trained."""
+"""Metadata of a weights file: the scales and the kind of LR images that the weights were trained for."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clit_plugin.ops.coordinates import Size
+from clit_plugin.archs.safetensors_file import check_scale_range
+from clit_plugin.ops.sizes import Size, scale_label
 from clit_plugin.utils.errors import UserError
 
-_TOLD = {
-    "pil": "bicubic reduction (Pillow's kernel)",
-    "matlab": "bicubic reduction (MATLAB's kernel)",
-    "realistic": "blur, noise and JPEG of photographs",
+_DEGRADATIONS = {
+    "pil": "bicubic downsampling (Pillow's kernel)",
+    "matlab": "bicubic downsampling (MATLAB's kernel)",
+    "realistic": "blur, noise and JPEG compression, as in photographs",
 }
-_SLACK = 1.005  # of rounding to whole pixels
+_SLACK = 1.005  # for sizes rounded to whole pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """``about`` of a weights file, .pth or .safetensors, as far as it says; more may stand there.
+    """``about`` of a weights file, .pth or .safetensors; what the file does not state is None, other keys are ignored.
 
     Attributes:
-        name: What the weights are called.
+        name: Name of the weights.
         scale_range: Scales of the training, (least, most).
-        degradation: How its LR images were made: ``pil``, ``matlab``, ``realistic`` or the name of another way.
-        licence: Of the weights.
+        degradation: How the LR images of the training were made: ``pil``, ``matlab``, ``realistic`` or another name.
+        licence: Licence of the weights.
     """
 
     name: str | None = None
@@ -35,38 +35,42 @@ class About:
 
     @classmethod
     def read(cls, checkpoint: Mapping[str, Any], path: str | Path) -> "About":
-        """What a checkpoint says.
+        """The metadata of a checkpoint.
 
         Args:
             checkpoint: From ``read_checkpoint``.
-            path: Where it is from, for errors.
+            path: The checkpoint's file, for errors.
 
         Raises:
-            UserError: It says something of another kind.
+            UserError: A value of the wrong type, or a bad scale range.
         """
         given = checkpoint.get("about", {})
         if not isinstance(given, Mapping):
             raise UserError(f"{path}: about: expected a mapping, got {type(given).__name__}")
         degradation = given.get("degradation")
-        if isinstance(degradation, Mapping):  # a way with options
+        if isinstance(degradation, Mapping):  # {type: realistic, ...}
             degradation = degradation.get("type")
         texts = {"name": given.get("name"), "degradation": degradation, "licence": given.get("licence")}
         for key, value in texts.items():
             if value is not None and not isinstance(value, str):
                 raise UserError(f"{path}: about.{key}: expected text, got {value!r:.60}")
-        return cls(scale_range=_scale_range(given.get("scale_range"), path), **texts)
+        if given.get("scale_range") is None:
+            return cls(**texts)
+        least, most = check_scale_range(given["scale_range"], f"{path}: about.scale_range")
+        return cls(scale_range=(least, most), **texts)
 
-    def told(self) -> str:
-        """In a few words, as ``for x1 to x16 and images made by ...``; empty where nothing is known."""
+    def summary(self) -> str:
+        """In a few words, as ``for x1 to x16 and images made by ...``; empty if the file states neither."""
         parts = []
         if self.scale_range is not None:
-            parts.append(f"x{self.scale_range[0]:g} to x{self.scale_range[1]:g}")
+            least, most = map(scale_label, self.scale_range)
+            parts.append(f"x{least} to x{most}")
         if self.degradation is not None:
-            parts.append(f"images made by {_TOLD.get(self.degradation, self.degradation)}")
+            parts.append(f"images made by {_DEGRADATIONS.get(self.degradation, self.degradation)}")
         return f"for {' and '.join(parts)}" if parts else ""
 
     def warning(self, lq: Size, size: Size) -> str | None:
-        """A line where an output of (H, W) ``size`` of an image of ``lq`` is outside the scales of the training."""
+        """A warning if upscaling an image of (H, W) ``lq`` to ``size`` leaves the scales of the training, else None."""
         if self.scale_range is None:
             return None
         scales = [out / n for out, n in zip(size, lq, strict=True)]
@@ -74,13 +78,5 @@ class About:
         if min(scales) * _SLACK >= least and max(scales) <= most * _SLACK:
             return None
         scale = max(scales) if max(scales) > most * _SLACK else min(scales)
-        return f"x{scale:.3g} is outside the scales of the training, x{least:g} to x{most:g}; expect less of it"
-
-
-def _scale_range(given: Any, path: str | Path) -> tuple[float, float] | None:
-    if given is None:
-        return None
-    numbers = isinstance(given, (list, tuple)) and len(given) == 2 and all(type(n) in (int, float) for n in given)
-    if not numbers or not all(map(math.isfinite, given)) or not 0 < given[0] <= given[1]:
-        raise UserError(f"{path}: about.scale_range: expected two numbers, least and most, got {given!r:.60}")
-    return float(given[0]), float(given[1])
+        trained = f"x{scale_label(least)} to x{scale_label(most)}"
+        return f"x{scale:.3g} is outside the training scales, {trained}; quality may be lower"

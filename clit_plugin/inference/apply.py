@@ -1,4 +1,4 @@
-"""A network applied to one image, with an estimate where it takes long and a bar that knows the time left."""
+"""A network applied to one image, with a time estimate for slow images and a progress bar."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress
-from clit_plugin.inference.estimate import estimate_seconds, told
+from clit_plugin.inference.estimate import duration_text, estimate_seconds
 from clit_plugin.inference.memory import budget, check_memory, choose_tiling, memory_errors
 from clit_plugin.inference.strips import Work, upscale_strips, upscale_whole
 from clit_plugin.inference.tiles import TILE
@@ -17,18 +17,18 @@ from clit_plugin.ops.sizes import by
 from clit_plugin.utils.console import AnyBar, bar, say
 from clit_plugin.utils.errors import UserError
 
-_WORTH_TELLING = 20.0  # seconds
+_WORTH_AN_ESTIMATE = 20.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manner:
+class UpscaleOptions:
     """How images are upscaled.
 
     Attributes:
         max_queries: As in ``ArbitraryScaleArch.upscale``.
-        tile: Side in LR pixels of the tiles, a multiple of 8; 0: the whole image; None: what the memory allows.
-        max_memory: Bytes that the process may take where the network is; None: most of what is free.
-        views: Of the self-ensemble, see ``upscale_ensemble``; 1: none.
+        tile: Side of the tiles in LR pixels, a multiple of 8; 0: the whole image; None: chosen by the free memory.
+        max_memory: Bytes that the process may use on the network's device; None: most of the free memory.
+        views: Views of the self-ensemble, see ``upscale_ensemble``; 1: no ensemble.
     """
 
     max_queries: int | None = None
@@ -43,7 +43,7 @@ def strips_of(
     size: Size,
     *,
     name: str,
-    manner: Manner,
+    options: UpscaleOptions,
     kept: int = 12,
     progress: Progress | None = None,
     label: str | None = None,
@@ -54,57 +54,57 @@ def strips_of(
         net: On any device.
         rgb: (3, H, W) in [0, 1], on any device.
         size: (H_out, W_out).
-        name: What an error calls the image.
-        manner: In which tiles, and so on.
-        kept: Bytes a pixel of the output that the caller keeps, by default all in float32.
-        progress: Is told how many pixels of the output are done since the last call, as a part of H_out * W_out.
-        label: What a line begins with that tells how long the image will take; None: none is wanted.
+        name: The image's name in errors.
+        options: Tiles, memory and self-ensemble.
+        kept: Bytes per output pixel that the caller keeps; by default RGB in float32.
+        progress: Called with the number of output pixels done since the last call, H_out * W_out in total.
+        label: Prefix of the line with the time estimate; None: no estimate.
 
     Yields:
         (3, rows, W_out) on the CPU, about [0, 1] and not clamped, from top to bottom.
 
     Raises:
-        UserError: There is not the memory, or the encoder refuses so small an image.
+        UserError: Not enough memory, or an image too small for the encoder.
     """
     device, lq_size = device_of(net), (rgb.shape[-2], rgb.shape[-1])
-    remedy = "a smaller scale or a part of the image" + ("" if device.type == "cpu" else ", or --device cpu")
+    remedy = "use a smaller scale or a part of the image" + ("" if device.type == "cpu" else ", or --device cpu")
     try:
         with memory_errors(f"{name} to {by(size)}", device, remedy):
             if net.head_reach is None:
                 check_memory(size, device, name=name)
             else:
-                limit = budget(device, manner.max_memory)
-                tiling = choose_tiling(net, lq_size, size, limit, tile=manner.tile, kept=kept, name=name)
+                limit = budget(device, options.max_memory)
+                tiling = choose_tiling(net, lq_size, size, limit, tile=options.tile, kept=kept, name=name)
             if label is not None:
-                seconds = estimate_seconds(net, rgb[None].to(device), size, max_queries=manner.max_queries)
-                if seconds is not None and seconds * manner.views >= _WORTH_TELLING:
-                    say(f"{label}: about {told(seconds * manner.views)}")
+                seconds = estimate_seconds(net, rgb[None].to(device), size, max_queries=options.max_queries)
+                if seconds is not None and seconds * options.views >= _WORTH_AN_ESTIMATE:
+                    say(f"{label}: about {duration_text(seconds * options.views)}")
             work = Work(
                 net=net,
                 lq=rgb,
                 size=size,
-                max_queries=manner.max_queries,
-                views=manner.views,
-                progress=None if progress is None else lambda pixels: progress(pixels / manner.views),
+                max_queries=options.max_queries,
+                views=options.views,
+                progress=None if progress is None else lambda pixels: progress(pixels / options.views),
             )
             if net.head_reach is None:
-                yield upscale_whole(work, TILE if manner.tile is None else manner.tile)
+                yield upscale_whole(work, TILE if options.tile is None else options.tile)
             else:
-                retry = f"{name}: not enough memory on {device}, going on in tiles of"
+                retry = f"{name}: not enough memory on {device}, retrying with tiles of"
                 yield from upscale_strips(work, tiling, lambda side: say(f"{retry} {side}"))
-    except (RuntimeError, ValueError) as error:  # an encoder's padding or normalisation
+    except (RuntimeError, ValueError) as error:  # from the padding or normalisation of an encoder
         if min(lq_size) < 16:
             raise UserError(f"{name}: {by(lq_size)} is too small for the encoder") from error
         raise
 
 
 def with_bar(strips: Callable[[Progress], Iterator[Tensor]], size: Size, *, label: str) -> Iterator[Tensor]:
-    """Strips, while a bar tells how many pixels are done.
+    """Strips behind a progress bar that counts output pixels.
 
     Args:
-        strips: Makes them, and tells its argument of pixels.
+        strips: Yields the strips, and calls its argument with the number of pixels done.
         size: (H_out, W_out).
-        label: What stands before the bar.
+        label: Text before the bar.
     """
     pixels = size[0] * size[1]
     progress: AnyBar
@@ -114,12 +114,13 @@ def with_bar(strips: Callable[[Progress], Iterator[Tensor]], size: Size, *, labe
 
 
 def upscale_with_progress(
-    net: ArbitraryScaleArch, rgb: Tensor, size: Size, *, label: str, name: str, manner: Manner | None = None
+    net: ArbitraryScaleArch, rgb: Tensor, size: Size, *, label: str, name: str, options: UpscaleOptions | None = None
 ) -> Tensor:
-    """The whole output of ``strips_of``, (3, H_out, W_out), with an estimate and a bar; arguments as there."""
+    """The whole output of ``strips_of``, (3, H_out, W_out), with a time estimate and a progress bar."""
     check_memory(size, torch.device("cpu"), name=name)
-    manner = manner or Manner()
-    strips = with_bar(
-        lambda told: strips_of(net, rgb, size, name=name, manner=manner, progress=told, label=label), size, label=label
-    )
-    return torch.cat(list(strips), 1)
+    options = options or UpscaleOptions()
+
+    def strips(progress: Progress) -> Iterator[Tensor]:
+        return strips_of(net, rgb, size, name=name, options=options, progress=progress, label=label)
+
+    return torch.cat(list(with_bar(strips, size, label=label)), 1)

@@ -1,4 +1,4 @@
-"""How long an image will take, before it is begun."""
+"""An estimate of how long an image will take."""
 
 import math
 import time
@@ -7,17 +7,17 @@ from torch import Tensor
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 
-_LARGE = 2_000_000  # pixels of the output; less is done before an estimate is worth anything
-_SIDES = (16, 64)  # pixels of the part that is tried
+_LARGE = 2_000_000  # output pixels; smaller outputs finish too soon for an estimate to be useful
+_SIDES = (16, 64)  # smallest and largest side of the timed part, in LR pixels
 
 
 def estimate_seconds(
     net: ArbitraryScaleArch, lq: Tensor, size: tuple[int, int], *, max_queries: int | None = None
 ) -> float | None:
-    """Seconds that ``net.upscale`` will take, from the middle of the image by the same scale.
+    """Seconds that ``net.upscale`` will take, extrapolated from the middle of the image at the same scale.
 
-    The part is 1/64 of the image or less, and is computed twice: the first time pays for what a device does once. What
-    a small part costs beside its pixels makes the estimate too long rather than too short.
+    The timed part is at most 1/64 of the image and is computed twice, the first time as a warm-up. A part's fixed costs
+    make the estimate too long rather than too short.
 
     Args:
         net: On the device of ``lq``.
@@ -26,7 +26,7 @@ def estimate_seconds(
         max_queries: As in ``ArbitraryScaleArch.upscale``.
 
     Returns:
-        None where the output is small, or the image has too few pixels to try a part of it.
+        None if the output is small, or the image too small to time a part of it.
     """
     height, width = lq.shape[-2:]
     side = min(int(math.sqrt(height * width) / 8), _SIDES[1], height, width)
@@ -36,14 +36,14 @@ def estimate_seconds(
     part = lq[..., top : top + side, left : left + side]
     part_size = (round(side * size[0] / height), round(side * size[1] / width))
     for _ in range(2):
-        begun = time.perf_counter()
-        net.upscale(part, part_size, max_queries=max_queries).sum().item()  # a number: the device has to be done
-        seconds = time.perf_counter() - begun
+        start = time.perf_counter()
+        net.upscale(part, part_size, max_queries=max_queries).sum().item()  # .item() waits for the device
+        seconds = time.perf_counter() - start
     return seconds * (size[0] * size[1]) / (part_size[0] * part_size[1])
 
 
-def told(seconds: float) -> str:
-    """A duration as people say it: ``40 s``, ``3 min``, ``2 h 10 min``."""
+def duration_text(seconds: float) -> str:
+    """A rounded duration: ``40 s``, ``3 min``, ``2 h 10 min``."""
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

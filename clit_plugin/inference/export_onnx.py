@@ -1,12 +1,12 @@
-"""A network as two ONNX graphs of any image and output size: its encoder once, its decoder for blocks of queries.
+"""A network as two ONNX graphs for any image and output size: its encoder, and its decoder for blocks of queries.
 
-Encoder: ``lq`` (1, 3, H, W), RGB in [0, 1], to ``features`` (1, C, H, W), of which the last three channels are the
-normalised image where the network adds it to what it predicts.
+Encoder: ``lq`` (1, 3, H, W), RGB in [0, 1], to ``features`` (1, C, H, W); if the network predicts a residual, the last
+three channels are the normalised image.
 
 Decoder: ``features``; ``coord`` (Q, 2), pixel centres of the output in [-1, 1], order (y, x); ``cell`` (2,) =
 (2 / H_out, 2 / W_out); for a cascade ``stage_sizes`` (K, 2) int64, the grids between its branches; to ``rgb`` (Q, 3),
-about [0, 1] and not clamped. It works on the rows of the features that a block sees, so that blocks of whole rows of
-the output cost what one block of all would.
+about [0, 1] and not clamped. It reads only the rows of the features that a block depends on, so that splitting the
+output into blocks of whole rows costs nothing.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-import onnxscript  # noqa: F401, without which torch's exporter fails half-way
+import onnxscript  # noqa: F401, torch's exporter needs it
 import torch
 from onnx import TensorProto
 from torch import Tensor, nn
@@ -28,25 +28,23 @@ from torch import Tensor, nn
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 from clit_plugin.archs.clit_arch import CLIT
 from clit_plugin.archs.encoders import BasicSRFeatures, SwinIR
-from clit_plugin.archs.encoders.registry import out_channels
-from clit_plugin.archs.local_implicit_arch import LocalImplicitArch
-from clit_plugin.inference.onnx_clit import clit_residual
 from clit_plugin.inference.onnx_graph import IR_VERSION, OPSET, OnnxGraph, Value
-from clit_plugin.inference.onnx_implicit import DECODERS, implicit_residual
+from clit_plugin.inference.onnx_heads import head_of
+from clit_plugin.inference.onnx_implicit import DECODERS
 from clit_plugin.inference.onnx_map import Queries
 from clit_plugin.ops.coordinates import Size, make_cell, make_coord
 from clit_plugin.ops.stages import MAX_FACTOR, greedy_stage_sizes
 from clit_plugin.utils.errors import UserError
 
 TOLERANCE = 1e-4
-_IMPLICIT_QUERIES = 65536
-# Encoders that torch's exporter fails on, some of them only after minutes.
+# Encoders on which torch's exporter fails, some of them only after minutes.
 _REFUSED: dict[type[nn.Module], str] = {
     SwinIR: "torch traces its padding and attention masks for one image size only",
-    BasicSRFeatures: "torch cannot trace how it taps a layer",
+    BasicSRFeatures: "torch cannot trace the hook that taps a layer",
 }
 _TRACED: Size = (17, 22)
-# LR and output sizes of the check: integer (x3, of which rounding is told most), fractional, anisotropic, a cascade.
+# LR and output sizes of the check: integer (x3, which is the most sensitive to rounding), fractional, anisotropic, a
+# cascade.
 _CHECKED: tuple[tuple[Size, Size], ...] = (
     ((12, 19), (36, 57)),
     ((16, 16), (55, 38)),
@@ -56,20 +54,20 @@ _CHECKED: tuple[tuple[Size, Size], ...] = (
 
 
 def check_exportable(net: nn.Module) -> ArbitraryScaleArch:
-    """Refuse, by name, a network that has no decoder here.
+    """Refuse a network that cannot be exported.
 
     Raises:
-        UserError: Such a network or option.
+        UserError: An architecture, an encoder or an option without an ONNX counterpart.
     """
     if not isinstance(net, CLIT) and type(net) not in DECODERS:
         others = ", ".join(kind.__name__ for kind in DECODERS)
-        raise UserError(f"{type(net).__name__}: is not exported to ONNX; CLIT, {others} are")
+        raise UserError(f"{type(net).__name__}: cannot be exported to ONNX; CLIT, {others} can")
     assert isinstance(net, ArbitraryScaleArch)
     if isinstance(net, CLIT) and net.frequency_channels:
-        raise UserError("frequency_channels: the frequency block's transform is not exported to ONNX")
+        raise UserError("frequency_channels: the frequency block cannot be exported to ONNX")
     for kind, reason in _REFUSED.items():
         if isinstance(net.encoder, kind):
-            raise UserError(f"encoder {kind.__name__}: is not exported to ONNX, as {reason}")
+            raise UserError(f"encoder {kind.__name__}: cannot be exported to ONNX, as {reason}")
     return net
 
 
@@ -78,14 +76,14 @@ def export_onnx(net: nn.Module, header: Mapping[str, str]) -> tuple[bytes, bytes
 
     Args:
         net: In evaluation mode, on the CPU.
-        header: What is kept beside the graphs, as of ``export_safetensors.describe``. ``max_queries`` (how large a
-            block may be within about 256 MB) and, for a cascade, ``num_branches`` and ``max_factor`` are added.
+        header: Metadata to store in the graphs, from ``export_safetensors.describe``. ``max_queries`` (the largest
+            block within about 256 MB) and, for a cascade, ``num_branches`` and ``max_factor`` are added.
 
     Raises:
         UserError: A network, an option or an encoder that cannot be exported.
     """
     net = check_exportable(net)
-    header = {**header, "max_queries": str(_max_queries(net))}
+    header = {**header, "max_queries": str(head_of(net).max_queries)}
     if net.num_branches > 1:
         header |= {"num_branches": str(net.num_branches), "max_factor": str(int(MAX_FACTOR))}
     models = encoder_graph(net), decoder_graph(net)
@@ -132,24 +130,24 @@ def run_onnx(
 
 
 class EncoderPart(nn.Module):
-    """What runs once an image: normalisation, encoder and, in CLIT, the convolution behind it."""
+    """What runs once per image: normalisation, encoder and, in CLIT, the convolution after it."""
 
     def __init__(self, net: ArbitraryScaleArch) -> None:
         super().__init__()
         self.encoder = net.encoder
-        self.conv_feat = net.conv_feat if isinstance(net, CLIT) else nn.Identity()
+        self.conv = head_of(net).conv
         self.bilinear_skip = net.bilinear_skip
 
     def forward(self, lq: Tensor) -> Tensor:
         lq = (lq - 0.5) / 0.5
-        features = self.conv_feat(self.encoder(lq))
+        features = self.conv(self.encoder(lq))
         return torch.cat([features, lq], 1) if self.bilinear_skip else features
 
 
 def encoder_graph(net: ArbitraryScaleArch) -> onnx.ModelProto:
-    """By torch's exporter, without its optimiser, which takes constants below 1e-8 for zero."""
+    """The encoder by torch's exporter, without its optimiser, which rounds constants below 1e-8 to zero."""
     if "optimize" not in inspect.signature(torch.onnx.export).parameters:
-        raise UserError(f"ONNX needs torch 2.6 or newer, here is {torch.__version__}")
+        raise UserError(f"ONNX needs torch 2.6 or newer, this is {torch.__version__}")
     height, width = torch.export.Dim("height", min=1), torch.export.Dim("width", min=1)
     try:
         with _silent():
@@ -163,7 +161,7 @@ def encoder_graph(net: ArbitraryScaleArch) -> onnx.ModelProto:
                 output_names=["features"],
                 dynamic_shapes={"lq": {2: height, 3: width}},
             )
-    except Exception as error:  # of whatever the encoder's code leads the exporter to
+    except Exception as error:  # the exporter may raise anything
         name = type(net.encoder).__name__
         raise UserError(f"encoder {name}: torch cannot export it to ONNX for every image size") from error
     assert program is not None
@@ -174,22 +172,17 @@ def encoder_graph(net: ArbitraryScaleArch) -> onnx.ModelProto:
 
 def decoder_graph(net: ArbitraryScaleArch) -> onnx.ModelProto:
     """Colours of queries from features, written operator by operator."""
-    g = OnnxGraph()
-    channels = _feature_channels(net)
+    g, head = OnnxGraph(), head_of(net)
+    channels = head.channels
     queries = Queries(y=g.column("coord", 0), x=g.column("coord", 1), cell="cell")
     feature = g.op("Slice", "features", [0], [channels], [1]) if net.bilinear_skip else "features"
     inputs: dict[str, tuple[int, list[str | int]]] = {
         "features": (TensorProto.FLOAT, [1, channels + 3 * net.bilinear_skip, "height", "width"]),
         "coord": (TensorProto.FLOAT, ["queries", 2]),
         "cell": (TensorProto.FLOAT, [2]),
+        **head.inputs,
     }
-    if isinstance(net, CLIT):
-        if net.num_branches > 1:
-            inputs["stage_sizes"] = (TensorProto.INT64, ["stages", 2])
-        residual = clit_residual(g, net, feature, queries, "stage_sizes" if net.num_branches > 1 else None)
-    else:
-        assert isinstance(net, LocalImplicitArch)
-        residual = implicit_residual(g, net, feature, queries)
+    residual = head.residual(g, feature, queries)
     if net.bilinear_skip:
         residual = g.add(residual, _bilinear(g, g.op("Slice", "features", [channels], [channels + 3], [1]), queries))
     rgb = g.add(g.mul(residual, 0.5), 0.5)
@@ -203,14 +196,6 @@ def _bilinear(g: OnnxGraph, image: Value, queries: Queries) -> Value:
     grid = g.concat([g.reshape(value, [1, 1, -1, 1]) for value in (queries.x, queries.y)], 3)
     sampled = g.op("GridSample", image, grid, mode="bilinear", padding_mode="border", align_corners=0)
     return g.op("Transpose", g.op("Squeeze", sampled, [0, 2]), perm=[1, 0])
-
-
-def _feature_channels(net: ArbitraryScaleArch) -> int:
-    return net.conv_feat.out_channels if isinstance(net, CLIT) else out_channels(net.encoder)
-
-
-def _max_queries(net: ArbitraryScaleArch) -> int:
-    return net.default_max_queries(1) if isinstance(net, CLIT) else _IMPLICIT_QUERIES
 
 
 def _named(net: ArbitraryScaleArch) -> str:
@@ -229,7 +214,7 @@ def _first_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Without what the exporter prints and warns of."""
+    """Suppress what the exporter prints, logs and warns about."""
     with (
         warnings.catch_warnings(),
         contextlib.redirect_stdout(io.StringIO()),

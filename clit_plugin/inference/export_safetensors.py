@@ -1,4 +1,4 @@
-"""A network's weights as one ``.safetensors`` file that says all there is to know of them."""
+"""A network's weights as one ``.safetensors`` file with full metadata."""
 
 import hashlib
 import json
@@ -14,22 +14,22 @@ from clit_plugin.archs.safetensors_file import EMBEDDED, encode_embedded
 from clit_plugin.utils.errors import UserError
 
 MODEL_SPEC = "1.0.1"  # https://github.com/Stability-AI/ModelSpec
-# What every network here does to an image, stated for other programs.
+# How every network here normalises an image, for other programs.
 NORMALISATION = {"channels": "RGB", "input_range": [0, 1], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 
 
 def describe(
     net: nn.Module, network: Mapping[str, Any], *, param_key: str, about: Mapping[str, Any], step: Any = None
 ) -> dict[str, str]:
-    """The header's strings: ModelSpec's fields, and what it takes to apply the network.
+    """The strings of the header: ModelSpec's fields, and what is needed to apply the network.
 
     Args:
         net: The network.
         network: Its options, ``network_g``.
-        param_key: Which weights of a checkpoint they were, ``params`` or ``params_ema``.
-        about: ``name``, and as far as they are known ``scale_range``, ``degradation``, ``licence``, ``author``,
-            ``description`` and ``figures``, what the weights were measured to reach.
-        step: How long they were trained, if it is a number.
+        param_key: Which weights of the checkpoint they are, ``params`` or ``params_ema``.
+        about: ``name`` and, if known, ``scale_range``, ``degradation``, ``licence``, ``author``, ``description`` and
+            ``figures``, the scores of the weights.
+        step: Number of training steps; ignored if it is not an integer.
     """
     encoder = network.get("encoder", {}).get("type")
     parameters = sum(value.numel() for value in net.parameters())
@@ -64,25 +64,25 @@ def pack_safetensors(
 
     Args:
         weights: A state dict.
-        network: Its options, kept a second time as a tensor for programs that read no header.
+        network: Its options, also stored as a tensor for programs that do not read the header.
         header: From ``describe``.
         half: Store floating-point numbers as float16.
-        factor: At which programs apply the network that know none but fixed ones, such as spandrel.
+        factor: The factor for programs that support fixed factors only, such as spandrel.
 
     Raises:
-        UserError: A number that float16 does not hold.
+        UserError: A number outside float16's range.
     """
     tensors = {}
     for name, value in weights.items():
-        # A copy, as the format refuses tensors that share their memory.
+        # A copy, as the format refuses tensors that share memory.
         tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
         if half and value.is_floating_point():
             tensors[name] = tensors[name].half()
             if not tensors[name].isfinite().all():
-                raise UserError(f"--half: {name} holds numbers that float16 does not; leave --half out")
+                raise UserError(f"--half: {name} has values outside float16's range; omit --half")
     tensors[EMBEDDED] = encode_embedded(network, factor)
     body = save(tensors, {"format": "pt"})
     length = int.from_bytes(body[:8], "little")
-    # ModelSpec: of all that follows the header, which does not depend on the header.
+    # ModelSpec hashes everything after the header.
     digest = hashlib.sha256(memoryview(body)[8 + length :]).hexdigest()
     return save(tensors, {**header, "format": "pt", "modelspec.hash_sha256": f"0x{digest}"})

@@ -1,4 +1,4 @@
-"""How much memory a computation holds at its peak, counted while it runs."""
+"""The peak memory of a computation, counted while it runs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +10,12 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of the tensors that operations under it make, as long as they live.
+    """Counts the bytes of all live tensors that operations inside the block have created.
 
-    What a library takes inside one operation is not seen.
+    Workspace that a library allocates inside an operation is not counted.
 
     Attributes:
-        peak: The most that there were at a time.
+        peak: The largest count so far.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A network, ready to use, from a weights file."""
+"""A network from a weights file, ready to use."""
 
 from typing import Any, NamedTuple
 
@@ -12,12 +12,12 @@ from clit_plugin.utils.errors import UserError
 
 
 class LoadedNetwork(NamedTuple):
-    """What a weights file gives.
+    """A network and the other content of its weights file.
 
     net: In evaluation mode, without gradients.
     network: Its checked options, ``network_g``.
-    param_key: Which weights of the file it has, ``params`` or ``params_ema``.
-    rest: What the file holds beside weights; not checked.
+    param_key: Which weights of the file were loaded, ``params`` or ``params_ema``.
+    rest: The file's content except for weights; not checked.
     """
 
     net: ArbitraryScaleArch
@@ -27,19 +27,19 @@ class LoadedNetwork(NamedTuple):
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn ``auto`` or torch's name of a device into one that is there.
+    """The device for ``auto`` or for torch's name of a device.
 
     Raises:
-        UserError: No such device here.
+        UserError: The device does not exist or cannot be used.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         number = torch.ones(1, device=name)
-        number.item()  # which "meta" has none of
+        number.item()  # fails on "meta"
         return number.device
     except (RuntimeError, AssertionError, ValueError) as error:
-        raise UserError(f"--device {name}: not usable here; cpu always is, or leave it out") from error
+        raise UserError(f"--device {name}: not available on this machine; use cpu, or omit --device") from error
 
 
 def load_network(
@@ -53,27 +53,27 @@ def load_network(
 
     Args:
         weights: A .pth file in BasicSR's layout, or a .safetensors file.
-        option_file: Modules of its ``custom_imports`` are imported; its ``network_g`` serves a file without its own.
-        param_key: ``params`` or ``params_ema``; by default the latter where there is one, as in validation.
-        device: Where to put it.
+        option_file: Its ``custom_imports`` are imported; its ``network_g`` is used if the weights file has none.
+        param_key: ``params`` or ``params_ema``; by default ``params_ema`` if the file has it, as in validation.
+        device: The device of the network.
 
     Returns:
         The network in evaluation mode, without gradients.
 
     Raises:
-        UserError: A file that is missing or of another kind, options that are wrong, or weights that do not fit them.
+        UserError: A missing or unreadable file, bad options, or weights that do not fit them.
     """
     return load_described(weights, option_file, param_key=param_key).net.to(device)
 
 
 def load_described(weights: str, option_file: str | None = None, *, param_key: str | None = None) -> LoadedNetwork:
-    """The network, as of ``load_network``, on the CPU, and what its file says of it."""
+    """As ``load_network``, on the CPU, with the other content of the weights file."""
     checkpoint = read_checkpoint(weights)
     given = None if option_file is None else read_options(option_file).get("network_g")
     stored = build_stored_network(checkpoint, weights, given, option_file)
     net = stored.net
     if not isinstance(net, ArbitraryScaleArch):
-        raise UserError(f"{stored.source}: {stored.options['type']} is no network that these weights could be for")
+        raise UserError(f"{stored.source}: network_g.type: {stored.options['type']} does not take weights")
     param_key = load_trained(net, checkpoint, param_key, weights)
     rest = {key: value for key, value in checkpoint.items() if key not in ("params", "params_ema")}
     return LoadedNetwork(net.eval().requires_grad_(False), stored.options, param_key, rest)

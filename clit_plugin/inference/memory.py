@@ -1,4 +1,4 @@
-"""Memory: which tiles fit into what there is, and too little of it told in one line."""
+"""Which tiles fit into the free memory, and one-line errors where nothing fits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +18,13 @@ from clit_plugin.utils.byte_sizes import byte_size
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.memory_left import memory_left
 
-_BYTES_PER_PIXEL = 36  # of an output: three colours in float32, as residual, as image and on their way to a file
-_STRIP = 60  # bytes of a strip's pixel: three colours in float32, with its weights, as samples, filtered for PNG
-_OUT = 60  # bytes of a tile's output pixel: the branches' residuals and the image
-_HEAD_BYTES = {"cpu": 500_000_000, "cuda": 4_000_000_000}  # what decoding takes at most, whatever the tile
-_HEAD_BYTES_PER_PIXEL = 2**16  # what it takes of a small tile
-_PROBE = 64  # side of the image on which an encoder is measured
-_SHARE = 0.8  # of what is free
+_BYTES_PER_PIXEL = 36  # of a whole output: RGB in float32, as residual, as image and being written
+_STRIP = 60  # bytes per pixel of a strip: RGB in float32, blending weights, samples, rows filtered for PNG
+_OUT = 60  # bytes per output pixel of a tile: the branches' residuals and the image
+_HEAD_BYTES = {"cpu": 500_000_000, "cuda": 4_000_000_000}  # the decoder's peak, whatever the tile
+_HEAD_BYTES_PER_PIXEL = 2**16  # the decoder's peak per LR pixel of a small tile
+_PROBE = 64  # side of the image on which the encoder is measured
+_SHARE = 0.8  # of the free memory
 _SIDES = [
     (512, 512),
     (384, 384),
@@ -37,14 +37,14 @@ _SIDES = [
     (64, 32),
     (32, 16),
 ]
-_LIBRARY = 1.4  # what convolutions take beside their results
+_LIBRARY = 1.4  # workspace of convolutions, as a factor on their results
 
 
 class Budget(NamedTuple):
-    """Bytes that may be taken.
+    """Bytes that may be used; None where the system does not report the free memory.
 
-    device: Where the network is; None: it is not known.
-    host: Of the main memory; the same where that is the device.
+    device: On the network's device.
+    host: In main memory; the same number if that is the device.
     limited: Whether the user has set the bound.
     """
 
@@ -54,11 +54,12 @@ class Budget(NamedTuple):
 
 
 def budget(device: torch.device, max_memory: float | None) -> Budget:
-    """What may be taken of the memory of ``device``, and of the host's.
+    """How much memory may be used on ``device`` and on the host.
 
     Args:
-        device: Where the network is.
-        max_memory: Bytes that this process may have there, with what it has already; by default 0.8 of what is free.
+        device: The network's device.
+        max_memory: Bytes that this process may use there in total, including what it already holds; by default it may
+            take 0.8 of the free memory.
     """
     free, host = memory_left(device), memory_left()
     device_share, host_share = (None if left is None else int(_SHARE * left) for left in (free, host))
@@ -75,13 +76,13 @@ def choose_tiling(
     """The largest tiles, up to 512 pixels, that fit into the memory.
 
     Args:
-        net: The network; it has parts.
+        net: A network that can compute parts.
         lq: (H, W) of the image.
         size: (H_out, W_out).
-        limit: What may be taken.
-        tile: Side that the user asks for; 0: the whole image; None: what fits.
-        kept: Bytes a pixel of the output that are kept until the file is written.
-        name: What an error calls the image.
+        limit: The memory that may be used.
+        tile: Side requested by the user; 0: the whole image; None: the largest that fits.
+        kept: Bytes per output pixel that are kept until the file is written.
+        name: The image's name in errors.
 
     Raises:
         UserError: The smallest tiles do not fit.
@@ -103,41 +104,41 @@ def choose_tiling(
             return Tiling(tile=side, rows=rows, margin=margin, overlap=min(overlap, rows // 2 // ALIGNMENT * ALIGNMENT))
         least = max(here, of_strip)
     if limit.limited:
-        told = (least + _taken(device)) / 1e9
-        raise UserError(f"{name}: --max-memory is too little for {by(size)} pixels; about {told:.1f} GB are needed")
+        needed = (least + _taken(device)) / 1e9
+        raise UserError(f"{name}: --max-memory is too small for {by(size)} pixels, which need about {needed:.1f} GB")
     left = min(share for share in limit[:2] if share is not None) / _SHARE / 1e9
     raise UserError(
-        f"{name}: {by(size)} pixels need about {least / 1e9:.1f} GB even in the smallest tiles, and {left:.1f} GB are "
-        "left; give a smaller scale or size"
+        f"{name}: {by(size)} pixels need about {least / 1e9:.1f} GB even in the smallest tiles, but only {left:.1f} GB "
+        "are free; use a smaller scale or size"
     )
 
 
 def check_memory(size: tuple[int, int], device: torch.device, *, name: str) -> None:
-    """Raise UserError where an output of (H, W) ``size``, held whole, is more than ``device`` has left.
+    """Raise UserError if a whole output of (H, W) ``size`` does not fit into the free memory of ``device``.
 
-    A CPU would otherwise promise the memory, and the system kill the process later.
+    Without the check, main memory would be overcommitted and the process killed later.
     """
     needed, free = _BYTES_PER_PIXEL * size[0] * size[1], memory_left(device)
     if free is not None and needed > free:
         raise UserError(
-            f"{name}: an output of {by(size)} pixels takes about {byte_size(needed)}, and {device} has "
-            f"{byte_size(free)} left; give a smaller scale or size"
+            f"{name}: an output of {by(size)} pixels needs about {byte_size(needed)}, but {device} has only "
+            f"{byte_size(free)} free; use a smaller scale or size"
         )
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether it is what torch raises for lack of memory, on any device."""
+    """Whether torch raised the error because memory ran out, on any device."""
     return isinstance(error, torch.OutOfMemoryError) or "alloc" in str(error)
 
 
 @contextmanager
 def memory_errors(name: str, device: torch.device, remedy: str) -> Iterator[None]:
-    """Turn what torch raises for lack of memory into a UserError with a remedy."""
+    """Turn torch's out-of-memory errors into a UserError with a remedy."""
     try:
         yield
     except RuntimeError as error:
         if is_out_of_memory(error):
-            raise UserError(f"{name}: not enough memory on {device}; give {remedy}") from error
+            raise UserError(f"{name}: not enough memory on {device}; {remedy}") from error
         raise
 
 
@@ -146,7 +147,7 @@ def _fits(needed: float, share: int | None) -> bool:
 
 
 def _taken(device: torch.device) -> int:
-    """Bytes that this process has there already, as far as the system tells."""
+    """Bytes that this process already holds on the device; a guess where the system does not report them."""
     if device.type == "cuda":
         return torch.cuda.memory_reserved(device)
     try:
@@ -157,7 +158,7 @@ def _taken(device: torch.device) -> int:
 
 @torch.no_grad()
 def _encoder_bytes(net: ArbitraryScaleArch) -> float:
-    """Bytes a pixel that the encoder holds at its peak, and the head's copies of the features."""
+    """Peak memory of the encoder in bytes per LR pixel, with the head's copies of the features."""
     parameter = next(net.parameters())
     image = torch.zeros(1, 3, _PROBE, _PROBE, device=parameter.device, dtype=parameter.dtype)
     with LiveBytes() as counted:

@@ -13,13 +13,13 @@ from clit_plugin.inference.onnx_map import Band, MapAxis, Neighbour, Queries, bl
 
 
 def clit_residual(graph: OnnxGraph, net: CLIT, feature: Value, queries: Queries, stage_sizes: Value | None) -> Value:
-    """Eq. 9: the residual (Q, 3) of as many branches as there are grids, and one.
+    """Eq. 9: the residual (Q, 3) of one branch more than there are grids.
 
     Args:
-        graph: Where it is written.
+        graph: The graph under construction.
         net: The network.
-        feature: (1, C, H, W), what ``net.conv_feat`` gives.
-        queries: The block.
+        feature: (1, C, H, W), the output of ``net.conv_feat``.
+        queries: The block of queries.
         stage_sizes: (K, 2) int64, the grids between the branches; None for a single branch.
     """
     g = graph
@@ -29,17 +29,17 @@ def clit_residual(graph: OnnxGraph, net: CLIT, feature: Value, queries: Queries,
     for number, branch in enumerate(more):
         assert stage_sizes is not None
 
-        def as_it_is(total: Value = total) -> Value:
+        def unchanged(total: Value = total) -> Value:
             return total
 
-        def further(total: Value = total, branch: Branch = branch, number: int = number) -> Value:
+        def with_branch(total: Value = total, branch: Branch = branch, number: int = number) -> Value:
             size = g.op("Gather", stage_sizes, number)
             stage = [MapAxis.of(g, g.op("Gather", size, axis)) for axis in (0, 1)]
             image = _branch(g, branch, net.pos_bias, feature, (rows, columns), stage[0], stage[1], queries)
             return g.add(image, g.mul(total, float(net.discount)))
 
         given = g.op("Gather", g.op("Shape", stage_sizes), 0)
-        total = g.choose(g.op("Greater", given, number), further, as_it_is)
+        total = g.choose(g.op("Greater", given, number), with_branch, unchanged)
     return total
 
 
@@ -53,9 +53,9 @@ def _branch(
     columns: MapAxis,
     queries: Queries,
 ) -> Value:
-    """One branch's residual (Q, 3) on the feature as it is, or resized from ``source`` to ``rows`` and ``columns``."""
+    """One branch's residual (Q, 3), on the feature itself or resized from ``source`` to ``rows`` and ``columns``."""
     found = neighbours(g, queries, rows, columns, branch.local_ensemble)
-    margin = max(branch.local_grid[0] // 2, 1)  # of queries and keys; the convolutions see a row more
+    margin = max(branch.local_grid[0] // 2, 1)  # of queries and keys; the convolutions need one row more
     band = Band.around(g, rows, found, margin + 1)
     seen = band.take(g, feature, rows) if source is None else _resized(g, feature, band, rows, columns)
     band = band.narrowed(g, 1)

@@ -9,8 +9,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-OPSET = 18  # the last that TensorRT and older runtimes read GridSample of as it is meant
-IR_VERSION = 8  # which goes with it
+OPSET = 18  # the last whose GridSample TensorRT and older runtimes support
+IR_VERSION = 8  # of that opset
 Value = str
 Operand = Value | Tensor | np.ndarray | int | float | Sequence[int]
 
@@ -18,8 +18,8 @@ Operand = Value | Tensor | np.ndarray | int | float | Sequence[int]
 class OnnxGraph:
     """Nodes and constants of a graph under construction.
 
-    Operands are names of values, or what becomes a constant: tensors, arrays, floats (float32), integers and sequences
-    of integers (int64).
+    Operands are names of values, or become constants: tensors, arrays, floats (float32), integers and sequences of
+    integers (int64).
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class OnnxGraph:
         return name
 
     def constant(self, operand: Operand) -> Value:
-        """The name of a value; what is equal is kept once."""
+        """The name of a value; equal constants are stored once."""
         if isinstance(operand, str):
             return operand
         if isinstance(operand, Tensor):
@@ -52,7 +52,7 @@ class OnnxGraph:
         return self._constants[key].name
 
     def choose(self, condition: Value, then: Callable[[], Value], otherwise: Callable[[], Value]) -> Value:
-        """What one of two builders gives; only that one's operators run."""
+        """The value of one of two builders, whose operators alone run."""
         graphs = []
         for name, build in (("then", then), ("else", otherwise)):
             self._nodes.append([])
@@ -68,7 +68,7 @@ class OnnxGraph:
 
         Args:
             inputs: Type (of ``TensorProto``) and shape of each input; strings are sizes that vary.
-            output: Its name, the value that it is, and its shape; float32.
+            output: Its name, its value and its shape; float32.
         """
         name, value, shape = output
         nodes = [*self._nodes[0], helper.make_node("Identity", [value], [name], name=f"{name}_node")]
@@ -90,7 +90,7 @@ class OnnxGraph:
         self._count += 1
         return f"{kind.lower()}_{self._count}"
 
-    # ------------------------------------------------------------------ operators that are asked for often
+    # ------------------------------------------------------------------ frequent operators
 
     def add(self, a: Operand, b: Operand) -> Value:
         return self.op("Add", a, b)
@@ -114,7 +114,7 @@ class OnnxGraph:
         return self.op("Cast", value, to=TensorProto.INT64)
 
     def reshape(self, value: Operand, shape: Sequence[int]) -> Value:
-        """0 keeps the size that is there, -1 takes the rest."""
+        """0 keeps an axis, -1 takes the rest."""
         return self.op("Reshape", value, list(shape))
 
     def concat(self, values: Sequence[Operand], axis: int) -> Value:
@@ -135,7 +135,7 @@ class OnnxGraph:
 
 
 def run_mlp(graph: OnnxGraph, layers: Iterable[nn.Module], value: Value) -> Value:
-    """Linear layers with ReLU or GELU between them; GELU by the error function, as its operator is of a later opset.
+    """Linear layers with ReLU or GELU between them; GELU by the error function, as its operator needs a later opset.
 
     Raises:
         TypeError: Another layer.

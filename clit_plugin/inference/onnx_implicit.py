@@ -15,7 +15,7 @@ from clit_plugin.ops.local_ensemble import EDGE
 
 
 def implicit_residual(graph: OnnxGraph, net: LocalImplicitArch, feature: Value, queries: Queries) -> Value:
-    """What the network predicts, (Q, 3), from the encoder's features (1, C, H, W)."""
+    """The network's prediction (Q, 3) from the encoder's features (1, C, H, W)."""
     g = graph
     rows, columns = sizes_of(g, feature)
     if isinstance(net, MetaSR):
@@ -40,7 +40,7 @@ def implicit_residual(graph: OnnxGraph, net: LocalImplicitArch, feature: Value, 
 
 
 def _corner(g: OnnxGraph, queries: Queries, rows: MapAxis, columns: MapAxis) -> Neighbour:
-    """The pixel in which an output pixel's upper left corner lies, and the corner seen from that pixel's own."""
+    """The pixel that contains an output pixel's upper left corner, and that corner relative to the pixel's own."""
     indices, deltas = [], []
     for number, (axis, coord) in enumerate(((rows, queries.y), (columns, queries.x))):
         corner = g.sub(coord, g.div(g.column(queries.cell, number), 2.0))

@@ -1,14 +1,14 @@
-"""Maps in an ONNX graph: their geometry, and the rows of them that a block of queries sees.
+"""Maps in an ONNX graph: their geometry, and the rows that a block of queries depends on.
 
 The formulas, and the order of their operations, are those of ``ops.coordinates`` and ``ops.local_ensemble``. A query's
-pixel is an integer that ``Gather`` takes: at a border between two pixels ``GridSample`` would round as it likes.
+pixel is an integer for ``Gather``: at a border between two pixels, ``GridSample``'s rounding depends on the runtime.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clit_plugin.inference.onnx_graph import OnnxGraph, Value
-from clit_plugin.ops.local_ensemble import EDGE, SHIFTS
+from clit_plugin.ops.local_ensemble import EDGE, SHIFTS, TINY_AREA
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class MapAxis:
         return g.clip(moved, EDGE - 1, 1 - EDGE)
 
     def delta(self, coord: Value, index: Value, offsets: Sequence[int]) -> Value:
-        """Coordinates (Q,) seen from the pixels about ``index`` (Q,), in half pixels of the map: (Q, offsets)."""
+        """Coordinates (Q,) relative to the pixels around ``index`` (Q,), in half pixels of the map: (Q, offsets)."""
         g = self.graph
         steps = g.mul(g.floats(list(offsets)), g.div(2.0, self.extent))
         points = g.add(g.op("Unsqueeze", self.centres(index), [-1]), steps)
@@ -52,14 +52,14 @@ class MapAxis:
 
 @dataclass(frozen=True)
 class Queries:
-    """What a block of queries is: coordinates along both axes, (Q,) each, and the cell, (2,)."""
+    """A block of queries: coordinates along both axes, (Q,) each, and the cell, (2,)."""
 
     y: Value
     x: Value
     cell: Value
 
     def cells(self, graph: OnnxGraph, rows: MapAxis, columns: MapAxis) -> Value:
-        """The cell in half pixels of a map, beside each query: (Q, 2)."""
+        """The cell in half pixels of a map, repeated for each query: (Q, 2)."""
         size = graph.concat([graph.reshape(axis.extent, [1]) for axis in (rows, columns)], 0)
         count = graph.op("Shape", self.y)
         return graph.op("Expand", graph.mul(self.cell, size), graph.concat([count, [2]], 0))
@@ -67,7 +67,7 @@ class Queries:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """An LR pixel for each query: row and column, (Q,) int64 each, and the query seen from it, (Q, 2)."""
+    """An LR pixel per query: row and column, (Q,) int64 each, and the query relative to it, (Q, 2)."""
 
     row: Value
     column: Value
@@ -87,12 +87,12 @@ def neighbours(graph: OnnxGraph, queries: Queries, rows: MapAxis, columns: MapAx
 
 
 def blend(graph: OnnxGraph, predictions: Sequence[Value], found: Sequence[Neighbour]) -> Value:
-    """Predictions (Q, 3), each weighed by the area of the opposite corner."""
+    """Predictions (Q, 3), each weighted by the area at the opposite corner."""
     if len(predictions) == 1:
         return predictions[0]
     g = graph
     areas = [
-        g.add(g.op("Abs", g.mul(g.op("Slice", n.delta, [0], [1], [1]), g.op("Slice", n.delta, [1], [2], [1]))), 1e-9)
+        g.add(g.op("Abs", g.mul(*(g.op("Slice", n.delta, [axis], [axis + 1], [1]) for axis in (0, 1)))), TINY_AREA)
         for n in found
     ]
     total = areas[0]
@@ -107,11 +107,11 @@ def blend(graph: OnnxGraph, predictions: Sequence[Value], found: Sequence[Neighb
 
 @dataclass(frozen=True)
 class Band:
-    """Rows [first, last) of a map, all that a block of queries sees; it reaches beyond the map where they do.
+    """The rows [first, last) of a map that a block of queries depends on; they may lie outside the map.
 
     first: Scalar int64.
     index: (R,) int64, the rows.
-    inside: (R,) float32, 1 for rows of the map and 0 beyond.
+    inside: (R,) float32, 1 for rows of the map and 0 outside.
     """
 
     first: Value
@@ -120,7 +120,7 @@ class Band:
 
     @classmethod
     def around(cls, graph: OnnxGraph, rows: MapAxis, found: Sequence[Neighbour], margin: int) -> "Band":
-        """From ``margin`` rows before the first neighbour to as many behind the last."""
+        """From ``margin`` rows before the first neighbour to ``margin`` rows after the last."""
         g = graph
         seen = g.concat([neighbour.row for neighbour in found], 0)
         first = g.sub(g.op("ReduceMin", seen, keepdims=0), margin)
@@ -137,7 +137,7 @@ class Band:
         return Band(graph.add(self.first, margin), cut[0], cut[1])
 
     def take(self, graph: OnnxGraph, feature: Value, rows: MapAxis) -> Value:
-        """The band of a map (1, C, H, W); zeros lie outside."""
+        """The band of a map (1, C, H, W); zeros outside the map."""
         clipped = graph.clip(self.index, 0, graph.sub(rows.count, 1))
         return self.masked(graph, graph.op("Gather", feature, clipped, axis=2))
 

@@ -1,4 +1,4 @@
-"""Image files written strip by strip; JPEG, WebP and BMP, whose sides are bounded, from the whole image."""
+"""Image files: PNG and TIFF are written strip by strip; JPEG, WebP and BMP, of limited size, from the whole image."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -27,13 +27,13 @@ _TIFF_STRIP = 2**18  # bytes, about
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What a file is to hold.
+    """The kind of samples that a file holds.
 
     Attributes:
         size: (H, W).
         grey: One colour channel instead of three.
-        alpha: Whether there is an alpha channel behind the colours.
-        bits: 8 or 16 a sample.
+        alpha: Whether an alpha channel follows the colours.
+        bits: Bits per sample, 8 or 16.
         profile: The ICC profile of the colours.
     """
 
@@ -45,48 +45,50 @@ class Layout:
 
     @property
     def channels(self) -> int:
-        """Of a pixel."""
+        """Channels per pixel, alpha included."""
         return (1 if self.grey else 3) + self.alpha
 
 
 def check_output_format(path: Path) -> None:
     """Raise UserError unless the suffix is that of a format that can be written."""
     if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise UserError(f"{path}: unknown image format; the name should end in one of {', '.join(IMAGE_SUFFIXES)}")
+        raise UserError(f"{path}: unknown image format; give a name that ends in one of {', '.join(IMAGE_SUFFIXES)}")
 
 
 def check_layout(path: Path, layout: Layout, source: str | Path) -> None:
-    """Raise UserError where the format of ``path`` would lose transparency, or has no images of this size."""
+    """Raise UserError if the format of ``path`` cannot hold the layout's transparency or size."""
     longest = LONGEST_SIDES.get(path.suffix.lower())
     if longest is not None and max(layout.size) > longest:
-        raise UserError(f"{path}: {by(layout.size)} is more than {path.suffix} holds ({longest}); write a .png")
+        raise UserError(
+            f"{path}: {by(layout.size)} exceeds the {longest} pixels per side of {path.suffix}; write a .png"
+        )
     if layout.alpha and path.suffix.lower() in _NO_ALPHA:
-        raise UserError(f"{path}: {path.suffix} has no transparency, which {source} has; write a .png")
+        raise UserError(f"{path}: {path.suffix} cannot hold the transparency of {source}; write a .png")
 
 
 def is_lossy(path: Path) -> bool:
-    """Whether the format of ``path`` has a quality."""
+    """Whether the format of ``path`` has a quality setting."""
     return path.suffix.lower() in _LOSSY
 
 
 def bits_of(path: Path, bits: int) -> int:
-    """Bits a sample that the format of ``path`` holds of so many."""
+    """Bits per sample that the format of ``path`` keeps of ``bits``."""
     return bits if path.suffix.lower() in _16_BITS else 8
 
 
 def kept_bytes(path: Path, layout: Layout) -> int:
-    """Bytes a pixel that writing keeps: none where it goes strip by strip, else samples, and Pillow's copy."""
+    """Bytes per pixel that writing keeps in memory: none strip by strip, else the samples and Pillow's copy."""
     return 0 if path.suffix.lower() in _ROWS else layout.channels + 4
 
 
 def write_strips(path: Path, layout: Layout, strips: Iterable[np.ndarray], *, quality: int | None = None) -> None:
-    """Write an image whole or not at all, in the format of the suffix.
+    """Write an image atomically, in the format of the suffix.
 
     Args:
         path: The file.
-        layout: Of the samples, with bits that the format has.
-        strips: (rows, W, channels), or (rows, W) of one channel, from top to bottom.
-        quality: 1 to 100, of JPEG (95 by default) and WebP (lossless by default).
+        layout: Layout of the samples, with bits that the format supports.
+        strips: (rows, W, channels), or (rows, W) for one channel, from top to bottom.
+        quality: 1 to 100, for JPEG (default 95) and WebP (default lossless).
 
     Raises:
         UserError: It cannot be written.
@@ -111,7 +113,7 @@ def _write_by_pillow(file: BinaryIO, layout: Layout, samples: np.ndarray, suffix
         options = {"lossless": True} if quality is None else {"quality": quality}
     elif suffix in _LOSSY:
         quality = quality or _JPEG_QUALITY
-        # Colours at half the size would undo a part of the work; small files are wanted below.
+        # Chroma subsampling would undo part of the upscaling; below 90, small files are wanted.
         options = {"quality": quality, "subsampling": 0 if quality >= 90 else 2}
     if layout.profile is not None and suffix != ".bmp":
         options["icc_profile"] = layout.profile
@@ -119,7 +121,7 @@ def _write_by_pillow(file: BinaryIO, layout: Layout, samples: np.ndarray, suffix
 
 
 def _write_tiff(file: BinaryIO, layout: Layout, strips: Iterable[np.ndarray]) -> None:
-    """Deflated strips behind horizontal differences."""
+    """Deflate-compressed strips with the horizontal predictor."""
     height, width = layout.size
     dtype = np.dtype(np.uint16 if layout.bits == 16 else np.uint8)
     row = width * layout.channels * dtype.itemsize
@@ -142,7 +144,7 @@ def _write_tiff(file: BinaryIO, layout: Layout, strips: Iterable[np.ndarray]) ->
 
 
 def _deflated(strips: Iterable[np.ndarray], rows: int) -> Iterator[bytes]:
-    """TIFF's strips of so many rows, from strips of any number."""
+    """TIFF strips of ``rows`` rows, from strips of any height."""
     waiting: np.ndarray | None = None
     for strip in strips:
         waiting = strip if waiting is None else np.concatenate([waiting, strip])

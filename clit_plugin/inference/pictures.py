@@ -23,7 +23,7 @@ from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.output_files import check_replaces_none, check_writable, reason
 
 _LUMA = (0.299, 0.587, 0.114)
-_BYTES_A_PIXEL = 36  # of an image that is read: as it is decoded, and as floats, twice
+_BYTES_PER_PIXEL = 36  # while an image is read: decoded, and twice as floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +31,11 @@ class Picture:
     """An image file's content.
 
     Attributes:
-        rgb: (3, H, W) float32 in [0, 1]; of a grey image the same three times.
-        alpha: (1, H, W) float32 in [0, 1], 1 opaque, or None.
-        grey: Whether the file holds one colour channel.
-        bits: 8 or 16 a sample.
-        profile: The ICC profile by which the numbers mean colours, or None for the usual one.
+        rgb: (3, H, W) float32 in [0, 1]; three equal channels for a grey image.
+        alpha: (1, H, W) float32 in [0, 1], 1 is opaque; or None.
+        grey: Whether the file has a single colour channel.
+        bits: Bits per sample, 8 or 16.
+        profile: The ICC profile of the colours, or None if the file has none.
     """
 
     rgb: Tensor
@@ -50,12 +50,12 @@ class Picture:
         return self.rgb.shape[-2], self.rgb.shape[-1]
 
     def resized(self, rgb: Tensor) -> "Picture":
-        """The same kind of picture from an upscaled ``rgb`` (3, H, W); alpha follows bicubically."""
+        """The same kind of picture with an upscaled ``rgb`` (3, H, W); alpha is resized bicubically."""
         height, width = rgb.shape[-2:]
         return replace(self, rgb=rgb, alpha=self.alpha_part((height, width), (0, height), (0, width)))
 
     def alpha_part(self, size: Size, rows: Span, columns: Span) -> Tensor | None:
-        """Some rows and columns (1, h, w) of alpha at (H, W) ``size``, as ``F.interpolate`` gives it, bicubically."""
+        """Rows and columns (1, h, w) of alpha resized bicubically to (H, W) ``size``, as by ``F.interpolate``."""
         if self.alpha is None:
             return None
         y, x = (pixel_centres(n)[slice(*span)] for n, span in zip(size, (rows, columns), strict=True))
@@ -66,7 +66,7 @@ class Picture:
         return sampled[0]
 
     def layout(self, path: Path, size: tuple[int, int]) -> Layout:
-        """What a file of this kind holds, at (H, W) ``size``; 16 bits become 8 where the format has no more."""
+        """Layout of a file of this kind at (H, W) ``size``; 16 bits become 8 where the format has no 16."""
         return Layout(
             size=size,
             grey=self.grey,
@@ -80,8 +80,8 @@ def read_picture(path: str | Path) -> Picture:
     """Read an image, turned upright as its EXIF orientation says.
 
     Raises:
-        UserError: Not there, no image, or of a kind that is not handled (floats, 32 bits, more than four channels,
-            CMYK, LAB), or more than the memory that is left.
+        UserError: A missing or unreadable file, an unsupported kind (floats, 32 bits, more than four channels, CMYK,
+            LAB), or an image that does not fit into memory.
     """
     try:
         content = _regular(path).read_bytes()
@@ -91,21 +91,21 @@ def read_picture(path: str | Path) -> Picture:
 
 
 def decode_picture(content: bytes, path: str | Path) -> Picture:
-    """The picture of an image file's content; ``path`` names it in errors, which are those of ``read_picture``."""
-    header = read_header(io.BytesIO(content)) or Header(size=(0, 0), mode="")  # a format that OpenCV alone reads
-    check_decodable(header, str(path), bytes_a_pixel=_BYTES_A_PIXEL)
+    """Decode an image file's content; ``path`` names it in errors, which are those of ``read_picture``."""
+    header = read_header(io.BytesIO(content)) or Header(size=(0, 0), mode="")  # a format that only OpenCV reads
+    check_decodable(header, str(path), bytes_per_pixel=_BYTES_PER_PIXEL)
     if header.frames > 1:
-        warn(f"{path}: holds {header.frames} images, an animation or pages; the first is taken")
+        warn(f"{path}: holds {header.frames} frames or pages; only the first is used")
     image = _decode(content, header)
     if image is None:
         raise UserError(f"{path}: not a readable image (empty, damaged or of an unknown format)")
     if image.dtype not in (np.uint8, np.uint16):
-        raise UserError(f"{path}: samples of {image.dtype} are not handled; save it with 8 or 16 bits")
+        raise UserError(f"{path}: samples of {image.dtype} are not supported; save it with 8 or 16 bits")
     if image.ndim == 2:
         image = image[..., None]
     channels = image.shape[2]
     if channels > 4:
-        raise UserError(f"{path}: has {channels} channels; 1 to 4 are handled (grey, RGB, either with alpha)")
+        raise UserError(f"{path}: has {channels} channels; 1 to 4 are supported (grey or RGB, with or without alpha)")
     image = _upright(image, header.orientation)
     floats = to_tensor(image)
     grey = channels <= 2 or header.mode == "LA"  # which OpenCV reads as four channels
@@ -117,7 +117,7 @@ def decode_picture(content: bytes, path: str | Path) -> Picture:
 
 
 def _decode(content: bytes, header: Header) -> np.ndarray | None:
-    """An image as OpenCV reads it, or None; what it logs of damaged files is told by our own line."""
+    """An image as OpenCV reads it, or None. OpenCV's log is silenced: our own error names a damaged file."""
     if (
         content[:2] in (b"II", b"MM") and header.mode == "RGBA" and not header.bits_16
     ):  # OpenCV multiplies its colours by alpha
@@ -130,17 +130,17 @@ def _decode(content: bytes, header: Header) -> np.ndarray | None:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
-    except cv2.error:  # a header that promises more pixels than OpenCV allows
+    except cv2.error:  # a header that claims more pixels than OpenCV allows
         return None
     finally:
         cv2.utils.logging.setLogLevel(level)
 
 
 def picture_size(path: str | Path) -> tuple[int, int] | None:
-    """(H, W) of an image that is still to be read, upright; None where only reading it tells.
+    """(H, W) of an image file, upright, from its header; None if the header does not give it.
 
     Raises:
-        UserError: No file, or one that ``read_picture`` would refuse by its header.
+        UserError: No such file, or one that ``read_picture`` would refuse by its header.
     """
     try:
         header = read_header(_regular(path))
@@ -148,12 +148,12 @@ def picture_size(path: str | Path) -> tuple[int, int] | None:
         raise UserError(f"{path}: cannot be read ({reason(error)})") from error
     if header is None:
         return None
-    check_decodable(header, str(path), bytes_a_pixel=_BYTES_A_PIXEL)
+    check_decodable(header, str(path), bytes_per_pixel=_BYTES_PER_PIXEL)
     return header.upright_size
 
 
 def _regular(path: str | Path) -> Path:
-    """The path of a file; raises UserError for a pipe or a device, which might be waited for without end."""
+    """The path of a regular file; raises UserError for a pipe or a device, which might block forever."""
     if not stat.S_ISREG(Path(path).stat().st_mode):
         raise UserError(f"{path}: no such image; it is a folder, a pipe or a device")
     return Path(path)
@@ -163,30 +163,30 @@ def check_new_png(name: str, inputs: Iterable[tuple[str, str | None]], *, overwr
     """Where a figure goes.
 
     Args:
-        name: As it was given.
-        inputs: What is read for it and from which file, as ``check_replaces_none`` takes it.
-        overwrite: Whether a file that is there may be replaced.
+        name: The path as the user gave it.
+        inputs: The files that are read for the figure, as for ``check_replaces_none``.
+        overwrite: Whether an existing file may be replaced.
 
     Raises:
-        UserError: Another suffix, a file that is there, one of the inputs, or one that cannot be written.
+        UserError: Another suffix, an existing file, one of the inputs, or a file that cannot be written.
     """
     path = Path(name).expanduser()
     if path.suffix.lower() != ".png":
-        raise UserError(f"{path}: figures are PNG files; let the name end in .png")
+        raise UserError(f"{path}: figures are PNG files; give a name that ends in .png")
     if path.is_dir() or (path.exists() and not overwrite):
-        raise UserError(f"{path}: is there already; --overwrite replaces a file")
+        raise UserError(f"{path}: already exists; --overwrite replaces a file")
     check_replaces_none([path], inputs)
     check_writable(path)
     return path
 
 
 def check_output_kind(path: Path, picture: Picture, source: str | Path, size: tuple[int, int]) -> None:
-    """Raise UserError where the format of ``path`` would lose transparency, or has no images of (H, W) ``size``."""
+    """Raise UserError if the format of ``path`` cannot hold the picture's transparency or (H, W) ``size``."""
     check_layout(path, picture.layout(path, size), source)
 
 
 def write_picture(path: Path, picture: Picture, *, quality: int | None = None) -> None:
-    """Write whole or not at all, in the format of the suffix; 16 bits become 8 where the format has no more.
+    """Write a file atomically, in the format of its suffix; 16 bits become 8 where the format has no 16.
 
     Raises:
         UserError: It cannot be written.
@@ -199,11 +199,11 @@ def write_picture(path: Path, picture: Picture, *, quality: int | None = None) -
 def write_upscaled(
     path: Path, picture: Picture, size: tuple[int, int], strips: Iterable[Tensor], *, quality: int | None = None
 ) -> None:
-    """Write what has become of a picture, strip by strip; alpha follows bicubically.
+    """Write an upscaled picture strip by strip; alpha is resized bicubically.
 
     Args:
         path: The file.
-        picture: What was upscaled.
+        picture: The picture that was upscaled.
         size: (H, W) of the output.
         strips: (3, rows, W), from top to bottom.
         quality: As in ``write_strips``.

@@ -1,4 +1,4 @@
-"""PNG files written row by row: Pillow and OpenCV want the whole image, and neither keeps a 16-bit image's profile."""
+"""PNG files written row by row. Pillow and OpenCV need the whole image, and drop the profile of a 16-bit one."""
 
 import struct
 import zlib
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
-_BLOCK = 2**20  # bytes that are filtered at a time
-_CHUNK = 2**16  # bytes of an IDAT, at least
+_BLOCK = 2**20  # bytes filtered at a time
+_CHUNK = 2**16  # smallest size of an IDAT chunk in bytes
 
 
 def png_bytes(strips: Iterable[np.ndarray], size: tuple[int, int], profile: bytes | None = None) -> Iterator[bytes]:
@@ -48,10 +48,10 @@ def png_bytes(strips: Iterable[np.ndarray], size: tuple[int, int], profile: byte
 
 
 def _filtered(rows: np.ndarray, previous: np.ndarray, distance: int) -> np.ndarray:
-    """Rows (n, bytes) as PNG stores them: each by the one of the five filters that leaves the least, and its number.
+    """Rows (n, bytes) as PNG stores them: the filter's number, then the row by the filter with the least residue.
 
     Args:
-        rows: As they are.
+        rows: Unfiltered.
         previous: (bytes,), the row above the first.
         distance: Bytes from a sample to the same one of the next pixel.
     """

@@ -1,4 +1,4 @@
-"""The weights that come with the package."""
+"""The weights shipped with the package."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ def is_shipped(path: str | Path) -> bool:
 
 
 def damaged_weights() -> dict[str, str]:
-    """Names of weights that are missing, or not what was shipped, and what is wrong with each."""
+    """Shipped weights that are missing or damaged, by name, with what is wrong."""
     wrong = {}
     for line in (FOLDER / "SHA256SUMS").read_text(encoding="ascii").splitlines():
         expected, name = line.split()
@@ -35,5 +35,5 @@ def damaged_weights() -> dict[str, str]:
         if not file.is_file():
             wrong[name] = "missing"
         elif hashlib.sha256(file.read_bytes()).hexdigest() != expected:
-            wrong[name] = "damaged, its SHA-256 is another"
+            wrong[name] = "damaged, its SHA-256 differs"
     return wrong

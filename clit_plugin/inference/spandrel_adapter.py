@@ -1,11 +1,11 @@
-"""Our networks in spandrel's registry, each at a fixed factor, so that what loads models by spandrel loads ours.
+"""Our networks in spandrel's registry, each at a fixed factor, for programs that load models through spandrel.
 
     from clit_plugin.inference.spandrel_adapter import register
     register()
     model = spandrel.ModelLoader().load_from_file("clit_small.safetensors")
 
-In ComfyUI the first two lines stand in a custom node, ``custom_nodes/clit_plugin.py``, behind them
-``NODE_CLASS_MAPPINGS = {}``; the node "Load Upscale Model" then takes the files of ``clit export``.
+In ComfyUI, put the first two lines into a custom node, ``custom_nodes/clit_plugin.py``, followed by
+``NODE_CLASS_MAPPINGS = {}``; the node "Load Upscale Model" then loads the files of ``clit export``.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ ID = "clit_plugin"
 
 
 class FixedFactor(nn.Module):
-    """A network of any scale, held to one integer factor: (B, 3, H, W) to (B, 3, factor H, factor W), RGB in [0, 1]."""
+    """An arbitrary-scale network at a fixed factor: (B, 3, H, W) to (B, 3, factor H, factor W), RGB in [0, 1]."""
 
     def __init__(self, net: ArbitraryScaleArch, factor: int) -> None:
         super().__init__()
@@ -43,10 +43,10 @@ class FixedFactor(nn.Module):
 
 
 class ArbitraryScale(Architecture[FixedFactor]):
-    """What spandrel knows of our files: the tensor by which they are detected says how the network is built.
+    """spandrel's loader of our files, detected by the tensor ``EMBEDDED``, which holds the network's options.
 
     Args:
-        factor: At which networks are applied; by default what each file says (``clit export --factor``).
+        factor: The factor at which networks are applied; by default each file's own (``clit export --factor``).
     """
 
     def __init__(self, factor: int | None = None) -> None:
@@ -65,7 +65,7 @@ class ArbitraryScale(Architecture[FixedFactor]):
         check_network_fits(network, weights, EMBEDDED)
         net: Any = build_network(check_network(network))
         if not isinstance(net, ArbitraryScaleArch):
-            raise UserError(f"{EMBEDDED}: {network['type']} is no network that these weights could be for")
+            raise UserError(f"{EMBEDDED}: {network['type']} does not take weights")
         load_weights(net, weights, "the model", allow_new_branches=False)
         return ImageModelDescriptor(
             FixedFactor(net, factor),
@@ -83,19 +83,19 @@ class ArbitraryScale(Architecture[FixedFactor]):
 
 
 def register(factor: int | None = None, registry: ArchRegistry = MAIN_REGISTRY) -> None:
-    """Let spandrel load our networks; without ``factor`` a second time does nothing.
+    """Register our networks with spandrel. Without ``factor``, a second call does nothing.
 
     Args:
-        factor: As of ``ArbitraryScale``.
-        registry: By default the one that spandrel's ``ModelLoader`` uses.
+        factor: As for ``ArbitraryScale``.
+        registry: By default that of spandrel's ``ModelLoader``.
 
     Raises:
-        ValueError: A factor that is not 1 to 64.
-        DuplicateArchitectureError: Of spandrel: they are registered, and a factor is given.
+        ValueError: A factor outside 1 to 64.
+        DuplicateArchitectureError: From spandrel: a second call with ``factor``.
     """
     if factor is not None and not 1 <= factor <= MOST_FACTOR:
         raise ValueError(f"factor: expected 1 to {MOST_FACTOR}, got {factor}")
     others = tuple(support.architecture.id for support in registry if support.architecture.id != ID)
-    # First of all: no other file holds that tensor, and others' conditions may be met by ours.
+    # Before all others, whose detection our files might satisfy; the tensor is in our files only.
     support = ArchSupport.from_architecture(ArbitraryScale(factor), before=others)
     registry.add(support, ignore_duplicates=factor is None)

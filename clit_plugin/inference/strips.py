@@ -1,4 +1,4 @@
-"""An image upscaled strip by strip, so that neither features nor output are ever whole in memory."""
+"""An image upscaled strip by strip, so that memory never holds all features or the whole output."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,20 +15,20 @@ from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.parts import Part
 from clit_plugin.ops.self_ensemble import upscale_ensemble, upscale_part_ensemble
 
-_SMALLEST = 64  # side of the tiles that are tried when memory runs out
+_SMALLEST = 64  # side of the smallest tiles tried when memory runs out
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What is the same for all strips of an image.
+    """The inputs shared by all strips of an image.
 
     Attributes:
         net: The network.
         lq: (3, H, W) in [0, 1], on any device.
         size: (H_out, W_out).
         max_queries: As in ``ArbitraryScaleArch.upscale``.
-        views: Of the self-ensemble, see ``upscale_ensemble``; 1: none.
-        progress: Is told how many pixels of the output are done since the last call; views count each.
+        views: Views of the self-ensemble, see ``upscale_ensemble``; 1: no ensemble.
+        progress: Called with the number of output pixels done since the last call; every view counts.
     """
 
     net: ArbitraryScaleArch
@@ -42,18 +42,18 @@ class Work:
 def upscale_strips(work: Work, tiling: Tiling, smaller: Callable[[int], object] | None = None) -> Iterator[Tensor]:
     """The rows of the output, from top to bottom.
 
-    Where the device runs out of memory, the strip is tried again in tiles of half the side.
+    If the device runs out of memory, the strip is computed again in tiles of half the side.
 
     Args:
         work: What to upscale.
-        tiling: In which tiles.
-        smaller: Is told the new side of the tiles then.
+        tiling: The tiles.
+        smaller: Called with the new side when the tiles are halved.
 
     Yields:
         (3, rows, W_out) on the CPU, about [0, 1] and not clamped.
 
     Raises:
-        RuntimeError: The smallest tiles were too large, too.
+        RuntimeError: Even the smallest tiles do not fit into memory.
     """
     height, n_out = work.lq.shape[-2], work.size[0]
     top, carried = 0, torch.zeros(3, 0, work.size[1])
@@ -84,11 +84,11 @@ def upscale_strips(work: Work, tiling: Tiling, smaller: Callable[[int], object] 
 
 
 def upscale_whole(work: Work, tile: int) -> Tensor:
-    """The same at once, for networks that know no parts: (3, H_out, W_out) on the CPU.
+    """The whole output at once, (3, H_out, W_out) on the CPU, for networks that cannot compute parts.
 
     Args:
         work: What to upscale.
-        tile: Side of the tiles in which the encoder sees the image; 0: none.
+        tile: Side of the tiles in which the encoder processes the image; 0: no tiles.
     """
     net = work.net
     with encoder_in_tiles(net, work.lq, tile):
@@ -107,7 +107,7 @@ def _strip(work: Work, rows: Piece, tiling: Tiling) -> Tensor:
     strip = torch.zeros(3, rows.made[1] - rows.made[0], n_out)
     done = 0.0
 
-    def told(pixels: float) -> None:
+    def report(pixels: float) -> None:
         nonlocal done
         done += pixels
         if work.progress is not None:
@@ -116,12 +116,12 @@ def _strip(work: Work, rows: Piece, tiling: Tiling) -> Tensor:
     try:
         for span in cut(width, tiling.tile):
             columns = piece(width, n_out, span, margin=tiling.margin, overlap=tiling.overlap)
-            tile = _tile(work, rows, columns, told)
+            tile = _tile(work, rows, columns, report)
             if tiling.overlap:
                 tile *= rows.weights.unsqueeze(-1) * columns.weights
             strip[..., slice(*columns.made)] += tile
     except RuntimeError:
-        told(-done)
+        report(-done)
         raise
     return strip
 

@@ -1,4 +1,4 @@
-"""How large ``clit upscale`` makes an image: by a factor, or to a size that keeps the aspect ratio."""
+"""The output size of ``clit upscale``: by a factor, or by a size in pixels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +9,12 @@ from clit_plugin.utils.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """How large the output becomes.
+    """The output size that was asked for.
 
     Attributes:
         kind: ``scale``, ``width``, ``height``, ``long_side``, ``short_side``, ``fit`` or ``size``.
-        values: (y, x): factors, or pixels.
-        stretch: Whether ``size`` may distort.
+        values: (y, x), factors or pixels.
+        stretch: Whether ``size`` may distort the image.
     """
 
     kind: str
@@ -24,8 +24,12 @@ class Target:
     def of(self, size: tuple[int, int], name: str | Path) -> tuple[int, int]:
         """The output's (H, W) for an image of (H, W) ``size``, each side rounded to whole pixels.
 
+        Args:
+            size: (H, W) of the image.
+            name: The image's name in errors.
+
         Raises:
-            UserError: The image is larger than what is asked for, or ``size`` would distort it.
+            UserError: The image is larger than the requested output, or ``size`` would distort it.
         """
         if self.kind == "scale":
             return round(size[0] * self.values[0]), round(size[1] * self.values[1])
@@ -35,7 +39,7 @@ class Target:
             if min(out[0] - size[0], out[1] - size[1]) >= 0 and not self.stretch and _distorts(size, out):
                 raise UserError(
                     f"--size {by(out)}: would distort {name}, which is {by(size)}; --fit {by(out)} gives "
-                    f"{by(scaled_size(size, _fitting(size, out)))}, --stretch distorts"
+                    f"{by(scaled_size(size, _fitting(size, out)))}, --stretch allows the distortion"
                 )
         else:
             ratios = (wanted[0] / size[0], wanted[1] / size[1])
@@ -49,10 +53,8 @@ class Target:
             out = scaled_size(size, scale)
         if out[0] < size[0] or out[1] < size[1]:
             asked = by(wanted) if self.kind in ("size", "fit") else f"{wanted[0]}"
-            raise UserError(
-                f"--{self.kind.replace('_', '-')} {asked}: less than {name} has, which is {by(size)}; networks only "
-                "enlarge"
-            )
+            option = f"--{self.kind.replace('_', '-')} {asked}"
+            raise UserError(f"{option}: smaller than {name}, which is {by(size)}; networks only enlarge")
         return out
 
 
@@ -61,7 +63,7 @@ def _fitting(size: tuple[int, int], box: tuple[int, int]) -> float:
 
 
 def _distorts(size: tuple[int, int], out: tuple[int, int]) -> bool:
-    """Whether no one factor, its products rounded, makes ``out`` of ``size``."""
+    """Whether no single factor takes ``size`` to ``out``, sides being rounded."""
     least = max((n_out - 0.5) / n for n, n_out in zip(size, out, strict=True))
     most = min((n_out + 0.5) / n for n, n_out in zip(size, out, strict=True))
     return least > most

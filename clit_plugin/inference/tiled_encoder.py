@@ -1,4 +1,4 @@
-"""An encoder that sees a large image tile by tile."""
+"""An encoder applied to a large image tile by tile."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,18 +13,19 @@ from clit_plugin.utils.console import bar
 
 
 class TiledEncoder(nn.Module):
-    """An encoder applied to tiles with a margin, for memory that does not grow with the image but for the features.
+    """An encoder applied to tiles with a margin, so that only the features, not its activations, grow with the image.
 
-    Features are those of the whole image where the margin is at least the encoder's receptive field: 34 pixels for
-    EDSR-baseline. Others, and those that look at the whole image (RCAN's channel attention), differ slightly at seams.
+    The features equal those of the whole image if the margin is at least the radius of the encoder's receptive field,
+    34 pixels for EDSR-baseline. With a larger one, or with global operations (RCAN's channel attention), they differ
+    slightly at seams.
 
     Args:
         encoder: As in ``build_encoder``.
         tile: Side of the tiles, a multiple of 8.
-        margin: What a tile sees around itself, a multiple of 8.
+        margin: Width of the context around a tile, a multiple of 8.
 
     Raises:
-        ValueError: Sizes that are no such multiples, or a tile of 0.
+        ValueError: Sizes that are not multiples of 8, or a tile of 0.
     """
 
     def __init__(self, encoder: nn.Module, *, tile: int = TILE, margin: int = 40) -> None:
@@ -49,7 +50,7 @@ class TiledEncoder(nn.Module):
         return features
 
     def _parts(self, length: int) -> Iterator[tuple[slice, slice]]:
-        """The tiles of an axis, each with what it sees."""
+        """The tiles of an axis, each with its input range."""
         for start in range(0, length, self.tile):
             stop = min(start + self.tile, length)
             yield slice(start, stop), slice(max(0, start - self.margin), min(length, stop + self.margin))
@@ -57,7 +58,7 @@ class TiledEncoder(nn.Module):
 
 @contextmanager
 def encoder_in_tiles(net: ArbitraryScaleArch, lq: Tensor, tile: int = TILE) -> Iterator[None]:
-    """Let the encoder of ``net`` see an image (..., H, W) larger than ``tile`` in tiles; 0: never."""
+    """Inside the block, apply the encoder of ``net`` in tiles if ``lq`` (..., H, W) exceeds ``tile``; 0: never."""
     encoder = net.encoder
     if 0 < tile < max(lq.shape[-2:]):
         net.encoder = TiledEncoder(encoder, tile=tile)

@@ -1,4 +1,4 @@
-"""The sides of the tiles in which an encoder sees an image, in pixels."""
+"""Sides of tiles, in LR pixels."""
 
-ALIGNMENT = 8  # the side of SwinIR's windows, so that tiles are divided into windows as the whole image is
-TILE = 512  # by default
+ALIGNMENT = 8  # the side of SwinIR's windows: aligned tiles are divided into windows as the whole image is
+TILE = 512  # the default

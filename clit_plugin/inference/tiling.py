@@ -1,4 +1,4 @@
-"""How an image is cut into tiles, and how their outputs are put together again."""
+"""How an image is cut into tiles, and how their outputs are blended."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,9 +10,9 @@ from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 from clit_plugin.inference.tiles import ALIGNMENT
 from clit_plugin.ops.parts import Span
 
-_MOST_MARGIN = 80  # LR pixels; EDSR of the paper's size sees 66
-_FURTHER = 48  # the margin where an encoder sees further than that, or does not say how far
-_OVERLAP = 32  # over which tiles are blended then
+_MOST_MARGIN = 80  # LR pixels; the full-size EDSR has a reach of 66
+_FURTHER = 48  # margin for encoders with a larger or unknown reach
+_OVERLAP = 32  # width of the zone in which their tiles are blended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +21,10 @@ class Tiling:
 
     Attributes:
         tile: Width of the tiles.
-        rows: Their height, which is that of a strip.
-        margin: What a tile sees around itself.
-        overlap: How wide the zone is in which neighbours are blended; 0 where the margin shows a tile all that its
-            output depends on.
+        rows: Height of the tiles, and of a strip.
+        margin: Width of the context around a tile.
+        overlap: Width of the zone in which neighbouring tiles are blended; 0 if the margin covers everything that a
+            tile's output depends on.
     """
 
     tile: int
@@ -37,8 +37,8 @@ class Piece(NamedTuple):
     """A tile along one axis.
 
     seen: LR pixels that it is computed from, [start, stop).
-    made: Pixels of the output that it contributes to.
-    weights: How much to each of them, (pixels,).
+    made: Output pixels that it contributes to, [start, stop).
+    weights: Its blending weight at each of them, (pixels,).
     """
 
     seen: Span
@@ -47,9 +47,9 @@ class Piece(NamedTuple):
 
 
 def margin_of(net: ArbitraryScaleArch) -> tuple[int, int]:
-    """(margin, overlap) by which tiles of a network show no seams.
+    """(margin, overlap) with which a network's tiles show no seams.
 
-    An encoder with an attribute ``reach`` says how many pixels, in each direction, its features depend on.
+    An encoder's attribute ``reach``, if it has one, is the radius of its receptive field in pixels.
     """
     reach = getattr(net.encoder, "reach", None)
     head = net.head_reach or 0
@@ -67,8 +67,8 @@ def piece(n: int, n_out: int, span: Span, *, margin: int, overlap: int) -> Piece
     Args:
         n: LR pixels of the axis.
         n_out: Pixels of the output.
-        span: LR pixels [start, stop) that the tile stands for.
-        margin: See ``Tiling``; at least ``overlap`` / 2 more than what the network's head reaches.
+        span: LR pixels [start, stop) of the tile, without margin.
+        margin: See ``Tiling``; at least ``overlap`` / 2 more than the reach of the network's head.
         overlap: See ``Tiling``; less than the span.
     """
     start, stop = span
@@ -85,17 +85,17 @@ def piece(n: int, n_out: int, span: Span, *, margin: int, overlap: int) -> Piece
 
 
 def cut(n: int, side: int) -> list[Span]:
-    """An axis of ``n`` pixels in spans of ``side``; what would be less than half a span is left to the one before."""
+    """Cut an axis of ``n`` pixels into spans of ``side``; a rest of less than half a span joins the last one."""
     stops = [*range(side, n - side // 2, side), n]
     return list(zip([0, *stops[:-1]], stops, strict=True))
 
 
 def _output_row(position: float, n: int, n_out: int) -> int:
-    """The first output pixel whose centre lies at an LR position or behind it."""
+    """The first output pixel whose centre is at an LR position or after it."""
     doubled = round(2 * position)  # positions are multiples of a half
     return -(-(doubled * n_out - n) // (2 * n)) if doubled > 0 else 0
 
 
 def device_of(net: nn.Module) -> torch.device:
-    """Where a network is."""
+    """The device of a network's parameters."""
     return next(net.parameters()).device

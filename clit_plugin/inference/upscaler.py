@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress
 from clit_plugin.inference.about import About
-from clit_plugin.inference.apply import Manner, strips_of, with_bar
+from clit_plugin.inference.apply import UpscaleOptions, strips_of, with_bar
 from clit_plugin.inference.load_network import choose_device, load_described
 from clit_plugin.inference.picture_files import Layout
 from clit_plugin.inference.pictures import Picture, luma, to_pixels
@@ -40,12 +40,12 @@ def load(
     Args:
         weights: A .pth file in BasicSR's layout, a .safetensors file, or the name of weights of the package,
             ``clit_small`` (the default) or ``clit_small_photo``.
-        option_file: Modules of its ``custom_imports`` are imported; its ``network_g`` serves a file without its own.
-        param_key: ``params`` or ``params_ema``; by default the latter where there is one.
-        device: As torch names it; ``auto`` is a GPU where there is one.
+        option_file: Its ``custom_imports`` are imported; its ``network_g`` is used if the weights file has none.
+        param_key: ``params`` or ``params_ema``; by default the averaged weights, ``params_ema``, if the file has them.
+        device: torch's name of a device; ``auto`` is a GPU if available.
 
     Raises:
-        UserError: A file that is missing or of another kind, weights that do not fit, or a device that is not there.
+        UserError: A missing or unreadable file, weights that do not fit the network, or an unavailable device.
     """
     path = weights_path(DEFAULT if weights is None else weights)
     loaded = load_described(path, None if option_file is None else str(option_file), param_key=param_key)
@@ -57,7 +57,7 @@ class Upscaler:
 
     Args:
         net: In evaluation mode, on any device.
-        about: What its weights say of themselves.
+        about: Metadata of the weights.
     """
 
     def __init__(self, net: ArbitraryScaleArch, about: About) -> None:
@@ -66,7 +66,7 @@ class Upscaler:
     def __repr__(self) -> str:
         device = next(self.net.parameters()).device
         return (
-            f"Upscaler({self.about.name or type(self.net).__name__}, {self.about.told() or 'of any scale'}, {device})"
+            f"Upscaler({self.about.name or type(self.net).__name__}, {self.about.summary() or 'any scale'}, {device})"
         )
 
     def __call__(
@@ -85,22 +85,21 @@ class Upscaler:
         Args:
             image: numpy (H, W), (H, W, 3) or (H, W, 4), uint8, uint16, or float32 in [0, 1]; or a Pillow image, grey,
                 RGB, either with alpha, with a palette, or grey of 16 bits. The fourth channel is alpha.
-            scale: A factor, at least 1, or (y, x) factors.
-            size: (height, width) of the output instead, in this order for Pillow images, too.
-            self_ensemble: Whether to take the mean over 8 rotations and flips: slightly better, 8 times slower.
-            tile: Side in pixels of the tiles in which the image is computed, a multiple of 8; 0: the whole image; by
-                default what the memory allows.
-            max_memory: Bytes that the process may take where the network is; by default most of what is free.
-            progress: A function that is told the share that is done, 0 to 1; or whether to show a bar; by default one
-                is shown in notebooks and on terminals, for what takes more than a moment.
+            scale: A factor, at least 1, or factors (y, x).
+            size: (height, width) of the output instead, in this order for Pillow images as well.
+            self_ensemble: Whether to average over 8 rotations and flips: slightly better, 8 times slower.
+            tile: Side of the tiles in pixels, a multiple of 8; 0: the whole image; by default by the free memory.
+            max_memory: Bytes that the process may use on the network's device; by default most of the free memory.
+            progress: A function called with the fraction done, 0 to 1; or whether to show a progress bar. By default
+                one is shown in notebooks and on terminals, for images that take more than a moment.
 
         Returns:
-            An image of the same kind; palettes become RGB. Values are clamped to what the kind holds.
+            An image of the same kind; palettes become RGB. Values are clamped to the range of the kind.
 
         Raises:
-            TypeError: Another kind of image.
-            ValueError: Both or none of ``scale`` and ``size``, or values that make no sense.
-            UserError: There is not the memory.
+            TypeError: An unsupported kind of image.
+            ValueError: Both or neither of ``scale`` and ``size``, or values out of range.
+            UserError: Not enough memory.
         """
         if isinstance(image, Image.Image):
             return self._pillow(image, scale, size, self_ensemble, tile, max_memory, progress)
@@ -113,15 +112,15 @@ class Upscaler:
         if tile is not None and (tile < 0 or tile % 8):
             raise ValueError(f"tile: expected a multiple of 8, or 0, got {tile}")
         out_size = _out_size((image.shape[0], image.shape[1]), scale, size)
-        manner = Manner(tile=tile, max_memory=max_memory, views=8 if self_ensemble else 1)
-        return self._numpy(image, out_size, manner, progress)
+        options = UpscaleOptions(tile=tile, max_memory=max_memory, views=8 if self_ensemble else 1)
+        return self._numpy(image, out_size, options, progress)
 
     def _pillow(self, image: Image.Image, *how: Any) -> Image.Image:
         mode = _MODES.get(image.mode, image.mode)
         if image.mode == "P" and "transparency" in image.info:
             mode = "RGBA"
         if mode not in _PILLOW:
-            raise TypeError(f"image: Pillow's mode {image.mode} is not handled; convert it to RGB")
+            raise TypeError(f"image: Pillow's mode {image.mode} is not supported; convert it to RGB")
         array = np.asarray(image.convert(mode))
         grey_alpha = mode == "LA"
         if grey_alpha:
@@ -134,13 +133,13 @@ class Upscaler:
         return result
 
     def _numpy(
-        self, image: np.ndarray, size: Size, manner: Manner, progress: bool | Callable[[float], object] | None
+        self, image: np.ndarray, size: Size, options: UpscaleOptions, progress: bool | Callable[[float], object] | None
     ) -> np.ndarray:
         picture, bits = _picture(image), 16 if image.dtype == np.uint16 else 8
         layout = Layout(size=size, grey=picture.grey, alpha=picture.alpha is not None, bits=bits)
         out = np.empty((*size, *image.shape[2:]), image.dtype)
         top = 0
-        for strip in self._strips(picture.rgb, size, manner, out.itemsize * layout.channels, progress):
+        for strip in self._strips(picture.rgb, size, options, out.itemsize * layout.channels, progress):
             rows = (top, top + strip.shape[1])
             alpha = picture.alpha_part(size, rows, (0, size[1]))
             if image.dtype == np.float32:
@@ -154,15 +153,15 @@ class Upscaler:
         self,
         rgb: Tensor,
         size: Size,
-        manner: Manner,
+        options: UpscaleOptions,
         kept: int,
         progress: bool | Callable[[float], object] | None,
     ) -> Iterator[Tensor]:
         name = f"an image of {by((rgb.shape[-2], rgb.shape[-1]))}"
         done = 0.0
 
-        def strips(told: Progress | None) -> Iterator[Tensor]:
-            return strips_of(self.net, rgb, size, name=name, manner=manner, kept=kept, progress=told)
+        def strips(progress: Progress | None) -> Iterator[Tensor]:
+            return strips_of(self.net, rgb, size, name=name, options=options, kept=kept, progress=progress)
 
         def share(pixels: float) -> None:
             nonlocal done
@@ -184,7 +183,7 @@ class Upscaler:
 def _picture(image: np.ndarray) -> Picture:
     floats = torch.from_numpy(np.atleast_3d(image).transpose(2, 0, 1).astype(np.float32) / _DTYPES[image.dtype])
     if not floats.isfinite().all():
-        raise ValueError("image: expected finite values, there are NaN or infinite ones")
+        raise ValueError("image: expected finite values, got NaN or infinity")
     grey = len(floats) == 1
     rgb = floats.repeat(3, 1, 1) if grey else floats[:3]
     return Picture(rgb=rgb.contiguous(), alpha=floats[3:] if len(floats) == 4 else None, grey=grey)
@@ -199,12 +198,12 @@ def _floats(rgb: Tensor, alpha: Tensor | None, *, grey: bool) -> np.ndarray:
 
 def _out_size(given: Size, scale: float | Sequence[float] | None, size: Sequence[int] | None) -> Size:
     if (scale is None) == (size is None):
-        raise ValueError("give one of scale and size")
+        raise ValueError("give either scale or size")
     if size is not None:
         if len(size) != 2 or any(n != int(n) for n in size) or any(n < m for n, m in zip(size, given, strict=True)):
             raise ValueError(f"size: expected (height, width), at least the image's own {given}, got {tuple(size)}")
         return int(size[0]), int(size[1])
     factors = (scale, scale) if isinstance(scale, (int, float)) else tuple(scale or ())
     if len(factors) != 2 or not all(math.isfinite(factor) and factor >= 1 for factor in factors):
-        raise ValueError(f"scale: expected a factor of at least 1, or (y, x) of them, got {scale}")
+        raise ValueError(f"scale: expected a factor of at least 1, or a pair (y, x), got {scale}")
     return round(given[0] * factors[0]), round(given[1] * factors[1])

@@ -64,7 +64,7 @@ def _cut(img: Tensor, img2: Tensor, border: int, least: int = 1) -> tuple[Tensor
     height, width = img.shape[-2] - 2 * border, img.shape[-1] - 2 * border
     if min(height, width) < least:
         raise UserError(
-            f"metric: an image of {img.shape[-1]}x{img.shape[-2]} is too small to cut {border} pixels from each border"
+            f"metric: an image of {img.shape[-1]}x{img.shape[-2]} is too small to crop {border} pixels from each border"
         )
     window = (..., slice(border, border + height), slice(border, border + width))
     return img[window].clamp(0, 1), img2[window].clamp(0, 1)

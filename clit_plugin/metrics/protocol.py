@@ -1,4 +1,4 @@
-"""Evaluation protocols: which channel is compared, and how much of the border is cut off (LIIF, LTE, CLIT)."""
+"""Evaluation protocols: which channels are compared, and how many border pixels are cropped (LIIF, LTE, CLIT)."""
 
 import math
 from dataclasses import dataclass
@@ -7,6 +7,9 @@ from typing import Any, Literal
 from clit_plugin.utils.errors import UserError
 
 ProtocolName = Literal["div2k", "benchmark"]
+# A scale this little above a whole number shaves that number. Larger than ops.sizes.ROUNDING, for scales that are
+# written with six decimals.
+_EXCESS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,8 +18,8 @@ class EvaluationProtocol:
 
     Attributes:
         name: Printed beside every number.
-        y_channel: Whether luma alone is compared (ITU-R BT.601, 16-235), or all of RGB.
-        extra_shave: Pixels cut from every border in addition to the scale.
+        y_channel: Whether only luma is compared (ITU-R BT.601, 16-235), or RGB.
+        extra_shave: Pixels cropped from every border in addition to the scale.
     """
 
     name: str
@@ -46,7 +49,7 @@ class EvaluationProtocol:
         Args:
             scale: Where the axes differ, the larger one.
         """
-        return math.ceil(scale - 1e-6) + self.extra_shave
+        return math.ceil(scale - _EXCESS) + self.extra_shave
 
     def metric_options(self, scale: float) -> dict[str, Any]:
         """The protocol as arguments of BasicSR's metrics, and of ours."""

@@ -41,9 +41,9 @@ class AnyScaleModel(SRModel):
         get_root_logger().info(f"Validating {validation.name} ({validation.protocol})")
         for batch in validation.batches(pin_memory=dataloader.pin_memory):
             self.feed_data(batch)
-            begun = self._now()
+            start = self._now()
             self.test()
-            image = Upscaled(self.lq, self.output, self.gt, seconds=self._now() - begun)
+            image = Upscaled(self.lq, self.output, self.gt, seconds=self._now() - start)
             validation.add(batch, image)
             if save_img:
                 validation.save(batch, image, current_iter)

@@ -32,7 +32,7 @@ class GuardedStep:
     Args:
         optimizer: Its gradients are clipped and applied.
         device: Of its parameters.
-        max_skipped: How many steps in a row may be skipped.
+        max_skipped: How many consecutive steps may be skipped.
         grad_clip: Largest norm of all gradients together; larger ones are scaled down to it. None for no limit.
         scaler: Scales the loss, under float16. While its scale can still be lowered, a step that is skipped because of
             gradients alone does not count.
@@ -51,7 +51,7 @@ class GuardedStep:
         self.max_skipped, self.grad_clip = max_skipped, grad_clip
         self.on_device = all(group.get("fused") for group in optimizer.param_groups)
         self.one = torch.ones((), device=device)
-        # Steps skipped in a row, the longest such row, and its last step.
+        # The current run of skipped steps, the longest run, and the last step of that one.
         self.counts = torch.zeros(3, dtype=torch.long, device=device)
         self.arrived = self.counts
         if self.on_device and device.type == "cuda":
@@ -69,7 +69,7 @@ class GuardedStep:
             batch: Named in the error if this is one step too many.
 
         Raises:
-            UserError: More than ``max_skipped`` in a row were skipped.
+            UserError: More than ``max_skipped`` consecutive steps were skipped.
         """
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
@@ -80,8 +80,9 @@ class GuardedStep:
         if self.grad_clip is not None:
             torch._foreach_mul_(gradients, (self.grad_clip / (norm + 1e-6)).clamp(max=1))
         if self.on_device:
-            self.optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
-            self.optimizer.step()
+            optimizer: Any = self.optimizer
+            optimizer.found_inf = bad.float()  # an attribute that fused optimisers look for
+            optimizer.step()
         elif not bad:
             self.optimizer.step()
         if self.scaler is not None:
@@ -137,8 +138,9 @@ class GuardedStep:
             return
         _, longest, last = self.counts.tolist()
         batch = next((batch for step, batch in self.batches if step == last), None)
-        text = f"step {last}: {longest} steps in a row had a loss or gradients that are not finite"
+        steps, last_one = ("a step", "") if longest == 1 else (f"{longest} consecutive steps", "the last ")
+        text = f"step {last}: {steps} with a loss or gradients that are not finite"
         if batch is not None:
             files = ", ".join(batch.files[:4]) + (f" and {len(batch.files) - 4} more" if len(batch.files) > 4 else "")
-            text += f", the last at x{batch.scale.item():.4g} of {files}"
-        raise UserError(f"{text}; lower train.optim_g.lr, set train.grad_clip, or allow more by train.max_skipped")
+            text += f", {last_one}at x{batch.scale.item():.4g} of {files}"
+        raise UserError(f"{text}; lower train.optim_g.lr, set train.grad_clip, or raise train.max_skipped")

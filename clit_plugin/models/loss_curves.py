@@ -100,10 +100,10 @@ class Pace:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Exclude what happens inside from the pace."""
-        begun = time.perf_counter()
+        start = time.perf_counter()
         yield
         if self.since is not None:
-            self.since += time.perf_counter() - begun
+            self.since += time.perf_counter() - start
 
     def read(self) -> float:
         """Seconds per step since the last read, once the device has finished its work; NaN before the first step."""

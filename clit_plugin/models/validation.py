@@ -19,7 +19,7 @@ from clit_plugin.evaluation.stored_sets import StoredSet
 from clit_plugin.metrics.scoring import score_image
 from clit_plugin.utils.console import bar
 from clit_plugin.utils.distributed import from_all_ranks, from_first_rank
-from clit_plugin.utils.errors import UserError
+from clit_plugin.utils.errors import located
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,8 @@ class Validation:
             UserError: The image is too small for the protocol, or a file cannot be written.
         """
         name, scale = batch["name"][0], batch["scale"][0].tolist()
-        try:
+        with located(name):
             metrics = score_image(image.sr, image.gt, metrics=self.metrics, protocol=self.protocol, scale=max(scale))
-        except UserError as error:
-            raise UserError(f"{name}: {error}") from error
         score = ImageScore(
             name=name,
             lq_size=(image.lq.shape[-2], image.lq.shape[-1]),

@@ -1,1 +1,1 @@
-"""Checkpoints of the original CLIT, LIIF and LTE repositories, rebuilt as our networks."""
+"""Checkpoints of the original CLIT, LIIF and LTE repositories, converted to our networks."""

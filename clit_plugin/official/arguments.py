@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-# How the original's weights are called here: the beginning of a name, and what replaces it (None: not needed). The
-# first rule that matches counts.
+# Renaming of the original's weights: the beginning of a name, and its replacement (None: not needed). The first rule
+# that matches is applied.
 Rules = Sequence[tuple[str, str | None]]
 
 
@@ -19,13 +19,13 @@ def arguments_of(where: str, given: Any, defaults: Mapping[str, Any], **needed: 
     """Arguments of one of the original's constructors, completed with its defaults.
 
     Raises:
-        ValueError: Not a mapping, an argument that the original does not have, or another value than ``needed``.
+        ValueError: Not a mapping, an argument that the original does not have, or a value other than ``needed``.
     """
     if not isinstance(given, Mapping):
         raise ValueError(f"{where}: expected a mapping of arguments, got {given!r}")
     unknown = [name for name in given if name not in defaults]
     if unknown:
-        raise ValueError(f"{where}: expected arguments out of {', '.join(defaults)}, got {unknown[0]!r}")
+        raise ValueError(f"{where}: expected arguments from {', '.join(defaults)}, got {unknown[0]!r}")
     arguments = {**defaults, **given}
     for name, value in needed.items():
         if arguments[name] != value:

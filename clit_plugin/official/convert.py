@@ -1,4 +1,4 @@
-"""Checkpoints of the original CLIT, LIIF and LTE repositories (LIIF's has Meta-SR, too), rebuilt as our networks.
+"""Checkpoints of the original CLIT, LIIF (with Meta-SR) and LTE repositories, converted to our networks.
 
 Such a file holds ``{'model': {'name', 'args', 'sd'}, ...}``: the registered name, the constructor's arguments as in
 the original's YAML, and the weights.
@@ -29,13 +29,13 @@ def load_official(path: str | Path) -> nn.Module:
         Our network, in float32 on the CPU, in eval mode.
 
     Raises:
-        UserError: No such file, not such a checkpoint, or a network that has no counterpart here.
+        UserError: A missing file, another kind of checkpoint, or a network without a counterpart here.
     """
     return convert_official(path)[1]
 
 
 def convert_official(path: str | Path) -> tuple[dict[str, Any], nn.Module]:
-    """``network_g`` options of an original checkpoint, and the network as of ``load_official``, which see."""
+    """``network_g`` options of an original checkpoint, and the network; see ``load_official``."""
     name, arguments, weights = _read(Path(path))
     if name not in CONVERTERS:
         raise UserError(f"{path}: holds a network named {name!r}; supported are {', '.join(CONVERTERS)}")
@@ -57,7 +57,7 @@ def _read(path: Path) -> tuple[str, Mapping[str, Any], dict[str, Tensor]]:
         raise UserError(f"{path}: no such file; {expected}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a foreign file can make the unpickler raise anything
+    except Exception as error:  # a damaged file makes the unpickler raise anything
         raise UserError(f"{path}: {expected}, but torch.load fails with weights_only=True") from error
     model = content.get("model") if isinstance(content, Mapping) else None
     model = model if isinstance(model, Mapping) else {}
@@ -70,7 +70,7 @@ def _read(path: Path) -> tuple[str, Mapping[str, Any], dict[str, Tensor]]:
 
 
 def _rename(weights: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
-    """Weights under our names. A name that no rule knows stays as it is and is refused when it comes to loading."""
+    """Weights under our names. A name that no rule matches is kept, and refused when it is loaded."""
     renamed = {}
     for name, value in weights.items():
         for pattern, replacement in rules:

@@ -15,14 +15,18 @@ from clit_plugin.utils.errors import UserError
 DEGRADATIONS = ("pil", "matlab")
 
 
-def check_degradation(kind: str) -> str:
+def check_degradation(kind: str, where: str = "degradation") -> str:
     """Return ``kind``.
+
+    Args:
+        kind: The name of a kernel.
+        where: The option, for the error.
 
     Raises:
         UserError: It is neither ``pil`` nor ``matlab``.
     """
     if kind not in DEGRADATIONS:
-        raise UserError(f"degradation: expected one of {', '.join(DEGRADATIONS)}, got {kind!r}")
+        raise UserError(f"{where}: expected one of {', '.join(DEGRADATIONS)}, got {kind!r}")
     return kind
 
 

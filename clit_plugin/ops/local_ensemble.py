@@ -11,7 +11,7 @@ from clit_plugin.ops.sizes import Size
 
 SHIFTS = ((-1, -1), (-1, 1), (1, -1), (1, 1))  # in half pixels of the map
 EDGE = 1e-6  # LIIF's epsilon for shifting and clamping, in units of half an image
-_TINY = 1e-9
+TINY_AREA = 1e-9  # LIIF's epsilon, which keeps the sum of the areas positive
 
 
 class Neighbour(NamedTuple):
@@ -22,7 +22,7 @@ class Neighbour(NamedTuple):
 
 
 def ensemble_neighbours(coord: Tensor, size: Size) -> list[Neighbour]:
-    """The pixels nearest to the four positions half an LR pixel away, inside the image.
+    """The pixels nearest to the four positions half an LR pixel from the query, clamped to the image.
 
     Args:
         coord: (B, Q, 2) in [-1, 1].
@@ -53,7 +53,7 @@ def blend(predictions: Sequence[Tensor], areas: Sequence[Tensor]) -> Tensor:
     """Weight each prediction (..., 3) by the area (..., 1) at the opposite corner; a single one is returned as is."""
     if len(predictions) == 1:
         return predictions[0]
-    areas = [area + _TINY for area in areas]
+    areas = [area + TINY_AREA for area in areas]
     total = torch.stack(list(areas)).sum(0)
     return torch.stack([p * a / total for p, a in zip(predictions, reversed(areas), strict=True)]).sum(0)
 

@@ -11,12 +11,12 @@ Span = tuple[int, int]  # [start, stop)
 
 
 class Part(NamedTuple):
-    """Which rows and columns of an output are wanted, and where what is given of the LR image lies in it.
+    """Rows and columns of an output to compute, and the position of the given part of the LR image.
 
     lq_size: (H, W) of the whole LR image.
-    origin: (y, x) of the first LR pixel that is given.
-    rows: Of the output, [start, stop).
-    columns: Likewise.
+    origin: (y, x) of the first given LR pixel.
+    rows: Rows of the output, [start, stop).
+    columns: Columns of the output, [start, stop).
     """
 
     lq_size: Size
@@ -26,7 +26,7 @@ class Part(NamedTuple):
 
     @property
     def shape(self) -> Size:
-        """(rows, columns) of what is wanted."""
+        """(rows, columns) of the part of the output."""
         return self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
 
 
@@ -36,13 +36,13 @@ def whole(lq_size: Size, size: Size) -> Part:
 
 
 def sample_bilinear_part(lq: Tensor, size: Size, part: Part, *, dtype: torch.dtype) -> Tensor:
-    """The bilinear image, as ``sample_bilinear`` gives it with the border repeated, on a part of the output.
+    """The bilinear image on a part of the output, as by ``sample_bilinear`` with ``padding_mode="border"``.
 
     Args:
-        lq: (B, C, h, w), what is given of the LR image; it has the neighbours of all that is wanted.
+        lq: (B, C, h, w), the given part of the LR image; it contains all neighbours of the output pixels.
         size: (H_out, W_out) of the whole output.
-        part: Which part.
-        dtype: Of coordinates and result.
+        part: The part.
+        dtype: Type of coordinates and result.
 
     Returns:
         (B, C, rows, columns).

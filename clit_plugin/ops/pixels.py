@@ -1,4 +1,4 @@
-"""Integer samples, as files and NumPy hold them, to floats in [0, 1], as networks take them, and back."""
+"""Conversion between integer samples (files, NumPy) and floats in [0, 1] (networks)."""
 
 import numpy as np
 import torch

@@ -49,12 +49,12 @@ def _mean(upscale: Callable[[Tensor, bool, int], Tensor], lq: Tensor, views: int
 
 
 def _turned(part: Part, size: Size, given: Size, mirrored: bool, turns: int) -> tuple[Size, Part]:
-    """The output's size and the part as a view has them: ``given`` (h, w) LR pixels are at hand."""
+    """The output's size and the part in the orientation of a view; ``given`` is the (h, w) of the LR part."""
     lq_size, (y, x), rows, columns = part
     if mirrored:
         x = lq_size[1] - x - given[1]
         columns = (size[1] - columns[1], size[1] - columns[0])
-    for _ in range(turns):  # what was on the right comes to the top
+    for _ in range(turns):  # the right side becomes the top
         y, x = lq_size[1] - x - given[1], y
         rows, columns = (size[1] - columns[1], size[1] - columns[0]), rows
         lq_size, size, given = lq_size[::-1], size[::-1], given[::-1]

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 Size = tuple[int, int]
 Pair = tuple[float, float]
 
-# Absorbs the rounding of a quotient that is an integer: 33 / 1.1 gives 29.999999999999996.
-_EPSILON = 1e-9
+# Absorbs rounding errors of sizes, scales and their products where they are compared with whole numbers or each other:
+# 33 / 1.1 gives 29.999999999999996.
+ROUNDING = 1e-9
 
 
 def by(size: Size) -> str:
@@ -40,4 +41,4 @@ def lr_size(size: Size, scale: float | Sequence[float]) -> Size:
     HR is then cropped to ``scaled_size(lr_size(size, scale), scale)``.
     """
     y, x = scale_pair(scale)
-    return int(size[0] / y + _EPSILON), int(size[1] / x + _EPSILON)
+    return int(size[0] / y + ROUNDING), int(size[1] / x + ROUNDING)

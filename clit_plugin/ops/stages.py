@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from operator import mul
 
-from clit_plugin.ops.sizes import Size, scaled_size
+from clit_plugin.ops.sizes import ROUNDING, Size, scaled_size
 
 MAX_FACTOR = 4.0
 
@@ -26,7 +26,7 @@ def greedy_stage_sizes(lq_size: Size, size: Size, num_branches: int, max_factor:
     scales = [out / lq for out, lq in zip(size, lq_size, strict=True)]
     stages: list[Size] = []
     factor = max_factor
-    while len(stages) < num_branches - 1 and factor < max(scales) * (1.0 - 1e-9):
+    while len(stages) < num_branches - 1 and factor < max(scales) * (1.0 - ROUNDING):
         stages.append(scaled_size(lq_size, [max(1.0, min(factor, scale)) for scale in scales]))
         factor *= max_factor
     return stages

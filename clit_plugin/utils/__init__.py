@@ -1,1 +1,1 @@
-"""Files, errors, processes and the terminal; nothing here knows of super-resolution."""
+"""Files, errors, processes and the terminal; nothing specific to super-resolution."""

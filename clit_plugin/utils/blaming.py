@@ -1,4 +1,4 @@
-"""Exceptions of what is called with options, reported as errors of the options."""
+"""Exceptions of constructors and functions that are called with options, reported as errors of the options."""
 
 import inspect
 import re
@@ -11,11 +11,25 @@ from clit_plugin.utils.errors import UserError
 
 @contextmanager
 def blaming(where: str, called: Callable[..., Any] | None) -> Iterator[None]:
-    """Turn what a call raises into a UserError at ``where``, or at the argument that the message begins with."""
+    """Turn what a call raises into a UserError, placed by ``placed``."""
     try:
         yield
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        message = " ".join(str(error).split()) or type(error).__name__
-        named = re.match(r"(\w+)[\w.]*: ", message)
-        of_call = named and called and named[1] in inspect.signature(called).parameters
-        raise UserError(f"{where}{'.' if of_call else ': '}{message}") from error
+        raise UserError(placed(where, called, error)) from error
+
+
+def placed(where: str, called: Callable[..., Any] | None, error: Exception) -> str:
+    """The message of an exception at ``where``, or at one of its arguments.
+
+    Constructors begin a message with the argument's name, as in ``num_feat: expected at least 1, got 0``. At
+    ``encoder`` this becomes ``encoder.num_feat: ...``, and any other message ``encoder: ...``.
+
+    Args:
+        where: The place of the options.
+        called: What was called with them; None if none of its arguments can be the culprit.
+        error: What it raised.
+    """
+    message = " ".join(str(error).split()) or type(error).__name__
+    named = re.match(r"(\w+)[\w.]*: ", message)
+    of_call = named and called and named[1] in inspect.signature(called).parameters
+    return f"{where}{'.' if of_call else ': '}{message}"

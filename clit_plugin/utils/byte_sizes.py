@@ -1,4 +1,4 @@
-"""Sizes of files and of memory, for people."""
+"""Human-readable sizes of files and memory."""
 
 
 def byte_size(count: float) -> str:

@@ -75,7 +75,7 @@ class MinuteLines(Generic[T]):
     ) -> None:
         self.iterable, self.desc, self.total, self.n = iterable, desc, total, float(initial)
         self.unit, self.unit_scale, self.initial = unit, unit_scale, initial
-        self.begun = self.last = time.monotonic()
+        self.started = self.last = time.monotonic()
 
     def __enter__(self) -> "MinuteLines[T]":
         return self
@@ -98,7 +98,7 @@ class MinuteLines(Generic[T]):
         line = tqdm.format_meter(
             self.n if self.unit_scale else int(self.n),
             self.total or 0,  # which tqdm takes for unknown
-            now - self.begun,
+            now - self.started,
             prefix=self.desc or "Progress",
             unit=f" {self.unit}",
             unit_scale=self.unit_scale,

@@ -1,4 +1,4 @@
-"""How a process ends: every error that a user can correct is one line, and the exit status says what happened."""
+"""How a process ends: one line per error that a user can correct, and a meaningful exit status."""
 
 import errno
 import os
@@ -8,17 +8,19 @@ from collections.abc import Callable
 from clit_plugin.utils.errors import IncompleteError, UserError
 from clit_plugin.utils.output_files import reason
 
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
 
 def exit_status(program: str, work: Callable[[], int | None], *, interrupted: str = "") -> int:
     """Do some work and report its errors on stderr.
 
     Args:
-        program: What stands before every message, as ``clit train``.
+        program: Prefix of every message, such as ``clit train``.
         work: Returns its exit status; None is 0.
-        interrupted: What to do next after an interruption.
+        interrupted: What is kept after an interruption, and how to continue.
 
     Returns:
-        0 done, 1 failed on the way, 2 bad input, 130 interrupted. Unexpected exceptions are not caught.
+        0 done, 1 partly failed, 2 bad input, 130 interrupted. Unexpected exceptions are not caught.
     """
 
     def report(message: str) -> None:
@@ -46,7 +48,7 @@ def exit_status(program: str, work: Callable[[], int | None], *, interrupted: st
         return 1
     except KeyboardInterrupt:
         sys.stderr.write(f"\n{program}: interrupted{'; ' * bool(interrupted)}{interrupted}\n")
-        return 130
+        return INTERRUPTED
 
 
 def _one_line(text: str) -> str:

@@ -5,6 +5,8 @@ import os
 import traceback
 from pathlib import Path
 
+from clit_plugin.utils.atomic_files import write_text
+from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.output_files import reason
 
 
@@ -26,7 +28,7 @@ def log_traceback(error: BaseException, folder: Path) -> Path | None:
     """Write an error's traceback into BasicSR's log file, or into one in the run's folder where rank 0 alone has a log.
 
     Returns:
-        The file, or None where there is neither.
+        The file, or None if there is neither, or it cannot be written.
     """
     trace = (type(error), error, error.__traceback__)
     for handler in logging.getLogger("basicsr").handlers:
@@ -36,5 +38,8 @@ def log_traceback(error: BaseException, folder: Path) -> Path | None:
     if not folder.is_dir():
         return None
     file = folder / f"failed_rank{os.environ.get('RANK', '0')}.log"
-    file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    try:
+        write_text(file, "".join(traceback.format_exception(error)))
+    except UserError:
+        return None
     return file

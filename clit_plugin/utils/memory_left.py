@@ -11,8 +11,8 @@ def memory_left(device: torch.device | None = None, *, group: Path = _GROUP) -> 
     """Free bytes of a device, by default the CPU, or None where the system does not report them.
 
     Args:
-        device: Where.
-        group: Folder of the control group that may limit a CPU's processes, as in a container.
+        device: The device.
+        group: Folder of the control group that may limit the processes on a CPU, as in a container.
     """
     if device is not None and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
@@ -29,7 +29,7 @@ def _of_machine() -> int | None:
 
 
 def _of_group(folder: Path) -> int | None:
-    """What the limit of a control group (version 2) leaves; its cache of files counts as free."""
+    """Free bytes under the limit of a control group (version 2); its page cache counts as free."""
     try:
         limit, used = (int((folder / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
         stat = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())

@@ -10,7 +10,7 @@ from pathlib import Path
 from clit_plugin.utils.byte_sizes import byte_size
 from clit_plugin.utils.errors import UserError
 
-_LITTLE = 2**16  # bytes; any output needs as much
+_LITTLE = 2**16  # bytes; every output needs at least this much
 _REASONS = {
     errno.ENOSPC: "no space left on the disk",
     errno.EDQUOT: "no space left in the quota",
@@ -35,7 +35,7 @@ def check_writable(path: Path, *, needed: int = _LITTLE) -> None:
 
     Args:
         path: The file, in a folder that may not exist yet.
-        needed: Bytes that it takes at least.
+        needed: Smallest size of the file in bytes.
 
     Raises:
         UserError: No permission, a read-only file system, too little space, or a file where a folder has to be.
@@ -49,16 +49,16 @@ def check_writable(path: Path, *, needed: int = _LITTLE) -> None:
     except OSError as error:
         raise cannot_write(path, error) from error
     if left < needed:
-        space = f"it takes {byte_size(needed)} or more, and {byte_size(left)} are left"
+        space = f"it needs {byte_size(needed)} or more, but only {byte_size(left)} are free"
         raise UserError(f"{path}: cannot be written (no space left on the disk: {space})")
 
 
 def check_replaces_none(outputs: Iterable[Path], inputs: Iterable[tuple[str, str | Path | None]]) -> None:
-    """Refuse to overwrite an input, whatever its name or link.
+    """Refuse to overwrite an input, under any name or link.
 
     Args:
         outputs: Files to write.
-        inputs: What is read, as ``image``, and its file, if any.
+        inputs: Kind, such as ``image``, and path of every input; None for inputs that are not used.
 
     Raises:
         UserError: An output is one of the inputs.
@@ -71,7 +71,7 @@ def check_replaces_none(outputs: Iterable[Path], inputs: Iterable[tuple[str, str
     for output in outputs:
         with suppress(OSError):
             if found := known.get(_identity(output)):
-                raise UserError(f"{output}: would replace {found[1]}, the {found[0]} itself; give another -o")
+                raise UserError(f"{output}: would overwrite {found[1]}, the {found[0]} itself; give another -o")
 
 
 def _identity(path: Path) -> tuple[int, int]:

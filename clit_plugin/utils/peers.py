@@ -1,8 +1,8 @@
 """The processes of a run under torchrun end together.
 
-A process that fails or freezes leaves the others waiting in a collective, for hours; one that is asked to stop has to
-tell rank 0, which saves. They leave each other notes in the store by which torchrun has brought them together: these
-distinguish a process that waits for a long validation elsewhere from one that waits for nothing.
+A process that fails or freezes would leave the others waiting in a collective for hours, and a process that is asked to
+stop has to notify rank 0, which saves. The processes therefore write notes to the store of torchrun's rendezvous. The
+notes also distinguish a process that waits for a long validation elsewhere from one that waits in vain.
 """
 
 import os
@@ -17,10 +17,11 @@ from datetime import timedelta
 import torch.distributed as dist
 
 from clit_plugin.utils import progress
+from clit_plugin.utils.exit_status import INTERRUPTED
 from clit_plugin.utils.signals import end_workers, request_stop, stop_requested
 
 _SECONDS_BETWEEN_LOOKS = 0.5
-_SECONDS_TO_END = 3.0  # for a process that has noticed by itself, as gloo's connections tell it
+_SECONDS_TO_END = 3.0  # for a process that has noticed by itself, from a closed gloo connection
 _SECONDS_FOR_THE_STORE = 30.0
 
 
@@ -31,7 +32,7 @@ class WatchedRun:
     Attributes:
         command: ``clit train``.
         option: The option that sets the timeout.
-        remedy: What is kept, and how to go on.
+        remedy: What is kept, and how to continue.
     """
 
     command: str
@@ -63,7 +64,7 @@ def end_together(
     try:
         yield
     except BaseException as error:
-        status = 130 if isinstance(error, KeyboardInterrupt) else 1
+        status = INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
         first = _claim(status)
         if first is not None:
             raise SystemExit(first) from error
@@ -72,11 +73,11 @@ def end_together(
         watch.done.set()
 
 
-def _store(*, seconds: float = 10) -> dist.Store:
+def connect_store(*, seconds: float = 10) -> dist.Store:
     """A connection of its own: the one of the process group may be busy waiting.
 
     Args:
-        seconds: To wait for who keeps the store, which may be rank 0 and later than this process.
+        seconds: How long to wait for the store's owner, which may be rank 0 and start later than this process.
     """
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     patience = timedelta(seconds=seconds)
@@ -89,12 +90,12 @@ def _store(*, seconds: float = 10) -> dist.Store:
 def _claim(status: int) -> int | None:
     """Record that this process ends. Returns the status of the process that ended before it, if any."""
     try:
-        store = _store()
+        store = connect_store()
         if store.add("ended", 1) == 1:
             store.set("status", str(status))
             return None
         return int(store.get("status"))
-    except RuntimeError:  # the store is gone, and with it who kept it
+    except RuntimeError:  # the store is gone, and its owner with it
         return None
 
 
@@ -118,7 +119,7 @@ class _Watch:
 
     def _exchange_notes(self) -> None:
         try:
-            status = self._first_status(_store(seconds=self.timeout * 60))
+            status = self._first_status(connect_store(seconds=self.timeout * 60))
         except RuntimeError:
             status = 1
         if status is not None and not self.done.wait(_SECONDS_TO_END):
@@ -129,11 +130,11 @@ class _Watch:
         while not self.done.wait(1):
             self.idle += 1
             if self.idle > self.timeout * 60 + _SECONDS_FOR_THE_STORE:
-                self._tell("who keeps the processes' store, torchrun or rank 0, does not answer")
+                self._report("the owner of the processes' store, torchrun or rank 0, does not answer")
                 self.end(1)
 
     def _first_status(self, store: dist.Store) -> int | None:
-        """Look until another process ends, or all have to: the exit status; None once this one is done."""
+        """Poll until another process ends or the timeout is reached: the exit status; None once this one is done."""
         sent, total, looks = 0, -1, 0
         while not self.done.wait(_SECONDS_BETWEEN_LOOKS):
             count, doing = progress.so_far()
@@ -149,13 +150,13 @@ class _Watch:
             if store.check(["status"]):
                 return int(store.get("status"))
             if self.idle > self.timeout * 60 and store.add("ended", 1) == 1:
-                self._tell(self._who_is_where(store))
+                self._report(self._who_is_where(store))
                 store.set("status", "1")
                 return 1
         return None
 
     def _who_is_where(self, store: dist.Store) -> str:
-        """Which processes no longer leave notes, as one that is stopped or whose node is gone; else what each does."""
+        """Which processes no longer write notes (stopped, or on a lost node); else what each process does."""
 
         def notes() -> dict[int, str]:
             keys = {rank: f"at/{rank}" for rank in range(int(os.environ["WORLD_SIZE"]))}
@@ -166,9 +167,9 @@ class _Watch:
         after = notes() | {int(self.rank): f"now {progress.so_far()[1]}"}
         doing = {rank: note.partition(" ")[2] for rank, note in after.items()}
         silent = {rank: doing[rank] for rank, note in after.items() if note == before[rank]}
-        return f"no answer from {_by_place(silent)}" if silent else f"all wait or are stuck: {_by_place(doing)}"
+        return f"no answer from {by_place(silent)}" if silent else f"all wait or are stuck: {by_place(doing)}"
 
-    def _tell(self, what: str) -> None:
+    def _report(self, what: str) -> None:
         sys.stderr.write(
             f"{self.run.command}: error: no process has made progress for {self.timeout:g} minutes "
             f"({self.run.option}): {what}; {self.run.remedy}\n"
@@ -176,7 +177,7 @@ class _Watch:
         sys.stderr.flush()
 
 
-def _by_place(doing: Mapping[int, str]) -> str:
+def by_place(doing: Mapping[int, str]) -> str:
     """Ranks by what they are doing, the rarest first: ``rank 3 at step 7, ranks 0, 1, 2 at step 8``."""
     ranks: dict[str, list[str]] = defaultdict(list)
     for rank, what in doing.items():

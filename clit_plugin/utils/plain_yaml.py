@@ -1,4 +1,4 @@
-"""Plain YAML: nothing is executed, no key is given twice, and 1e-4 is a number."""
+"""Plain YAML: nothing is executed, duplicate keys are errors, and 1e-4 is a number."""
 
 import re
 from typing import Any
@@ -73,7 +73,7 @@ class _Loader(yaml.SafeLoader):
     def construct_scalar(self, node: Any) -> Any:
         """A lone surrogate could be written to no file and name none, nor can NUL."""
         if found := re.search("[\0\ud800-\udfff]", node.value if isinstance(node.value, str) else ""):
-            problem = "NUL in a text" if found[0] == "\0" else "half of a surrogate pair"
+            problem = "NUL in a string" if found[0] == "\0" else "half of a surrogate pair"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return super().construct_scalar(node)
 

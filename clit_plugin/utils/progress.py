@@ -1,4 +1,4 @@
-"""How far this process has come, for the thread that reports it to the other ranks."""
+"""Progress of this process, for the thread that reports it to the other ranks."""
 
 _count, _doing = 0, "the start"
 

@@ -3,25 +3,38 @@
 import dataclasses
 import difflib
 import inspect
-import math
-import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
-from clit_plugin.utils.errors import Problems, UserError
+from clit_plugin.utils.conversion import check_mapping, convert, wrong
+from clit_plugin.utils.errors import Problems
 
-T = TypeVar("T")
+
+class Section(Protocol):
+    """A dataclass whose fields are made by ``key``."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
 
-def key(doc: str, default: Any = dataclasses.MISSING) -> Any:
-    """A field of an option section, with its line in the option reference; without ``default`` it is required."""
+S = TypeVar("S", bound=Section)
+
+
+def key(doc: str, default: Any = dataclasses.MISSING, *, expected: str | None = None) -> Any:
+    """A field of an option section.
+
+    Args:
+        doc: Its line in the option reference.
+        default: Without it, the key is required.
+        expected: What errors about the type say is expected; by default the annotation in words.
+    """
+    metadata = {"doc": doc, "expected": expected}
     if isinstance(default, (list, dict)):
-        return dataclasses.field(default_factory=lambda: type(default)(default), metadata={"doc": doc})
-    return dataclasses.field(default=default, metadata={"doc": doc})
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
-def parse(section: type[T], options: Any, where: str) -> T:
+def parse(section: type[S], options: Any, where: str) -> S:
     """Build an option section from YAML.
 
     Args:
@@ -33,7 +46,7 @@ def parse(section: type[T], options: Any, where: str) -> T:
         UserError: Not a mapping, unknown or missing keys, or values of a wrong type; all of them.
     """
     check_mapping(options, where)
-    fields = {field.name: field for field in dataclasses.fields(section)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(section)}
     hints = typing.get_type_hints(section)
     problems = Problems()
     with problems:
@@ -47,15 +60,10 @@ def parse(section: type[T], options: Any, where: str) -> T:
     values = {}
     for name in (name for name in fields if name in options):
         with problems:
-            values[name] = convert(options[name], hints[name], _join(where, name))
+            expected = fields[name].metadata["expected"]
+            values[name] = convert(options[name], hints[name], _join(where, name), expected=expected)
     problems.raise_found()
     return section(**values)
-
-
-def check_mapping(options: Any, where: str) -> None:
-    """Raise UserError unless ``options`` is a mapping."""
-    if not isinstance(options, Mapping):
-        raise UserError(f"{where or 'options'}: expected a mapping of keys, got {options!r}")
 
 
 def check_known(options: Mapping[str, Any], known: Iterable[str], where: str) -> None:
@@ -77,7 +85,7 @@ def _nearest(name: Any, known: Iterable[str]) -> str | None:
 def _check_present(
     options: Mapping[str, Any], required: Mapping[str, str], known: Iterable[str], where: str, problems: Problems
 ) -> None:
-    """Add what is missing of ``required``, except for keys that are only misspelt."""
+    """Add a problem for every missing key of ``required``, except for keys that are only misspelt."""
     meant = {_nearest(name, known) for name in options if name not in known}
     for name, doc in required.items():
         if name not in options and name not in meant:
@@ -141,113 +149,15 @@ def check_arguments(
     return converted
 
 
-def convert(value: Any, hint: Any, where: str) -> Any:
-    """Return ``value`` as the annotation requires; whole floats become integers (YAML's ``!!float 1e6``).
-
-    Raises:
-        UserError: It does not fit.
-    """
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any or isinstance(hint, (TypeVar, str)):
-        return value
-    if origin in (typing.Union, types.UnionType):
-        # Beside a type that YAML has, as in float | Tensor, a foreign one cannot be meant.
-        options = [option for option in arguments if _is_plain(option)]
-        options = list(arguments) if options in ([], [type(None)]) else options
-        for option in options:
-            try:
-                return convert(value, option, where)
-            except UserError:
-                continue
-        raise _wrong(value, " or ".join(_name(option) for option in options), where)
-    if origin is Literal:
-        return choose(value, arguments, where)
-    if hint in (None, type(None)):
-        if value is not None:
-            raise _wrong(value, "nothing", where)
-        return None
-    if hint is bool or isinstance(value, bool):
-        if hint is not bool or not isinstance(value, bool):
-            raise _wrong(value, _name(hint), where)
-        return value
-    if hint is int:
-        if not isinstance(value, int) and not (isinstance(value, float) and value.is_integer()):
-            raise _wrong(value, "a whole number", where)
-        return int(value)
-    if hint is float:
-        if not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise _wrong(value, "a number", where)
-        return float(value)
-    if hint is str:
-        if not isinstance(value, str):
-            raise _wrong(value, "a text", where)
-        return value
-    base = origin or hint
-    if base in (list, tuple, Sequence):
-        if not isinstance(value, (list, tuple)):
-            raise _wrong(value, "a list", where)
-        if not arguments:
-            return value
-        fixed = base is tuple and Ellipsis not in arguments
-        if fixed and len(value) != len(arguments):
-            raise _wrong(value, f"a list of {len(arguments)}", where)
-        items = arguments if fixed else [arguments[0]] * len(value)
-        return [convert(item, kind, f"{where}[{i}]") for i, (item, kind) in enumerate(zip(value, items, strict=True))]
-    if base in (dict, Mapping):
-        check_mapping(value, where)
-        return value
-    return value  # an annotation of foreign code that options cannot break
-
-
-def choose(value: Any, choices: Iterable[Any], where: str) -> Any:
-    """Return ``value`` if it is one of ``choices``; otherwise raise UserError with the nearest."""
-    choices = list(choices)
-    if value in choices:
-        return value
-    near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise UserError(f"{where}: expected one of {', '.join(map(str, choices))}, got {value!r}{hint}")
-
-
-def _wrong(value: Any, expected: str, where: str) -> UserError:
-    hint = ""
-    if isinstance(value, str):
-        try:
-            float(value)
-            hint = " (a text in YAML: write the number without quotes)"
-        except ValueError:
-            pass
-    return UserError(f"{where}: expected {expected}, got {value!r}{hint}")
-
-
 def _check_no_number_as_text(value: Any, default: Any, where: str) -> None:
-    """Where there is no annotation: a learning rate of text fails late or never."""
+    """The check without an annotation: a learning rate given as a string would fail late or never."""
     if isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
             _check_no_number_as_text(item, inspect.Parameter.empty, f"{where}[{i}]")
     elif isinstance(value, str) and not isinstance(default, str):
-        error = _wrong(value, "a number", where)
+        error = wrong(value, "a number", where)
         if "in YAML" in str(error) or (isinstance(default, (int, float)) and not isinstance(default, bool)):
             raise error
-
-
-def _is_plain(hint: Any) -> bool:
-    """Whether YAML can hold such a value."""
-    plain = (bool, int, float, str, list, tuple, dict, type(None), Literal, Sequence, Mapping)
-    return hint is Any or (typing.get_origin(hint) or hint) in plain
-
-
-def _name(hint: Any) -> str:
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "nothing"}
-    if hint in names:
-        return names[hint]
-    base, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
-    if base is Literal:
-        return " or ".join(map(str, arguments))
-    if base in (list, tuple, Sequence):
-        fixed = base is tuple and arguments and Ellipsis not in arguments
-        return f"a list of {len(arguments)}" if fixed else "a list"
-    return "a mapping of keys" if base in (dict, Mapping) else getattr(hint, "__name__", str(hint))
 
 
 def _join(where: str, name: Any) -> str:

@@ -35,7 +35,7 @@ def leave_signals_to_trainer() -> None:
 def end_workers() -> None:
     """Kill this process's DataLoader workers.
 
-    They ignore the signal by which Python ends them at its exit, which would wait for ever. They only read, so that
+    They ignore the signal with which Python ends them at its exit, which would then wait forever. They only read, so
     nothing is lost.
     """
     workers = [child for child in multiprocessing.active_children() if child.daemon]

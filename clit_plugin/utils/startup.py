@@ -1,4 +1,4 @@
-"""What has to be known or done before torch is imported."""
+"""Checks and settings that have to come before the import of torch."""
 
 import os
 import sys

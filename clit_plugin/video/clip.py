@@ -37,7 +37,7 @@ class Clip:
         time_base: Seconds that ``Frame.pts`` counts.
         frames: About how many; None where the file does not tell.
         turns: Quarter turns counter-clockwise that make a frame upright.
-        aspect: Width of a pixel by its height, upright; None where it is not told.
+        aspect: Width of a pixel by its height, upright; None if unknown.
         colours: What the numbers mean.
     """
 

@@ -26,7 +26,7 @@ class Coding:
         time_base: Of ``Frame.pts``.
         aspect: Of a pixel.
         colours: What its numbers mean.
-        crf: Quality, 0 lossless to 51; 17 cannot be told from the original at a glance.
+        crf: Quality, 0 lossless to 51; 17 looks like the original at a glance.
     """
 
     size: Size

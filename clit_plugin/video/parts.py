@@ -49,7 +49,7 @@ class Parts:
             raise UserError(f"{self.folder}: is in the way, and no work of clit upscale; move it, or give another -o")
         if differing := [key for key in self.about if found.get(key) != self.about[key]]:
             raise UserError(
-                f"{self.folder}: was begun with another {' and '.join(differing)}; delete it to begin anew, or give "
+                f"{self.folder}: was started with another {' and '.join(differing)}; delete it to start again, or give "
                 "another -o"
             )
 

@@ -83,11 +83,11 @@ class KeptFeatures:
         side = self.side
         down, across = (range(start // side, -(-stop // side)) for start, stop in (rows, columns))
         places = [(y, x) for y in down for x in across]
-        found = {place: self.store.get(self.owner, place) for place in places}
-        missing = [place for place, block in found.items() if block is None]
+        found = {place: block for place in places if (block := self.store.get(self.owner, place)) is not None}
+        missing = [place for place in places if place not in found]
         if missing:
             found |= self._encode(*(self._span([place[axis] for place in missing], axis) for axis in (0, 1)))
-        bands = [torch.cat([found[y, x] for x in across], -1) for y in down]  # type: ignore[misc]
+        bands = [torch.cat([found[y, x] for x in across], -1) for y in down]
         top, left = down[0] * side, across[0] * side
         return torch.cat(bands, -2)[..., rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left]
 

@@ -137,10 +137,10 @@ class Server:
         region = parse_region(request.query, scene.size, len(self.lenses), longest=LONGEST_TILE)
 
         def work() -> tuple[bytes, float]:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             rgb = scene.tile(*region)
             alpha = scene.picture.alpha_part(*region[1:])
-            return _png(scene.picture, rgb, alpha), time.perf_counter() - begun
+            return _png(scene.picture, rgb, alpha), time.perf_counter() - start
 
         content, seconds = await self.worker.do(work)
         timing = {"Server-Timing": f"decode;dur={1000 * seconds:.0f}"}

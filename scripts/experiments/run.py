@@ -96,7 +96,7 @@ class Runner:
         with locked(self.output / "locks" / job.name) as mine:
             if self.stopping.is_set() or not mine or (self.results / f"{job.name}.json").exists():
                 return True
-            say(f"{job.name}: begun")
+            say(f"{job.name}: started")
             start = time.monotonic()
             try:
                 if job.stages:

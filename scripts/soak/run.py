@@ -40,7 +40,7 @@ def main() -> int:
         f"--batches {number_of_batches}",
     ]
     well = True
-    out.write_text("", encoding="utf-8")  # a folder that is not there shows now
+    out.write_text("", encoding="utf-8")  # fails now if the folder does not exist
     with tempfile.TemporaryDirectory(prefix="soak_") as folder:
         root = Path(folder)
         parts = {

@@ -58,7 +58,7 @@ def test_without_averaged_weights_the_plain_ones_stand_in(save):
 
 def test_averaged_weights_do_not_stand_in_for_the_plain_ones(save):
     path = save({"params_ema": {"a": torch.ones(1)}, "iter": 5})
-    assert refusal(read_weights, path, "params") == "no 'params' in it, only params_ema, iter"
+    assert refusal(read_weights, path, "params") == "holds no 'params', only params_ema, iter"
 
 
 def test_without_a_key_the_file_is_the_state_dict(save):
@@ -71,23 +71,23 @@ def test_the_prefix_of_a_wrapped_network_is_dropped(save):
 
 
 def test_an_empty_checkpoint_holds_nothing(save):
-    assert refusal(read_weights, save({}), "params") == "no 'params' in it, only nothing"
+    assert refusal(read_weights, save({}), "params") == "holds no 'params', only nothing"
 
 
 @pytest.mark.parametrize("weights", [{"a": 3}, {"a": None}, {1: torch.ones(1)}, {"a": [torch.ones(1)]}])
 def test_other_things_among_the_weights_are_refused(save, weights):
     assert refusal(read_weights, save({"params": weights}), "params").startswith(
-        "expected named tensors under 'params'"
+        "expected only named tensors under 'params'"
     )
 
 
 def test_a_whole_checkpoint_is_no_state_dict(save):
-    assert "expected named tensors" in refusal(read_weights, save({"params": {"a": torch.ones(1)}}), None)
+    assert "expected only named tensors" in refusal(read_weights, save({"params": {"a": torch.ones(1)}}), None)
 
 
 @pytest.mark.parametrize("content", [{"params": 3}, {"params": None}, {"params": torch.ones(1)}])
 def test_weights_that_are_no_mapping_are_refused(save, content):
-    assert refusal(read_weights, save(content), "params") == "no 'params' in it, only params"
+    assert refusal(read_weights, save(content), "params") == "holds no 'params', only params"
 
 
 # ---------------------------------------------------------------------- read_checkpoint
@@ -172,7 +172,7 @@ def test_the_new_branch_is_returned(old, new):
 
 def test_more_than_one_new_branch_is_refused():
     message = refusal(load_weights, tiny(3), weights_of(tiny(1)), "w.pth", allow_new_branches=True)
-    assert message == "has 1 branch(es), network_g 3; a stage adds one, train the one before"
+    assert message == "has 1 branch(es), network_g 3; a stage adds one branch, so train the stage before first"
 
 
 def test_a_new_branch_keeps_its_initial_values_and_the_rest_is_taken_over():
@@ -228,7 +228,7 @@ def test_another_shape_is_refused_with_both():
     assert message == "does not fit network_g: 1 of another shape (conv_feat.bias (7,) for (4,))"
 
 
-def test_all_that_is_wrong_is_told_at_once():
+def test_everything_that_is_wrong_is_reported_at_once():
     weights = weights_of(tiny(1)) | {"extra": torch.ones(1), "conv_feat.bias": torch.ones(7)}
     del weights["pos_bias.weight"]
     message = refusal(load_weights, tiny(1), weights, "w.pth", allow_new_branches=True)
@@ -266,8 +266,8 @@ def test_weights_that_are_not_finite_are_refused_by_name(save, value):
     first, second = list(weights)[:2]
     weights[second].view(-1)[0] = value
     path = save({"params": weights, "params_ema": weights_of(tiny(1))})
-    told = refusal(read_weights, path, "params")
-    assert told.endswith(
-        f"weights that are not finite, in 1 of {len(weights)} tensors ({second}); a training has diverged"
+    refused = refusal(read_weights, path, "params")
+    assert refused.endswith(
+        f"weights that are not finite, in 1 of {len(weights)} tensors ({second}); the training has diverged"
     )
     assert first in read_weights(path, "params_ema")

@@ -1,4 +1,4 @@
-"""A resume passes over checkpoints that are damaged, and goes on from the newest good pair."""
+"""A resume skips damaged checkpoints and continues from the newest intact pair."""
 
 import json
 import shutil
@@ -62,10 +62,10 @@ SPOILED = {
 def test_a_damaged_state_is_set_aside_and_the_one_before_it_is_used(run, finished, capsys, spoil):
     spoil(run / "training_states/6.state")
     assert train("-opt", "s1.yml", "--auto_resume") == 0
-    told = [line for line in capsys.readouterr().err.splitlines() if "set aside" in line]
-    assert len(told) == 1
-    assert told[0].startswith("experiments/s1/training_states/6.state: ")
-    assert told[0].endswith("set aside as 6.state.damaged")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "set aside" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("experiments/s1/training_states/6.state: ")
+    assert lines[0].endswith("set aside as 6.state.damaged")
     assert (run / "training_states/6.state.damaged").is_file()
     for key, value in weights(finished, "s1").items():
         assert torch.equal(weights(run.parents[1], "s1")[key], value)
@@ -109,7 +109,7 @@ def test_a_state_that_is_asked_for_by_name_is_refused_if_damaged_or_alone(run, c
     state = run / "training_states/4.state"
     (run / "models/net_g_4.pth").unlink()
     assert train("-opt", "s1.yml", "--set", f"path.resume_state={state}") == 2
-    assert "of step 4, whose weights are not there: experiments/s1/models/net_g_4.pth" in capsys.readouterr().err
+    assert "of step 4, whose weights are missing: experiments/s1/models/net_g_4.pth" in capsys.readouterr().err
     tear(state)
     assert train("-opt", "s1.yml", "--set", f"path.resume_state={state}") == 2
     assert "not a checkpoint that can be read safely" in capsys.readouterr().err

@@ -25,7 +25,7 @@ def test_ctrl_c_saves_the_running_step(tmp_path):
     process.send_signal(signal.SIGINT)
     status, errors = end_of(process)
     assert status == 130
-    assert errors.endswith("train.py: interrupted; what is saved stays: run again with --auto_resume\n")
+    assert errors.endswith("train.py: interrupted; saved checkpoints are kept, --auto_resume continues from them\n")
     states = tmp_path.glob("experiments/failing/training_states/*.state")
     newest = max(int(state.stem) for state in states)
     saved = torch.load(tmp_path / f"experiments/failing/models/net_g_{newest}.pth", weights_only=True)

@@ -52,8 +52,8 @@ def test_a_second_run_of_a_name_is_refused_with_the_owner_named_and_writes_nothi
 ):
     owner = other_process("s1")
     assert train("-opt", option_file) == 2
-    told = capsys.readouterr().err
-    assert f"name: s1 is being trained by process {owner.pid} on {os.uname().nodename} since 20" in told
+    errors = capsys.readouterr().err
+    assert f"name: s1 is being trained by process {owner.pid} on {os.uname().nodename} since 20" in errors
     assert [path.name for path in (tmp_path / "experiments").iterdir()] == [".s1.lock"]
 
 
@@ -79,7 +79,7 @@ def test_a_lock_is_given_back_by_a_run_that_fails(tmp_path):
     assert list((tmp_path / "a").iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path):
     (tmp_path / "experiments").write_text("a file")
     with pytest.raises(UserError, match="cannot be written"), lock_runs(tmp_path / "experiments", ["s1"]):
         pass

@@ -24,14 +24,14 @@ COMMANDS = {
     "a scale of nan": (nothing, f"{UPSCALE} clit.pth --scale nan", "at least 1 and less than 10000, got nan"),
     "an infinite scale": (nothing, f"{UPSCALE} clit.pth --scale inf", "at least 1 and less than 10000, got inf"),
     "a scale of less than 1": (nothing, f"{UPSCALE} clit.pth --scale 0.5", "at least 1 and less than 10000, got 0.5"),
-    "more than memory": (nothing, f"{UPSCALE} clit.pth --scale 9999", "give a smaller scale or size"),
+    "more than memory": (nothing, f"{UPSCALE} clit.pth --scale 9999", "use a smaller scale or size"),
     "a tile of 3": (nothing, f"{UPSCALE} clit.pth --tile 3", "--tile: expected a multiple of 8"),
     "no queries": (nothing, f"{UPSCALE} clit.pth --max-queries 0", "--max-queries: expected at least 1"),
-    "the device meta": (nothing, f"{UPSCALE} clit.pth --device meta", "--device meta: not usable here"),
-    "a device that is none": (nothing, f"{UPSCALE} clit.pth --device toaster", "--device toaster: not usable here"),
-    "a GPU too many": (nothing, f"{UPSCALE} clit.pth --device cuda:99", "--device cuda:99: not usable here"),
+    "the device meta": (nothing, f"{UPSCALE} clit.pth --device meta", "--device meta: not available"),
+    "a device that is none": (nothing, f"{UPSCALE} clit.pth --device toaster", "--device toaster: not available"),
+    "a GPU too many": (nothing, f"{UPSCALE} clit.pth --device cuda:99", "--device cuda:99: not available"),
     "a format that is none": (nothing, f"{UPSCALE} clit.pth -o out.xyz", "out.xyz: unknown image format"),
-    "an output that is there": (image("out.png"), f"{UPSCALE} clit.pth", "is there already; --overwrite replaces"),
+    "an output that is there": (image("out.png"), f"{UPSCALE} clit.pth", "already exists; --overwrite replaces"),
     "the image as output": (nothing, f"{UPSCALE} clit.pth -o hr/0001.png --overwrite", "the image itself"),
     "the image as figure": (nothing, f"{CROPS} -o hr/0001.png --overwrite", "the image itself"),
     "the image as drawing": (nothing, f"{DRAW} --scale 2 --at 3,3 -o hr/0001.png --overwrite", "the image itself"),
@@ -51,7 +51,7 @@ COMMANDS = {
     "an LMDB with another name": (nothing, "prepare hr -o hr2", "the output's name must end in .lmdb"),
     "a step wider than its image": (nothing, "prepare hr -o x.lmdb --sub-image 8 --step 9", "--step 9 is larger"),
     "a sub-image wider than images": (nothing, "prepare hr -o x.lmdb --sub-image 0", "expected a whole number above 0"),
-    "an LMDB that is there": (nothing, "prepare hr -o hr.lmdb --keep-extension", "exists already"),
+    "an LMDB that is there": (nothing, "prepare hr -o hr.lmdb --keep-extension", "already exists"),
     "an LMDB with foreign files": (
         write("hr.lmdb/mine.txt", "mine"),
         "prepare hr -o hr.lmdb --keep-extension --overwrite",
@@ -65,6 +65,6 @@ COMMANDS = {
 
 
 @of(COMMANDS)
-def test_bad_command_lines_are_refused_in_one_line(place, capsys, change, command, told):
+def test_bad_command_lines_are_refused_in_one_line(place, capsys, change, command, message):
     change()
-    assert told in refusal(capsys, command)
+    assert message in refusal(capsys, command)

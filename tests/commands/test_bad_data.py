@@ -66,19 +66,19 @@ LMDB = {
 
 
 OF_LMDB = f"{TRAIN} --set datasets.train.dataroot_gt=hr.lmdb"
-ALL_DATA = DATA | {f"LMDB: {name}": (change, OF_LMDB, told) for name, (change, told) in LMDB.items()}
+ALL_DATA = DATA | {f"LMDB: {name}": (change, OF_LMDB, message) for name, (change, message) in LMDB.items()}
 
 
 @of(ALL_DATA)
-def test_bad_data_are_refused_in_one_line(place, capsys, change, command, told):
+def test_bad_data_are_refused_in_one_line(place, capsys, change, command, message):
     change()
-    assert told in refusal(capsys, command)
+    assert message in refusal(capsys, command)
 
 
 def test_of_several_images_the_good_ones_are_written_and_the_bad_one_is_named(place, capsys):
     Path("hr/x.png").write_bytes(png(40, 40)[:50])
     error = refusal(capsys, "upscale hr -o out --scale 1.5 --weights clit.pth --quiet", status=1)
-    assert "1 of 4 images failed, the first for: hr/x.png: not a readable image" in error
+    assert "1 of 4 images failed, the first: hr/x.png: not a readable image" in error
     assert sorted(os.listdir("out")) == ["0001.png", "0002.png", "0003.png"]
 
 

@@ -26,7 +26,7 @@ YAML = {
     "an alias of itself": (yml("name: &a [*a]\n"), TRAIN, "an alias inside its own anchor"),
     "deep": (yml(f"name: {'[' * 5000}\n"), TRAIN, "nested more than 50 levels deep"),
     "deep on the command line": (nothing, f"{TRAIN} --set name={'{a:' * 5000}", "nested more than 50 levels deep"),
-    "NUL": (yml('path: {pretrain_network_g: "a\\0b"}\n'), TRAIN, "NUL in a text"),
+    "NUL": (yml('path: {pretrain_network_g: "a\\0b"}\n'), TRAIN, "NUL in a string"),
     "half of a pair": (yml('name: "\\ud800"\n'), TRAIN, "half of a surrogate pair"),
     "no such day": (yml("name: 2001-02-31\n"), TRAIN, "a value that cannot be read"),
     "5000 digits": (yml(f"manual_seed: {'9' * 5000}\n"), TRAIN, "a value that cannot be read"),
@@ -103,7 +103,7 @@ OPTIONS = {
 
 
 @of(OPTIONS)
-def test_bad_options_are_refused_in_one_line(place, capsys, change, command, told):
+def test_bad_options_are_refused_in_one_line(place, capsys, change, command, message):
     change()
-    assert told in refusal(capsys, command)
+    assert message in refusal(capsys, command)
     assert not Path("PAYLOAD").exists()

@@ -31,7 +31,7 @@ CHECKPOINTS = {
     "code in torch's own file": (save({"params": Payload()}), "holds more than tensors and plain values"),
     "a list": (save([1, 2]), "expected a mapping"),
     "no weights": (save({"state": 1}), "holds no 'params' or 'params_ema'"),
-    "numbers for weights": (weights(lambda c: c.update(params={"a": 1})), "there is something else as well"),
+    "numbers for weights": (weights(lambda c: c.update(params={"a": 1})), "found something else as well"),
     "no network": (weights(lambda c: c.pop("network_g")), "holds no network_g"),
     "an unknown network": (weights(lambda c: c["network_g"].update(type="NoNet")), "is not registered"),
     "an option too many": (weights(lambda c: c["network_g"].update(colour="red")), "colour: unknown key"),
@@ -54,7 +54,7 @@ PICTURES = {
     "a header of 60000x60000": (write("bad.png", png(60000, 60000)), "claims 60000x60000 pixels, more than can"),
     "CMYK": (lambda: (image("x.jpg", "CMYK")(), os.replace("x.jpg", "bad.png")), "bad.png: holds CMYK colours"),
     "LAB": (lambda: (image("x.tif", "LAB")(), os.replace("x.tif", "bad.png")), "bad.png: holds LAB colours"),
-    "floats": (lambda: (image("x.tif", "F")(), os.replace("x.tif", "bad.png")), "samples of float32 are not handled"),
+    "floats": (lambda: (image("x.tif", "F")(), os.replace("x.tif", "bad.png")), "samples of float32 are not supported"),
     "no images": (lambda: Path("bad.png").mkdir(), "bad.png: no images in it or its subfolders"),
 }
 
@@ -62,14 +62,14 @@ PICTURES = {
 OF_PICTURE = "upscale bad.png -o out --scale 2 --weights clit.pth"
 
 
-@of({name: (change, f"{UPSCALE} bad.pth", told) for name, (change, told) in CHECKPOINTS.items()})
-def test_bad_weights_are_refused_in_one_line(place, capsys, change, command, told):
+@of({name: (change, f"{UPSCALE} bad.pth", message) for name, (change, message) in CHECKPOINTS.items()})
+def test_bad_weights_are_refused_in_one_line(place, capsys, change, command, message):
     change()
-    assert told in refusal(capsys, command)
+    assert message in refusal(capsys, command)
     assert not Path("PAYLOAD").exists()
 
 
-@of({name: (change, OF_PICTURE, told) for name, (change, told) in PICTURES.items()})
-def test_bad_pictures_are_refused_in_one_line(place, capsys, change, command, told):
+@of({name: (change, OF_PICTURE, message) for name, (change, message) in PICTURES.items()})
+def test_bad_pictures_are_refused_in_one_line(place, capsys, change, command, message):
     change()
-    assert told in refusal(capsys, command)
+    assert message in refusal(capsys, command)

@@ -104,7 +104,7 @@ def test_help_needs_neither_torch_nor_basicsr(without_torch, arguments):
     assert result.stdout.startswith(f"usage: {' '.join(['clit', *arguments])} ")
 
 
-def test_a_misspelt_option_is_told_without_torch(without_torch):
+def test_a_misspelt_option_is_reported_without_torch(without_torch):
     result = clit("upscale", "--sclae", "2", folder=without_torch)
     assert result.returncode == 2
     assert "was imported" not in result.stderr

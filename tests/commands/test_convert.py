@@ -81,7 +81,7 @@ def edited(official, change):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda model: model["args"]["encoder_spec"]["args"].update(n_feats=10**6), "cannot be converted"),
         (lambda model: model["args"]["encoder_spec"]["args"].update(n_feats=10**18), "cannot be converted"),
@@ -92,10 +92,10 @@ def edited(official, change):
         (lambda model: model["sd"].update({"coef.bias": torch.zeros(4, dtype=torch.complex64)}), "finite numbers: "),
     ],
 )
-def test_arguments_and_weights_that_make_no_sense_are_one_line(official_lte, tmp_path, capsys, change, told):
+def test_arguments_and_weights_that_make_no_sense_are_one_line(official_lte, tmp_path, capsys, change, message):
     assert main(["convert", str(edited(official_lte, change)), "-o", str(tmp_path / "out.pth")]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "official.pth" in error and told in error
+    assert error.count("\n") == 1 and "official.pth" in error and message in error
     assert not (tmp_path / "out.pth").exists()
 
 

@@ -79,7 +79,7 @@ def test_an_interrupted_training_says_how_to_go_on(stub_command, capsys):
     stub_command(raising(KeyboardInterrupt()))
     assert cli.run_command("train", []) == 130
     errors = capsys.readouterr().err
-    assert errors.strip() == "clit train: interrupted; what is saved stays: run again with --auto_resume"
+    assert errors.strip() == "clit train: interrupted; saved checkpoints are kept, --auto_resume continues from them"
 
 
 def test_another_interrupted_command_has_no_such_hint(stub_command, capsys):

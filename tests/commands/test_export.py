@@ -148,7 +148,7 @@ def test_a_training_starts_from_the_file(place):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["clit.pth", "-o", "a.pt"], "ends in .safetensors or .onnx"),
         (["clit.pth", "-o", "folder.safetensors"], "is a folder"),
@@ -157,18 +157,18 @@ def test_a_training_starts_from_the_file(place):
         (["clit.pth", "-o", "there.safetensors"], "--overwrite replaces it"),
         (["there.safetensors", "-o", "there.safetensors", "--overwrite"], "the weights file itself"),
         (["nothing.pth", "-o", "a.safetensors"], "no such weights file"),
-        (["clit.pth", "-o", "a.safetensors", "--scales", "4"], "--scales: expected least-most"),
+        (["clit.pth", "-o", "a.safetensors", "--scales", "4"], "--scales: expected MIN-MAX"),
         (["clit.pth", "-o", "a.safetensors", "--scales", "4-2"], "1 <= least <= most"),
         (["clit.pth", "-o", "a.safetensors", "--factor", "0"], "--factor: expected 1 to 64"),
         (["clit.pth", "-o", "a.safetensors", "--figures", "nowhere"], "no such file or folder of results"),
-        (["clit.pth", "-o", "a.safetensors", "--param-key", "params_ema"], "no 'params_ema' in it"),
-        (["clit.pth", "-o", "a.onnx", "--half"], "--half: is for .safetensors"),
+        (["clit.pth", "-o", "a.safetensors", "--param-key", "params_ema"], "holds no 'params_ema'"),
+        (["clit.pth", "-o", "a.onnx", "--half"], "--half: for .safetensors only"),
         (["odd.pth", "-o", "a.safetensors"], "about.licence: expected str"),
         (["range.pth", "-o", "a.safetensors"], "about.scale_range: expected two numbers"),
-        (["large.pth", "-o", "a.safetensors", "--half"], "--half: conv_feat.bias holds numbers that float16 does not"),
+        (["large.pth", "-o", "a.safetensors", "--half"], "--half: conv_feat.bias has values outside float16's range"),
     ],
 )
-def test_bad_input_is_one_line_and_writes_nothing(place, capsys, arguments, told):
+def test_bad_input_is_one_line_and_writes_nothing(place, capsys, arguments, message):
     (place / "folder.safetensors").mkdir()
     net = write_weights("odd.pth", about={"licence": 3})
     write_weights("range.pth", about={"scale_range": [0, "x"]})
@@ -176,7 +176,7 @@ def test_bad_input_is_one_line_and_writes_nothing(place, capsys, arguments, told
     torch.save({"params": net.state_dict(), "network_g": CLIT}, "large.pth")
     main(["export", "clit.pth", "-o", "there.safetensors"])
     capsys.readouterr()
-    assert told in refused(capsys, *arguments)
+    assert message in refused(capsys, *arguments)
 
 
 def test_a_full_disk_leaves_nothing_and_what_was_there(place, capsys, monkeypatch):

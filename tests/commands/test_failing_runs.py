@@ -10,27 +10,27 @@ import pytest
 from failing_helpers import PATIENCE, end_of, failing_options, start_training, wait_for_state
 
 
-def errors_in(told):
-    return [line for line in told.splitlines() if "error: " in line and "clit train" in line]
+def errors_in(errors):
+    return [line for line in errors.splitlines() if "error: " in line and "clit train" in line]
 
 
 def test_an_error_in_a_step_ends_a_run_with_workers_in_one_line(tmp_path):
     failing_options(tmp_path)
-    status, told = end_of(start_training(tmp_path, FAIL_HOW="raise"))
+    status, errors = end_of(start_training(tmp_path, FAIL_HOW="raise"))
     assert status == 1
-    (line,) = errors_in(told)
+    (line,) = errors_in(errors)
     assert "failing: ArithmeticError: no more of this (failing_encoder.py:" in line
-    assert "--auto_resume continues from it" in line
-    assert "Traceback" not in told
+    assert "--auto_resume continues from them" in line
+    assert "Traceback" not in errors
     (log,) = tmp_path.glob("experiments/failing/train_failing_*.log")
     assert 'raise ArithmeticError("no more of this")' in log.read_text()
 
 
 def test_a_killed_worker_ends_the_run_in_one_line(tmp_path):
     failing_options(tmp_path)
-    status, told = end_of(start_training(tmp_path, FAIL_HOW="worker"))
+    status, errors = end_of(start_training(tmp_path, FAIL_HOW="worker"))
     assert status == 1
-    (line,) = errors_in(told)
+    (line,) = errors_in(errors)
     assert "DataLoader worker (pid" in line and "killed by signal: Killed" in line
 
 
@@ -39,19 +39,19 @@ def test_a_damaged_training_image_ends_the_run_in_one_line(tmp_path):
     image = tmp_path / "hr" / "0003.png"
     content = image.read_bytes()
     image.write_bytes(content[: len(content) // 2])  # the header, by which files are checked beforehand, is whole
-    status, told = end_of(start_training(tmp_path))
+    status, errors = end_of(start_training(tmp_path))
     assert status == 1
-    (line,) = errors_in(told)
+    (line,) = errors_in(errors)
     assert "0003.png" in line
-    assert "Traceback" not in told
+    assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize(("rank", "workers"), [("0", 1), ("1", 0)])
 def test_a_rank_that_fails_ends_the_other(tmp_path, rank, workers):
     failing_options(tmp_path, workers=workers)
-    status, told = end_of(start_training(tmp_path, processes=2, FAIL_HOW="raise", FAIL_RANK=rank))
+    status, errors = end_of(start_training(tmp_path, processes=2, FAIL_HOW="raise", FAIL_RANK=rank))
     assert status != 0
-    (line,) = errors_in(told)
+    (line,) = errors_in(errors)
     assert "no more of this" in line
     logs = tmp_path.glob("experiments/failing/*.log")  # rank 0's, which any run has, and that of a failure elsewhere
     assert any('raise ArithmeticError("no more of this")' in log.read_text() for log in logs)
@@ -61,12 +61,12 @@ def test_ctrl_c_under_torchrun_saves_the_running_step_and_ends_soon(tmp_path):
     failing_options(tmp_path)
     process = start_training(tmp_path, processes=2, STEP_TIME="0.3")
     wait_for_state(tmp_path, process)
-    begun = time.monotonic()
+    start = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, told = end_of(process)
-    assert time.monotonic() - begun < 25  # torchrun itself waits for 30 seconds before it kills
-    assert "interrupted; what is saved stays" in told
-    assert not errors_in(told)
+    _, errors = end_of(process)
+    assert time.monotonic() - start < 25  # torchrun itself waits for 30 seconds before it kills
+    assert "interrupted; saved checkpoints are kept" in errors
+    assert not errors_in(errors)
 
 
 def test_a_signal_to_a_rank_that_does_not_save_stops_the_run(tmp_path):
@@ -75,19 +75,19 @@ def test_a_signal_to_a_rank_that_does_not_save_stops_the_run(tmp_path):
     wait_for_state(tmp_path, process)
     (second,) = [pid for pid in children_of(process.pid) if environment_of(pid).get("RANK") == "1"]
     os.kill(second, signal.SIGTERM)
-    status, told = end_of(process)
+    status, errors = end_of(process)
     assert status != 0
-    assert "interrupted; what is saved stays" in told
+    assert "interrupted; saved checkpoints are kept" in errors
 
 
 def test_a_rank_that_hangs_ends_the_attempt_and_torchrun_goes_on_from_the_newest_state(tmp_path):
     failing_options(tmp_path, workers=0, total_iter=6)
-    # Without the last one, gloo is told of the ports of the first attempt, and often fails to connect.
+    # Without the last one, gloo gets the ports of the first attempt, and often fails to connect.
     how = {"FAIL_HOW": "hang", "FAIL_RANK": "1", "FAIL_ONCE": "yes", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     process = start_training(tmp_path, "--auto_resume", "--set", "train.timeout=0.2", processes=2, restarts=4, **how)
-    status, told = end_of(process)
-    assert status == 0, told[-3000:]
-    (line,) = [line for line in errors_in(told) if "train.timeout" in line]
+    status, errors = end_of(process)
+    assert status == 0, errors[-3000:]
+    (line,) = [line for line in errors_in(errors) if "train.timeout" in line]
     assert "no process has made progress for 0.2 minutes" in line
     logs = sorted(tmp_path.glob("experiments/failing/train_failing_*.log"))
     assert "Resuming training from epoch: 0, iter: 2" in logs[-1].read_text()

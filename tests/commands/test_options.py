@@ -58,10 +58,10 @@ def test_options_for_ones_own_photographs_train(photos, tmp_path, capsys):
 def test_the_photographs_of_the_validation_are_not_trained_on(photos, tmp_path, size):
     (tmp_path / "my.yml").write_text(new_options("my photos", size=size))
     options = load_option_file("my.yml", is_train=True).options
-    assert list(options.datasets) == ["train", "val"]
+    assert list(options.datasets.by_key) == ["train", "val"]
     names = {
         key: ArbitraryScalePairedDataset({**set_for_basicsr(dataset), "phase": key, "cache": False}).names
-        for key, dataset in options.datasets.items()
+        for key, dataset in options.datasets.by_key.items()
     }
     assert names["val"] == ["0001"]
     assert names["train"] == [f"{i:04}" for i in range(2, 13)]
@@ -74,7 +74,7 @@ def test_a_size_is_that_of_the_network(photos, tmp_path):
         networks[size] = load_option_file(f"{size}.yml", is_train=True).options
     assert networks["small"].network_g["dim"] == 32
     assert networks["paper"].network_g["dim"] == 256
-    assert networks["paper"].datasets["train"].lq_size == 48
+    assert networks["paper"].datasets.train.lq_size == 48
     assert networks["paper"].train.optim_g["lr"] == 1e-4
 
 
@@ -91,7 +91,7 @@ def test_a_single_photograph_is_trained_on_without_validation(tmp_path):
     assert list(yaml.safe_load(new_options(str(folder)))["datasets"]) == ["train"]
 
 
-def test_what_small_photographs_allow_is_told(tmp_path):
+def test_the_scales_that_small_photographs_allow_are_reported(tmp_path):
     folder = write_images(tmp_path / "small", 3, (80, 90))
     text = new_options(str(folder))
     assert "3 photographs, the smallest 90x80" in text
@@ -109,11 +109,11 @@ def test_a_folder_of_any_name_is_read_back(tmp_path, monkeypatch, name):
 
 
 @pytest.mark.parametrize(
-    ("size", "told"),
+    ("size", "message"),
     [((20, 40), "2 of 2 images are too small for x1.2, which needs sides of 39 pixels with")],
 )
-def test_photographs_smaller_than_a_crop_are_refused(tmp_path, size, told):
-    with pytest.raises(UserError, match=told):
+def test_photographs_smaller_than_a_crop_are_refused(tmp_path, size, message):
+    with pytest.raises(UserError, match=message):
         new_options(str(write_images(tmp_path / "tiny", 2, size)))
 
 
@@ -124,5 +124,5 @@ def test_a_missing_folder_is_one_line_and_status_2(tmp_path, capsys):
 
 def test_more_images_left_out_than_there_are_is_refused(photos):
     options = {"name": "a", "dataroot_gt": str(photos), "degradation": "pil", "batch_size_per_gpu": 1, "phase": "train"}
-    with pytest.raises(UserError, match="skip_images leaves none of 12 images, got 12"):
+    with pytest.raises(UserError, match="skip_images is 12, which leaves none of 12 images"):
         ArbitraryScalePairedDataset(options | {"skip_images": 12})

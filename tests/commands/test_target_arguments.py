@@ -38,7 +38,7 @@ def test_an_output_is_as_large_as_is_asked(arguments, size):
 
 
 @pytest.mark.parametrize(("option", "size"), [("--long-side", (480, 640)), ("--short-side", (640, 853))])
-def test_the_sides_of_an_upright_image_are_told_by_their_lengths(option, size):
+def test_long_and_short_side_of_an_upright_image_go_by_their_lengths(option, size):
     assert target(option, "640").of((300, 225), "photo")[::-1] == size
 
 
@@ -49,7 +49,7 @@ def test_a_size_that_would_distort_is_refused_with_the_one_that_fits(size):
 
 
 def test_the_refusal_names_what_fits():
-    with pytest.raises(UserError, match="--fit 600x400 gives 533x400, --stretch distorts"):
+    with pytest.raises(UserError, match="--fit 600x400 gives 533x400, --stretch allows the distortion"):
         target("--size", "600x400").of((225, 300), "photo")
 
 
@@ -60,7 +60,7 @@ def test_the_refusal_names_what_fits():
 )
 def test_nothing_is_made_smaller(arguments):
     option, value = arguments.split()[:2]
-    with pytest.raises(UserError, match=f"{option} {value}: less than photo has, which is 300x225"):
+    with pytest.raises(UserError, match=f"{option} {value}: smaller than photo, which is 300x225"):
         target(*arguments.split()).of((225, 300), "photo")
 
 
@@ -87,7 +87,7 @@ def test_the_images_own_size_is_no_less(arguments):
         ("--width 0", "--width: expected at least 1 pixel, got 0"),
         ("--size 20", "--size 20: expected WIDTHxHEIGHT"),
         ("--fit 20x", "--fit 20x: expected WIDTHxHEIGHT"),
-        ("--scale 2 --stretch", "--stretch: goes with --size"),
+        ("--scale 2 --stretch", "--stretch: needs --size"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(arguments, error):

@@ -77,7 +77,7 @@ def test_a_folder_becomes_a_folder_of_the_same_tree(clit, photo, tmp_path):
 
 
 @pytest.mark.parametrize("network", [CLIT, LIIF, {**CLIT, "local_ensemble": True}, {**CLIT, "reference": True}])
-def test_what_the_bar_is_told_adds_up_to_the_image(network):
+def test_reported_progress_adds_up_to_the_image(network):
     net = build_network(network).eval()
     done = []
     net.upscale(torch.rand(1, 3, 6, 7), (31, 30), max_queries=100, progress=done.append)
@@ -104,18 +104,18 @@ def test_every_encoder_takes_one_pixel(tmp_path, encoder):
     ("arguments", "error"),
     [
         ([], "give one of --scale"),
-        (["--size", "90x8"], "--size 90x8: less than"),
+        (["--size", "90x8"], "--size 90x8: smaller than"),
         (["--size", "90x90"], "--size 90x90: would distort"),
         (["--scale", 2, "--max-queries", 0], "--max-queries: expected at least 1"),
         (["--scale", 2, "--tile", 100], "--tile: expected a multiple of 8, or 0"),
         (["--scale", 2, "--tile", -8], "--tile: expected a multiple of 8, or 0"),
-        (["--scale", 2, "--device", "gpu"], "--device gpu: not usable here"),
+        (["--scale", 2, "--device", "gpu"], "--device gpu: not available"),
     ],
 )
 def test_arguments_that_make_no_sense_are_one_line(clit, photo, tmp_path, capsys, arguments, error):
     assert command(photo, "-o", tmp_path / "out.png", "--weights", clit[1], *arguments) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1 and error in told
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1 and error in errors
     assert not (tmp_path / "out.png").exists()
 
 
@@ -124,7 +124,7 @@ def test_nothing_is_overwritten_silently(clit, photo, tmp_path, capsys):
     out.write_bytes(b"precious")
     given = [photo, "-o", out, "--weights", clit[1], "--scale", 2]
     assert command(*given) == 2
-    assert "out.png is there already; --overwrite" in capsys.readouterr().err
+    assert "out.png: already exists; --overwrite" in capsys.readouterr().err
     assert command(*given, "--skip-existing") == 0
     assert out.read_bytes() == b"precious"
     assert command(*given, "--overwrite") == 0
@@ -137,7 +137,7 @@ def test_the_image_itself_is_never_replaced(clit, photo, tmp_path, capsys):
     assert command(photo, "-o", tmp_path, *given) == 2
     assert capsys.readouterr().err.count(", the image itself; give another -o") == 2
     assert command(tmp_path, "-o", tmp_path / "up", *given) == 2
-    assert "lies inside" in capsys.readouterr().err
+    assert "is inside" in capsys.readouterr().err
 
 
 def test_two_images_for_one_file_are_refused(clit, photo, tmp_path, capsys):
@@ -151,7 +151,7 @@ def test_a_damaged_image_does_not_stop_the_others(clit, photo, tmp_path, capsys)
     (tmp_path / "a.png").write_bytes(b"damaged")
     given = [tmp_path / "a.png", photo, "-o", tmp_path / "out", "--weights", clit[1], "--scale", 2]
     assert command(*given) == 1
-    assert "1 of 2 images failed, the first for" in capsys.readouterr().err
+    assert "1 of 2 images failed, the first" in capsys.readouterr().err
     assert size_of(tmp_path / "out" / "photo.png") == (18, 26)
     assert not (tmp_path / "out" / "a.png").exists()
 
@@ -160,7 +160,7 @@ def test_transparency_is_refused_for_a_jpeg_and_an_unknown_format_named(clit, tm
     Image.new("RGBA", (5, 5)).save(tmp_path / "a.png")
     given = ["--weights", clit[1], "--scale", 2]
     assert command(tmp_path / "a.png", "-o", tmp_path / "b.jpg", *given) == 2
-    assert "has no transparency" in capsys.readouterr().err
+    assert "cannot hold the transparency of" in capsys.readouterr().err
     assert command(tmp_path / "a.png", "-o", tmp_path / "b.gif", *given) == 2
     assert "b.gif: unknown image format" in capsys.readouterr().err
 
@@ -195,11 +195,11 @@ def test_a_file_with_brackets_in_its_name_is_itself(clit, photo, tmp_path):
     assert size_of(tmp_path / "o.png") == (18, 26)
 
 
-def test_without_weights_those_of_the_package_are_used_and_told(photo, tmp_path, capsys):
+def test_without_weights_those_of_the_package_are_used_and_named(photo, tmp_path, capsys):
     assert command(photo, "-o", tmp_path / "o.png", "--scale", 20) == 0
-    told = capsys.readouterr().err
-    assert "Weights: clit_small of the package, trained for x1 to x16 and images made by bicubic reduction" in told
-    assert "photo.png: x20 is outside the scales of the training, x1 to x16" in told
+    errors = capsys.readouterr().err
+    assert "Weights: clit_small of the package, trained for x1 to x16 and images made by bicubic downsampling" in errors
+    assert "photo.png: x20 is outside the training scales, x1 to x16" in errors
     assert command(photo, "-o", tmp_path / "p.png", "--scale", 4) == 0
     assert "outside" not in capsys.readouterr().err
 
@@ -223,5 +223,5 @@ def test_two_processes_share_a_folder_and_tell_the_failures_of_both(clit, photo,
         [*run, "--weights", str(clit[1])], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
     )
     assert result.returncode == 1
-    assert "1 of 5 images failed, the first for: in/1.png: not a readable image" in result.stderr
+    assert "1 of 5 images failed, the first: in/1.png: not a readable image" in result.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "2.png", "3.png", "4.png"]

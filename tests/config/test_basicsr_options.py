@@ -21,7 +21,7 @@ def given() -> dict:
 
 def test_a_file_as_people_have_it_is_accepted(given):
     options = check_options(given, is_train=True)
-    train, val = options.datasets["train"], options.datasets["val"]
+    train, val = options.datasets.train, options.datasets.scored["val"]
     assert options.model_type == "CumulativeScaleModel"
     assert (train.type, train.lq_size, train.prefetch_mode) == ("ArbitraryScalePairedDataset", 8, None)
     assert (train.use_hflip, train.use_vflip, train.use_rot) == (True, False, False)
@@ -30,8 +30,8 @@ def test_a_file_as_people_have_it_is_accepted(given):
 
 
 def test_every_change_has_one_line_that_says_so(given):
-    told = [note.split(": ")[0] for note in translate(given)]
-    assert told == [
+    keys = [note.split(": ")[0] for note in translate(given)]
+    assert keys == [
         "dist_params",
         "model_type",
         "scale",
@@ -58,8 +58,8 @@ def test_options_of_this_package_are_not_changed(given):
 
 def test_empty_keys_of_basicsr_are_nothing_to_tell(given):
     given["datasets"]["train"] |= {"use_shuffle": None, "mean": None, "std": None}
-    told = {note.split(": ")[0] for note in translate(given)}
-    assert told.isdisjoint(f"datasets.train.{key}" for key in ("use_shuffle", "mean", "std", "meta_info_file"))
+    keys = {note.split(": ")[0] for note in translate(given)}
+    assert keys.isdisjoint(f"datasets.train.{key}" for key in ("use_shuffle", "mean", "std", "meta_info_file"))
 
 
 CONTRADICTIONS = [
@@ -70,7 +70,7 @@ CONTRADICTIONS = [
     ("datasets: {val: {scale: 3}}", "datasets.val.scale: is 3, but scale at the top level is 2"),
     ("datasets: {train: {meta_info_file: a.txt}}", "datasets.train.meta_info_file: not read here"),
     ("datasets: {val: {mean: [0.5, 0.5, 0.5]}}", "datasets.val.mean: the networks normalise by themselves"),
-    ("train: {perceptual_opt: {type: PerceptualLoss}}", "train.perceptual_opt: the loss compares sampled colours"),
+    ("train: {perceptual_opt: {type: PerceptualLoss}}", "train.perceptual_opt: needs whole images"),
 ]
 
 
@@ -90,7 +90,7 @@ def test_what_contradicts_is_refused(given, text, message):
     assert str(caught.value).startswith(message)
 
 
-def test_all_contradictions_are_told_at_once(given):
+def test_all_contradictions_are_reported_at_once(given):
     for text, _ in CONTRADICTIONS[3:]:
         merge(given, yaml.safe_load(text))
     with pytest.raises(UserError) as caught:
@@ -107,12 +107,12 @@ def test_metrics_of_no_protocol_leave_it_to_be_given(given, metrics):
 
 def test_metrics_of_rgb_with_the_wider_border_are_div2ks(given):
     given["val"]["metrics"] = {"psnr": {"type": "calculate_psnr", "crop_border": 8, "test_y_channel": False}}
-    assert check_options(given, is_train=True).datasets["val"].protocol == "div2k"
+    assert check_options(given, is_train=True).datasets.scored["val"].protocol == "div2k"
 
 
 def test_a_set_that_is_null_is_left_out(given):
     given["datasets"]["val"] = None
-    assert list(check_options(given, is_train=True).datasets) == ["train"]
+    assert list(check_options(given, is_train=True).datasets.by_key) == ["train"]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_set_that_is_null_is_left_out(given):
     ],
     ids=str,
 )
-def test_files_for_basicsrs_own_models_are_told_from_ours(given, change, expected):
+def test_files_for_basicsrs_own_models_are_distinguished_from_ours(given, change, expected):
     assert is_for_this_package(given | change) is expected
 
 

@@ -35,7 +35,7 @@ def test_whole_floats_become_integers_in_every_section(good):
     good["network_g"]["dim"] = 8.0
     good["network_g"]["encoder"]["num_feat"] = 8.0
     checked = check_options(good, is_train=True)
-    values = [checked.train.total_iter, checked.datasets["train"].lq_size]
+    values = [checked.train.total_iter, checked.datasets.train.lq_size]
     values += [checked.network_g["dim"], checked.network_g["encoder"]["num_feat"]]
     assert [type(value) for value in values] == [int] * 4
 
@@ -73,18 +73,18 @@ def test_a_given_find_unused_parameters_is_kept(good, value):
 
 
 def test_the_seed_of_the_samples_is_manual_seed_by_default(good):
-    assert check_options(good | {"manual_seed": 17}, is_train=True).datasets["train"].seed == 17
+    assert check_options(good | {"manual_seed": 17}, is_train=True).datasets.train.seed == 17
 
 
 def test_a_given_seed_of_the_samples_is_kept(good):
     good["datasets"]["train"]["seed"] = 5
-    assert check_options(good | {"manual_seed": 17}, is_train=True).datasets["train"].seed == 5
+    assert check_options(good | {"manual_seed": 17}, is_train=True).datasets.train.seed == 5
 
 
 def test_the_seed_is_0_by_default(good):
     del good["manual_seed"]
     checked = check_options(good, is_train=True)
-    assert (checked.manual_seed, checked.datasets["train"].seed) == (0, 0)
+    assert (checked.manual_seed, checked.datasets.train.seed) == (0, 0)
 
 
 def test_a_network_of_basicsr_serves_as_encoder(good):

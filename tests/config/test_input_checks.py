@@ -158,16 +158,16 @@ NOT_RGB = {
 
 @pytest.mark.parametrize("kind", NOT_RGB)
 def test_an_image_that_is_not_8_bit_rgb_writes_nothing(run_in_empty_folder, tmp_path, tiny_images, kind):
-    save, told = NOT_RGB[kind]
+    save, expected = NOT_RGB[kind]
     (tmp_path / "mixed").mkdir()
     image = Image.open(tiny_images / "0001.png")
     image.save(tmp_path / "mixed" / "0001.png")
     save(image, tmp_path / "mixed" / "0002")
-    strict = ["datasets.train.strict=true"] if told in ("got L", "got 1") else []
+    strict = ["datasets.train.strict=true"] if expected in ("got L", "got 1") else []
     message = run_in_empty_folder("train", f"datasets.train.dataroot_gt={tmp_path}/mixed", *strict)
     assert "/mixed/0002" in message
     assert "expected an 8-bit RGB image, got" in message
-    assert told in message
+    assert expected in message
     assert "clit prepare --convert" in message
 
 
@@ -182,7 +182,7 @@ def test_a_file_that_is_no_image_writes_nothing(run_in_empty_folder, tmp_path):
 def test_rgb_of_every_format_is_no_reason_to_refuse(run_in_empty_folder, tmp_path, tiny_images, suffix):
     (tmp_path / "fine").mkdir()
     Image.open(tiny_images / "0001.png").save(tmp_path / "fine" / f"a.{suffix}")
-    # The next thing wrong is told: the images have passed.
+    # The next problem is reported: the images have passed.
     message = run_in_empty_folder("train", f"datasets.train.dataroot_gt={tmp_path}/fine", "datasets.val.scale=41")
     assert "datasets.val: " in message
 
@@ -209,7 +209,7 @@ def test_images_that_do_not_pair_up_write_nothing(run_in_empty_folder, tmp_path,
 def test_an_lmdb_that_io_backend_calls_a_disk_writes_nothing(run_in_empty_folder, tmp_path):
     lmdb = to_lmdb(write_images(tmp_path / "few", 1, (40, 44)))
     message = run_in_empty_folder("train", f"datasets.train.dataroot_gt={lmdb}", "datasets.train.io_backend.type=disk")
-    assert "io_backend says disk" in message
+    assert "io_backend is disk" in message
 
 
 def test_missing_weights_write_nothing(run_in_empty_folder, tmp_path):
@@ -249,7 +249,7 @@ def test_a_checkpoint_of_more_branches_writes_nothing(run_in_empty_folder, tmp_p
 def test_a_checkpoint_without_weights_writes_nothing(run_in_empty_folder, tmp_path):
     torch.save({"model": {}}, tmp_path / "w.pth")
     message = run_in_empty_folder("train", f"path.pretrain_network_g={tmp_path}/w.pth")
-    assert "w.pth: no 'params' in it, only model" in message
+    assert "w.pth: holds no 'params', only model" in message
 
 
 def test_a_missing_training_state_writes_nothing(run_in_empty_folder, tmp_path):

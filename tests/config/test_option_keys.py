@@ -75,7 +75,7 @@ def test_a_missing_section_is_refused(good, name):
         check_options(good, is_train=True)
 
 
-def test_everything_that_is_wrong_is_told_at_once(refused, tmp_path):
+def test_everything_that_is_wrong_is_reported_at_once(refused, tmp_path):
     text = """
     nmae: x
     manual_seed: -1
@@ -88,9 +88,9 @@ def test_everything_that_is_wrong_is_told_at_once(refused, tmp_path):
       val: {_delete_: true, name: a, dataroot_gt: absent}
       val_2: {name: b, dataroot_gt: absent, degradation: pil, scale: 2, protocol: div2k}
     """
-    told = [line.split(": ")[0] for line in refused(text).split("\n")]
-    assert len(set(told)) == len(told)
-    assert set(told) == {
+    keys = [line.split(": ")[0] for line in refused(text).split("\n")]
+    assert len(set(keys)) == len(keys)
+    assert set(keys) == {
         "nmae",
         "manual_seed",
         "train.total_itr",
@@ -107,18 +107,18 @@ def test_everything_that_is_wrong_is_told_at_once(refused, tmp_path):
     }
 
 
-def test_everything_wrong_in_a_good_section_is_told_at_once(refused):
+def test_everything_wrong_in_a_good_section_is_reported_at_once(refused):
     text = "train: {total_iter: 0, ema_decay: 2, optim_g: {lr: -1}, scheduler: {gama: 1}, pixel_opt: {type: L1Los}}"
-    told = [line.split(": ")[0] for line in refused(text).split("\n")]
+    keys = [line.split(": ")[0] for line in refused(text).split("\n")]
     expected = ["train.optim_g", "train.total_iter", "train.scheduler.gama", "train.pixel_opt.type", "train.ema_decay"]
-    assert told == expected
+    assert keys == expected
 
 
-def test_everything_wrong_in_a_set_is_told_at_once(refused):
+def test_everything_wrong_in_a_set_is_reported_at_once(refused):
     train = "{lq_size: 0, batch_size_per_gpu: 0, num_worker_per_gpu: -1, filename_tmpl: x, degradation: null}"
-    told = [line.split(": ")[0] for line in refused(f"datasets: {{train: {train}}}").split("\n")]
-    keys = ["degradation", "filename_tmpl", "batch_size_per_gpu", "lq_size", "num_worker_per_gpu"]
-    assert told == [f"datasets.train.{key}" for key in keys]
+    keys = [line.split(": ")[0] for line in refused(f"datasets: {{train: {train}}}").split("\n")]
+    expected = ["degradation", "filename_tmpl", "batch_size_per_gpu", "lq_size", "num_worker_per_gpu"]
+    assert keys == [f"datasets.train.{key}" for key in expected]
 
 
 @pytest.mark.parametrize("key", ["phase", "resume_iter"])
@@ -132,5 +132,5 @@ def test_a_second_training_set_is_refused(refused):
 
 def test_two_sets_of_one_name_are_refused(good):
     good["datasets"]["val_2"] = dict(good["datasets"]["val"])
-    with pytest.raises(UserError, match="datasets.val_2.name: .* is that of datasets.val, too"):
+    with pytest.raises(UserError, match="datasets.val_2.name: .* is also the name of datasets.val"):
         check_options(good, is_train=True)

@@ -6,12 +6,12 @@ import yaml
 from clit_plugin.config.option_checks import check_options, load_option_file
 from clit_plugin.utils.errors import UserError
 
-HINT = "a text in YAML: write the number without quotes"
+HINT = "a string in YAML: write the number without quotes"
 
 
 BAD_VALUES = [
     # the top level
-    ("name: 5", "name: expected a text, got 5"),
+    ("name: 5", "name: expected a string, got 5"),
     ("name: ''", "name: expected the name of a folder below experiments/ or results/, got ''"),
     ("name: ../x", "name: expected the name of a folder"),
     ("name: /x", "name: expected the name of a folder"),
@@ -29,11 +29,11 @@ BAD_VALUES = [
     ("manual_seed: -1", "manual_seed: expected 0 to 2^32 - 1, got -1"),
     ("manual_seed: 4294967296", "manual_seed: expected 0 to 2^32 - 1"),
     ("manual_seed: 0.5", "manual_seed: expected a whole number, got 0.5"),
-    ("find_unused_parameters: 1", "find_unused_parameters: expected true or false or nothing, got 1"),
-    ("logger: 5", "logger: expected a mapping of keys or nothing, got 5"),
+    ("find_unused_parameters: 1", "find_unused_parameters: expected true or false or null, got 1"),
+    ("logger: 5", "logger: expected a mapping or null, got 5"),
     # path
     ("path: {strict_load_g: false}", "path.strict_load_g: false is not supported"),
-    ("path: {pretrain_network_g: 5}", "path.pretrain_network_g: expected a text or nothing, got 5"),
+    ("path: {pretrain_network_g: 5}", "path.pretrain_network_g: expected a string or null, got 5"),
     # train
     ("train: {total_iter: 0}", "train.total_iter: expected at least 1, got 0"),
     ("train: {total_iter: .inf}", "train.total_iter: expected a whole number, got inf"),
@@ -54,8 +54,8 @@ BAD_VALUES = [
     # val and logger
     ("val: {val_freq: 0}", "val.val_freq: expected at least 1, got 0"),
     ("val: {save_img: 'no'}", "val.save_img: expected true or false, got 'no'"),
-    ("val: {metrics: [psnr]}", "val.metrics: expected a mapping of keys, got ['psnr']"),
-    ("val: {metrics: {psnr: psnr_float}}", "val.metrics.psnr: expected a mapping of keys, got 'psnr_float'"),
+    ("val: {metrics: [psnr]}", "val.metrics: expected a mapping, got ['psnr']"),
+    ("val: {metrics: {psnr: psnr_float}}", "val.metrics.psnr: expected a mapping, got 'psnr_float'"),
     ("val: {metrics: {psnr: {better: more}}}", "val.metrics.psnr.better: expected one of higher, lower, got 'more'"),
     ("val: {metrics: {psnr: {crop_border: 2.5}}}", "val.metrics.psnr.crop_border: expected a whole number, got 2.5"),
     ("val: {metrics: {psnr: {test_y_channel: Y}}}", "val.metrics.psnr.test_y_channel: expected true or false"),
@@ -84,20 +84,32 @@ BAD_VALUES = [
         "datasets.train.io_backend: expected {type: disk} or {type: lmdb}",
     ),
     ("datasets: {train: {prefetch_mode: gpu}}", "datasets.train.prefetch_mode: expected"),
-    ("datasets: {train: 5}", "datasets.train: expected a mapping of keys, got 5"),
+    ("datasets: {train: 5}", "datasets.train: expected a mapping, got 5"),
     # datasets.val
-    ("datasets: {val: {scale: null}}", "datasets.val.scale: missing; give a scale as 2, 3.4 or [2, 3.5], or LR images"),
-    ("datasets: {val: {scale: 0.5}}", "datasets.val.scale: expected at least 1, got 0.5"),
-    ("datasets: {val: {scale: [2, 0.5]}}", "datasets.val.scale: expected at least 1, got [2.0, 0.5]"),
-    ("datasets: {val: {scale: [2, 3, 4]}}", "datasets.val.scale: expected a number or a list of 2 or nothing"),
-    ("datasets: {val: {scale: .inf}}", "datasets.val.scale: expected a number or a list of 2 or nothing, got inf"),
-    ("datasets: {val: {scale: x4}}", "datasets.val.scale: expected a number or a list of 2 or nothing, got 'x4'"),
+    (
+        "datasets: {val: {scale: null}}",
+        "datasets.val.scale: missing; give a scale such as 2, 3.4 or, as [y, x], [2, 3.5], or LR images",
+    ),
+    ("datasets: {val: {scale: 0.5}}", "datasets.val.scale: expected at least 1, or [y, x] of at least 1, got 0.5"),
+    (
+        "datasets: {val: {scale: [2, 0.5]}}",
+        "datasets.val.scale: expected at least 1, or [y, x] of at least 1, got [2.0, 0.5]",
+    ),
+    ("datasets: {val: {scale: [2, 3, 4]}}", "datasets.val.scale: expected a number or [y, x]"),
+    ("datasets: {val: {scale: .inf}}", "datasets.val.scale: expected a number or [y, x], got inf"),
+    ("datasets: {val: {scale: x4}}", "datasets.val.scale: expected a number or [y, x], got 'x4'"),
     ("datasets: {val: {max_images: 0}}", "datasets.val.max_images: expected at least 1, got 0"),
     # network_g
     ("network_g: {dim: 7}", "network_g.dim: expected a positive multiple of num_heads (2), got 7"),
     ("network_g: {num_heads: 0}", "network_g.dim: expected a positive multiple of num_heads (0)"),
-    ("network_g: {local_grid: 4}", "network_g.local_grid: expected an odd number or a pair of them, got 4"),
-    ("network_g: {local_grid: [3, 3, 3]}", "network_g.local_grid: expected an odd number or a pair of them"),
+    (
+        "network_g: {local_grid: 4}",
+        "network_g.local_grid: expected an odd number, or a pair (height, width) of them, got 4",
+    ),
+    (
+        "network_g: {local_grid: [3, 3, 3]}",
+        "network_g.local_grid: expected an odd number, or a pair (height, width) of them",
+    ),
     ("network_g: {local_grid: x}", "network_g.local_grid: expected a whole number or a list, got 'x'"),
     ("network_g: {num_branches: 0}", "network_g.num_branches: expected at least 1, got 0"),
     ("network_g: {decoder_hidden: [8, 0]}", "network_g.decoder_hidden: expected positive widths, got [8, 0]"),
@@ -105,7 +117,7 @@ BAD_VALUES = [
     ("network_g: {positional_encoding: eq7}", "network_g.positional_encoding: expected one of released, eq6, none"),
     ("network_g: {local_ensemble: 1}", "network_g.local_ensemble: expected true or false, got 1"),
     ("network_g: {discount: .inf}", "network_g.discount: expected a number, got inf"),
-    ("network_g: {encoder: RDN}", "network_g.encoder: expected a mapping of keys, got 'RDN'"),
+    ("network_g: {encoder: RDN}", "network_g.encoder: expected a mapping, got 'RDN'"),
     ("network_g: {encoder: {num_feat: 0}}", "network_g.encoder.num_feat: expected at least 1, got 0"),
     ("network_g: {encoder: {num_feat: 8.5}}", "network_g.encoder.num_feat: expected a whole number, got 8.5"),
     (

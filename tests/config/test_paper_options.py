@@ -30,7 +30,7 @@ def shipped():
 @pytest.mark.parametrize(("encoder", "stage"), PAPER_RUNS)
 def test_a_run_of_the_paper_has_its_length_and_milestones(shipped, encoder, stage):
     options = shipped["train", f"{encoder}_stage{stage}"]
-    data = options.datasets["train"]
+    data = options.datasets.train
     per_epoch = 800 * data.dataset_enlarge_ratio // data.batch_size_per_gpu  # DIV2K has 800 images
     epochs, milestones = PAPER_EPOCHS[stage]
     assert per_epoch == 1000
@@ -45,7 +45,7 @@ def test_a_run_of_the_paper_has_its_length_and_milestones(shipped, encoder, stag
 @pytest.mark.parametrize(("encoder", "stage"), PAPER_RUNS)
 def test_a_run_of_the_paper_has_its_batch_samples_and_optimiser(shipped, encoder, stage):
     options = shipped["train", f"{encoder}_stage{stage}"]
-    data = options.datasets["train"]
+    data = options.datasets.train
     assert (data.batch_size_per_gpu, data.lq_size, data.num_queries) == (32, 48, None)
     assert (data.degradation, data.use_hflip, data.use_vflip, data.use_rot) == ("pil", True, True, True)
     assert options.train.optim_g["lr"] == 1e-4
@@ -60,7 +60,7 @@ def test_a_run_of_the_paper_has_its_network_and_scales(shipped, encoder, stage):
     assert (network["num_branches"], network["dim"], network["num_heads"], network["local_grid"]) == (stage, 256, 8, 7)
     assert (network["decoder_hidden"], network["discount"]) == ([256] * 4, 0.75)
     third = [[1, 4], [1, 4], [1, 2]]  # the third range is the released code's
-    assert options.datasets["train"].scale_ranges == [third[:n] for n in range(1, stage + 1)]
+    assert options.datasets.train.scale_ranges == [third[:n] for n in range(1, stage + 1)]
 
 
 @pytest.mark.parametrize(("encoder", "stage"), PAPER_RUNS)
@@ -77,7 +77,7 @@ def test_a_shipped_run_is_named_as_its_file(shipped, file):
 
 @pytest.mark.parametrize("file", TEST_FILES, ids=lambda file: file.stem)
 def test_a_shipped_test_has_the_sets_and_scales_of_the_tables(shipped, file):
-    sets = shipped["test", file.stem].datasets.values()
+    sets = shipped["test", file.stem].datasets.by_key.values()
     scales = {"DIV2K": [2, 3, 4, 6, 12, 18, 24, 30]}
     scales |= {name: [2, 3, 4, 6, 8] for name in ("Set5", "Set14", "B100", "Urban100")}
     found: dict[str, list[float]] = {}
@@ -100,5 +100,5 @@ def test_a_shipped_test_fits_the_third_stage(shipped, file):
 
 @pytest.mark.parametrize("file", TRAIN_FILES, ids=lambda file: file.stem)
 def test_names_of_the_sets_of_a_shipped_run_differ(shipped, file):
-    names = [dataset.name for dataset in shipped["train", file.stem].datasets.values()]
+    names = [dataset.name for dataset in shipped["train", file.stem].datasets.by_key.values()]
     assert len(set(names)) == len(names)

@@ -113,16 +113,16 @@ UNREADABLE = {
     "a day that is none": ("a: 2001-02-31\n", "a value that cannot be read (day is out of range for month)"),
     "a number of 5000 digits": (f"a: {'9' * 5000}\n", "a value that cannot be read (Exceeds the limit"),
     "a number that is none": ("a: !!int ''\n", "a value that cannot be read ("),
-    "NUL": ('a: "x\\0y"\n', "NUL in a text"),
+    "NUL": ('a: "x\\0y"\n', "NUL in a string"),
     "a megabyte": ("a: b\n" * 210_000, "more than 1048576 characters"),
 }
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
 def test_what_no_options_hold_is_refused_at_once_and_in_one_line(refused_file, kind):
-    text, told = UNREADABLE[kind]
+    text, expected = UNREADABLE[kind]
     message = refused_file(text)
-    assert message.startswith("run.yml: not plain YAML: ") and told in message
+    assert message.startswith("run.yml: not plain YAML: ") and expected in message
 
 
 def test_aliases_are_read_as_what_they_stand_for(read):

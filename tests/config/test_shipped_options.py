@@ -62,7 +62,7 @@ def small_sizes(network: dict) -> dict:
 def place_data(options: Options, sets: dict[str, Path], suffix: str) -> list[str]:
     """Overrides that point every set at the tiny images."""
     places = []
-    for name, dataset in options.datasets.items():
+    for name, dataset in options.datasets.by_key.items():
         places.append(f"datasets.{name}.dataroot_gt={sets['hr' + suffix]}")
         if dataset.dataroot_lq:
             folder = f"x{dataset.scale:g}{suffix}"
@@ -74,7 +74,7 @@ def place_data(options: Options, sets: dict[str, Path], suffix: str) -> list[str
 def test_a_shipped_training_file_trains_and_validates(file, suffix, tiny_sets, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = load_option_file(file, is_train=True).options
-    steps = len(options.datasets["train"].scale_ranges)  # one of every alternative
+    steps = len(options.datasets.train.scale_ranges)  # one of every alternative
     small = [
         *shrink_network(options),
         *place_data(options, tiny_sets, suffix),
@@ -94,7 +94,7 @@ def test_a_shipped_training_file_trains_and_validates(file, suffix, tiny_sets, t
     assert train("-opt", str(file), "--set", *small) == 0
     log = log_of(tmp_path, options.name)
     assert f"iter:{steps:8,d}" in log
-    for name, dataset in options.datasets.items():
+    for name, dataset in options.datasets.by_key.items():
         if name != "train":
             assert f"Validation {dataset.name}" in log
     assert "nan" not in log
@@ -106,7 +106,7 @@ def test_every_trainable_parameter_gets_a_gradient_in_its_stage(file):
     network = options.network_g
     network["encoder"].update(SMALL_ENCODERS[network["encoder"]["type"]])
     net = build_network({**network, **small_sizes(network)})
-    longest = max(options.datasets["train"].scale_ranges, key=len)
+    longest = max(options.datasets.train.scale_ranges, key=len)
     stages = [(8 * 2**i, 8 * 2**i) for i in range(1, len(longest))]
     coord = torch.rand(2, 40, 2) * 2 - 1
     net(torch.rand(2, 3, 8, 8), coord, torch.full((2, 2), 0.05), stages).abs().sum().backward()
@@ -150,7 +150,7 @@ def test_a_shipped_test_file_scores_trained_weights(file, tiny_sets, tmp_path, m
 
     monkeypatch.chdir(tmp_path)
     options = load_option_file(file, is_train=False).options
-    chosen = [name for name, dataset in options.datasets.items() if (dataset.scale or 0) <= 6]
+    chosen = [name for name, dataset in options.datasets.by_key.items() if (dataset.scale or 0) <= 6]
     shrunk = shrink_network(options)
     network = load_option_file(file, is_train=False, overrides=shrunk).options.network_g
     weights = build_network(network).state_dict()
@@ -158,7 +158,7 @@ def test_a_shipped_test_file_scores_trained_weights(file, tiny_sets, tmp_path, m
     copy = tmp_path / "options"
     shutil.copytree(ROOT / "options", copy)
     dropped = [f"datasets.{name}.max_images=1" for name in chosen]
-    dropped += [f"datasets.{name}.scale=6" for name in options.datasets if name not in chosen]
+    dropped += [f"datasets.{name}.scale=6" for name in options.datasets.by_key if name not in chosen]
     small = [*shrunk, *place_data(options, tiny_sets, ".lmdb"), *dropped, "num_gpu=0"]
     arguments = ["test", "-opt", str(copy / "test" / file.name), "--set", *small]
     given = ["path.pretrain_network_g=weights.pth"] if weights else []

@@ -31,6 +31,8 @@ def prepared(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("file", ["train/edsr_stage1.yml", "train/edsr_stage3.yml", "test/edsr.yml"])
 def test_every_path_of_a_shipped_file_is_one_that_the_scripts_make(prepared, file):
     options = load_option_file(ROOT / "options" / file, is_train=file.startswith("train")).options
-    paths = {path for dataset in options.datasets.values() for path in (dataset.dataroot_gt, dataset.dataroot_lq)}
+    paths = {
+        path for dataset in options.datasets.by_key.values() for path in (dataset.dataroot_gt, dataset.dataroot_lq)
+    }
     missing = [path for path in paths - {None} if not (prepared / path / "data.mdb").is_file()]
     assert missing == []

@@ -62,7 +62,7 @@ def psnr_by_hand(place, weights, param_key):
 @pytest.mark.parametrize(
     ("flags", "key"), [([], "params_ema"), (["--param-key", "params"], "params")], ids=["default", "params"]
 )
-def test_averaged_weights_are_scored_unless_others_are_asked_for_and_told(place, capsys, flags, key):
+def test_averaged_weights_are_scored_and_named_unless_others_are_requested(place, capsys, flags, key):
     file = save(place / "w.pth", ema=True)
     assert main(["test", "--weights", file, *SETS, *flags]) == 0
     result = results(place, "w")["mine_x2"]
@@ -133,12 +133,12 @@ def test_an_option_file_serves_weights_that_hold_no_network(place):
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--weights", "w.pth"], "--folder: missing; say what to score"),
+        (["--weights", "w.pth"], "--folder: missing; name the images to score"),
         (["--weights", "w.pth", "--folder", "m=hr"], "--scales: missing; m is in no option file"),
         (["--weights", "no.pth", *SETS], "no.pth: no such weights file"),
         (["--weights", "bare.pth", *SETS], "bare.pth: holds no network_g; give the option file"),
         (["--weights", "w.pth", "w.pth", *SETS], "w.pth and w.pth would both be named w; give one as NAME=FILE"),
-        (["--weights", "w.pth", "--param-key", "params_ema", *SETS], "w.pth: no 'params_ema' in it"),
+        (["--weights", "w.pth", "--param-key", "params_ema", *SETS], "w.pth: holds no 'params_ema'"),
         (["--weights", "w.pth", "--set", "network_g.dim=4", *SETS], "with --weights the file determines network_g"),
         (["--weights", "w.pth", "--folder", "m=gone", "--scales", "2"], "looked for gone"),
         (SETS, "--weights: missing; give weights files, or an option file with -opt"),
@@ -148,8 +148,8 @@ def test_bad_input_is_one_line_and_nothing_is_written(place, capsys, arguments, 
     save(place / "w.pth")
     save(place / "bare.pth", stored=False)
     assert main(["test", *arguments]) == 2
-    told = capsys.readouterr().err
-    assert error in told and told.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert error in errors and errors.count("\n") == 1
     assert not (place / "results").exists()
 
 

@@ -50,8 +50,8 @@ def test_bad_training_options_are_named(hr, changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, r"datasets\.tiny\.scale: missing; give a scale as 2, 3\.4 or \[2, 3\.5\], or LR images in dataroot_lq"),
-        ({"scale": 0.9}, r"scale: expected at least 1, got 0\.9"),
+        ({}, r"datasets\.tiny\.scale: missing; give a scale such as 2, 3\.4 or, as \[y, x\], \[2, 3\.5\], or LR"),
+        ({"scale": 0.9}, r"scale: expected at least 1, or \[y, x\] of at least 1, got 0\.9"),
         ({"scale": [2, 0.9]}, r"scale: expected at least 1"),
         ({"scale": [2, 3, 4]}, r"scale: expected"),
         ({"scale": "2"}, r"scale: expected"),

@@ -74,9 +74,9 @@ def test_images_are_read_as_they_are_in_rgb(root, pixels):
 def test_basicsr_s_option_must_agree_with_the_path(folder, lmdb_folder):
     ImageSource(str(folder), {"type": "disk"})
     ImageSource(str(lmdb_folder), {"type": "lmdb"})
-    with pytest.raises(UserError, match="says lmdb, but a path without suffix .lmdb is read as disk"):
+    with pytest.raises(UserError, match="is lmdb, but a path without the suffix .lmdb is read as disk"):
         ImageSource(str(folder), {"type": "lmdb"})
-    with pytest.raises(UserError, match="says disk, but a path with suffix .lmdb is read as lmdb"):
+    with pytest.raises(UserError, match="is disk, but a path with the suffix .lmdb is read as lmdb"):
         ImageSource(str(lmdb_folder), {"type": "disk"})
 
 
@@ -269,7 +269,7 @@ def test_a_file_that_is_gone_since_it_was_listed_is_named(folder):
 def test_a_file_of_another_size_than_it_was_listed_with_is_named(folder):
     source = ImageSource(str(folder))
     Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(folder / "0001.png")
-    with pytest.raises(UserError, match=r"0001\.png: is 8x6, but was 9x6 when it was listed"):
+    with pytest.raises(UserError, match=r"0001\.png: is 8x6, but was listed as 9x6"):
         source.read("0001")
 
 

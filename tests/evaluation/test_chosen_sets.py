@@ -59,7 +59,8 @@ def test_an_image_that_cannot_be_scored_is_refused_by_name(place, capsys, kind, 
     ("arguments", "error"),
     [
         (["--folder", "m=hr", "m=lr", "--scales", "2"], "--folder: m is given twice, as hr and lr"),
-        (["--scales", "2", "2.0000001"], "--scales: 2.0 and 2.0000001 are too close to tell apart"),
+        (["--scales", "2", "2.0000001"], "--scales: 2.0 and 2.0000001 are too close to distinguish"),
+        (["--scales", "2x3", "2.0000001x3"], "--scales: 2.0x3.0 and 2.0000001x3.0 are too close to distinguish"),
     ],
 )
 def test_what_would_share_a_name_is_refused(place, capsys, arguments, error):

@@ -83,5 +83,5 @@ def test_the_papers_figures_are_drawn_once_for_several_runs_of_a_method():
 
 
 def test_a_plot_is_the_same_file_every_time():
-    first, second = (plot_families(systems(12), [])[0].svg for _ in range(2))
+    first, second = (plot_families(systems(12), [])[0].content for _ in range(2))
     assert first == second

@@ -66,7 +66,7 @@ def test_pictures_that_are_present_belong_to_the_result(file):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": 2}, "has format 2, this version reads 1"),
+        ({"format": 2}, "has format 2, but this version reads 1"),
         ({"images": []}, "no images"),
         ({"images": [{**IMAGE, "metrics": {}}]}, "metrics.psnr"),
         ({"images": [{**IMAGE, "metrics": {"psnr": 1}, "lq_size": [3]}]}, "ValueError"),

@@ -52,5 +52,5 @@ def test_processes_end_when_one_of_them_is_stuck(place):
     assert done.returncode != 0
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("clit test: error: no process")]
     assert "has made progress for 0.2 minutes (--timeout)" in line
-    assert line.endswith("what is stored is kept, the same command continues from it")
+    assert line.endswith("stored results are kept, the same command continues from them")
     assert results(place) == {}

@@ -1,5 +1,6 @@
 """The fused kernels: in Triton's interpreter, compiled for GPUs, and when they are chosen."""
 
+import logging
 import os
 import re
 import subprocess
@@ -146,8 +147,8 @@ class _Wrong:
 def test_the_first_use_says_in_one_line_whether_and_why(monkeypatch, caplog, spoil, usable, line):
     shapes = Shapes(2, 4, 8, (3, 3))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
-    monkeypatch.setattr(fused_choice, "_fused", lambda *_: _Wrong(shapes, spoil))
-    monkeypatch.setattr(fused_choice._log, "propagate", True)
+    monkeypatch.setattr(fused_choice, "make_fused", lambda *_: _Wrong(shapes, spoil))
+    monkeypatch.setattr(logging.getLogger("basicsr"), "propagate", True)
     before = torch.get_rng_state()
     with caplog.at_level("INFO", logger="basicsr"):
         assert fused_choice.first_use(shapes, torch.float32, tf32=False, device=CPU) is usable

@@ -29,11 +29,13 @@ def three_threads():
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_every_part_is_done_once_and_told_to_the_caller(threads, count):
-    done, told = [], []
-    share_out(iter(range(count)), done.append, device=CPU, done=lambda part: told.append((part, threading.get_ident())))
+def test_every_part_is_done_once_and_reported_to_the_caller(threads, count):
+    done, reported = [], []
+    share_out(
+        iter(range(count)), done.append, device=CPU, done=lambda part: reported.append((part, threading.get_ident()))
+    )
     assert sorted(done) == list(range(count))
-    assert sorted(told) == [(part, threading.get_ident()) for part in range(count)]
+    assert sorted(reported) == [(part, threading.get_ident()) for part in range(count)]
 
 
 def test_parts_are_done_side_by_side_by_threads_of_one_thread_each(three_threads):
@@ -59,15 +61,15 @@ def test_torchs_threads_are_as_before(threads):
 
 
 def test_of_two_callers_at_once_the_last_one_puts_torchs_threads_back(three_threads):
-    begun, over = threading.Event(), threading.Event()
+    started, over = threading.Event(), threading.Event()
 
     def wait(part):
-        begun.set()
+        started.set()
         assert over.wait(60)
 
     first = threading.Thread(target=share_out, args=([0], wait), kwargs={"device": CPU})
     first.start()
-    assert begun.wait(60)
+    assert started.wait(60)
     share_out([0], lambda part: None, device=CPU)
     over.set()
     first.join()
@@ -135,9 +137,9 @@ def test_images_do_not_depend_on_the_number_of_threads(threads, max_queries, loc
     net = CLIT(**options, num_branches=2, decoder_hidden=[16], local_attention=local_attention).double().eval()
     reference = CLIT(**options, num_branches=2, decoder_hidden=[16], local_attention=local_attention, reference=True)
     reference.double().load_state_dict(net.state_dict())
-    lq, told = torch.rand(2, 3, 7, 9, dtype=torch.float64), []
+    lq, reported = torch.rand(2, 3, 7, 9, dtype=torch.float64), []
     size = (39, 25) if max_queries == 50 else (11, 13)
-    got = net.upscale(lq, size, max_queries=max_queries, progress=told.append)
+    got = net.upscale(lq, size, max_queries=max_queries, progress=reported.append)
     torch.testing.assert_close(got, reference.upscale(lq, size), rtol=0, atol=1e-10)
     if local_attention:
-        assert sum(told) == pytest.approx(2 * size[0] * size[1])
+        assert sum(reported) == pytest.approx(2 * size[0] * size[1])

@@ -1,11 +1,11 @@
-"""The estimate is told before an image that takes long, from a part of it that costs little."""
+"""The time estimate of a slow image, from a small part of it."""
 
 import pytest
 import torch
 
 from clit_plugin.inference import apply, estimate
 from clit_plugin.inference.apply import upscale_with_progress
-from clit_plugin.inference.estimate import estimate_seconds, told
+from clit_plugin.inference.estimate import duration_text, estimate_seconds
 
 
 class Timed:
@@ -50,7 +50,7 @@ def test_nothing_is_tried_for_a_small_output_or_a_small_image(timed, lq, size):
     assert timed.calls == []
 
 
-def test_a_long_image_is_announced_before_it_is_begun(timed):
+def test_a_slow_image_is_announced_before_it_starts(timed):
     upscale_with_progress(timed, torch.zeros(3, 256, 256), (2048, 2048), label="a.png", name="a.png")
     assert timed.said == ["a.png: about 1 h 10 min"]
 
@@ -62,5 +62,5 @@ def test_a_quick_one_is_not(timed):
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (59.4, "59 s"), (61, "1 min"), (7800, "2 h 10 min")])
-def test_durations_are_told_as_people_do(seconds, text):
-    assert told(seconds) == text
+def test_a_duration_is_rounded_to_what_matters(seconds, text):
+    assert duration_text(seconds) == text

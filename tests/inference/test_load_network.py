@@ -24,7 +24,7 @@ def test_ema_weights_are_preferred_unless_others_are_asked_for(clit, tmp_path):
     assert all((p == 0.25).all() for p in load_network(str(tmp_path / "ema.pth")).parameters())
     loaded = load_network(str(tmp_path / "ema.pth"), param_key="params")
     assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), net.parameters(), strict=True))
-    with pytest.raises(UserError, match=r"clit\.pth: no 'params_ema' in it"):
+    with pytest.raises(UserError, match=r"clit\.pth: holds no 'params_ema'"):
         load_network(str(clit[1]), param_key="params_ema")
 
 
@@ -57,15 +57,15 @@ def test_a_wrong_key_in_the_option_file_is_named(bare, tmp_path):
         load_network(bare, str(tmp_path / "x.yml"))
 
 
-def test_the_stored_network_is_kept_and_what_the_option_file_has_otherwise_is_told(clit, tmp_path, capsys):
+def test_the_stored_network_is_kept_and_differences_from_the_option_file_are_reported(clit, tmp_path, capsys):
     other = {**CLIT, "encoder": {**CLIT["encoder"], "num_block": 2}, "num_branches": 3, "local_ensemble": False}
     (tmp_path / "x.yml").write_text(yaml.safe_dump({"network_g": other}))
     loaded = load_network(str(clit[1]), str(tmp_path / "x.yml"))
     assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), clit[0].parameters(), strict=True))
-    told = capsys.readouterr().err
-    assert "its network_g is ignored" in told and told.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert "its network_g is ignored" in errors and errors.count("\n") == 1
     # local_ensemble is said by neither the stored options nor differs from its default.
-    assert "(there encoder.num_block is 1, num_branches is 2)" in told
+    assert "(there encoder.num_block is 1, num_branches is 2)" in errors
 
 
 def test_an_option_file_with_the_same_network_is_not_worth_a_word(clit, tmp_path, capsys):
@@ -83,7 +83,7 @@ def test_a_system_that_is_not_imported_is_sent_to_its_option_file(clit, tmp_path
 
 def test_bicubic_interpolation_has_no_weights_to_load(bare, tmp_path):
     (tmp_path / "x.yml").write_text("network_g: {type: Bicubic}")
-    with pytest.raises(UserError, match=r"x\.yml: Bicubic is no network"):
+    with pytest.raises(UserError, match=r"x\.yml: network_g\.type: Bicubic does not take weights"):
         load_network(bare, str(tmp_path / "x.yml"))
 
 
@@ -96,5 +96,5 @@ def test_an_original_checkpoint_is_sent_to_clit_convert(tmp_path):
 def test_a_device_that_is_not_there_is_named():
     assert choose_device("cpu") == torch.device("cpu")
     for name in ("cuda:99", "gpu"):
-        with pytest.raises(UserError, match=f"--device {name}: not usable here"):
+        with pytest.raises(UserError, match=f"--device {name}: not available"):
             choose_device(name)

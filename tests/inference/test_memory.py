@@ -27,13 +27,15 @@ def test_less_memory_means_smaller_tiles_down_to_none_that_fits(net):
     areas = [each.tile * each.rows for each in chosen]
     assert areas[0] == 512**2 and areas == sorted(areas, reverse=True) and len(set(areas)) >= 3
     assert all(each.tile % 8 == each.rows % 8 == each.margin % 8 == 0 for each in chosen)
-    with pytest.raises(UserError, match=r"x\.png: --max-memory is too little for 3000x3000 pixels; about \d+\.\d GB"):
+    with pytest.raises(
+        UserError, match=r"x\.png: --max-memory is too small for 3000x3000 pixels, which need about \d+\.\d GB"
+    ):
         tiling(net, 10**6, tile=None)
 
 
 def test_what_is_kept_of_the_output_counts(net):
     tiling(net, 10**9, tile=None)
-    with pytest.raises(UserError, match="--max-memory is too little"):
+    with pytest.raises(UserError, match="--max-memory is too small"):
         tiling(net, 10**9, tile=None, kept=200)
 
 
@@ -58,19 +60,19 @@ def test_live_bytes_are_what_is_held_at_a_time():
 
 
 def test_an_output_beyond_what_is_free_is_refused_and_one_within_is_not():
-    with pytest.raises(UserError, match=r"x\.png: an output of 1000000x1000000 pixels takes about 36000\.0 GB"):
+    with pytest.raises(UserError, match=r"x\.png: an output of 1000000x1000000 pixels needs about 36000\.0 GB"):
         check_memory((10**6, 10**6), CPU, name="x.png")
     check_memory((100, 100), CPU, name="x.png")
 
 
-def test_what_torch_raises_for_lack_of_memory_is_told_with_the_remedy():
+def test_out_of_memory_errors_of_torch_are_reported_with_a_remedy():
     with (
-        pytest.raises(UserError, match=r"x\.png: not enough memory on cpu; give less"),
-        memory_errors("x.png", CPU, "less"),
+        pytest.raises(UserError, match=r"x\.png: not enough memory on cpu; use less"),
+        memory_errors("x.png", CPU, "use less"),
     ):
         torch.empty(2**60)
 
 
 def test_other_errors_pass():
-    with pytest.raises(RuntimeError, match="shape"), memory_errors("x.png", CPU, "less"):
+    with pytest.raises(RuntimeError, match="shape"), memory_errors("x.png", CPU, "use less"):
         torch.zeros(2).view(3)

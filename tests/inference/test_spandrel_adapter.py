@@ -83,20 +83,20 @@ def test_registering_twice_is_harmless_unless_the_factor_would_be_ignored(regist
 
 
 @pytest.mark.parametrize(
-    ("network", "told"),
+    ("network", "message"),
     [
-        ({**CLIT, "dim": 10**9}, "dim is 1e.09, which the tensors beside it do not bear out"),
+        ({**CLIT, "dim": 10**9}, "dim is 1e.09, too large for the tensors of the file"),
         ({**CLIT, "type": "os.system"}, r"network_g\.type: "),
         ({**CLIT, "num_head": 2}, r"network_g\.num_head: unknown key"),
         ({**CLIT, "dim": 16}, "the model: does not fit network_g"),
-        ({"type": "Bicubic"}, "Bicubic is no network"),
+        ({"type": "Bicubic"}, "Bicubic does not take weights"),
     ],
 )
-def test_a_file_that_lies_is_refused(registry, exported, tmp_path, network, told):
+def test_a_file_that_lies_is_refused(registry, exported, tmp_path, network, message):
     register(registry=registry)
     tensors = {**load_file(exported[1]), EMBEDDED: encode_embedded(network, 4)}
     save_file(tensors, tmp_path / "bad.safetensors")
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         spandrel.ModelLoader(registry=registry).load_from_file(tmp_path / "bad.safetensors")
 
 

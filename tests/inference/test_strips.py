@@ -34,11 +34,11 @@ def test_tiles_are_the_whole_where_the_margin_covers_what_the_encoder_sees(make,
     image = torch.rand(3, *lq)
     margin, overlap = margin_of(net)
     assert overlap == 0 and margin in (8, 16)
-    told = []
+    reported = []
     tiling = Tiling(tile=24, rows=16, margin=margin, overlap=overlap)
-    actual = in_tiles(net, image, size, tiling, progress=told.append)
+    actual = in_tiles(net, image, size, tiling, progress=reported.append)
     assert (actual - net.upscale(image[None], size)[0]).abs().max() < 1e-4
-    assert sum(told) == pytest.approx(size[0] * size[1], rel=1e-6)
+    assert sum(reported) == pytest.approx(size[0] * size[1], rel=1e-6)
 
 
 @pytest.mark.parametrize("views", [4, 8])
@@ -128,11 +128,11 @@ def hungry(most):
 
 def test_out_of_memory_is_tried_again_in_smaller_tiles():
     net, image, size = hungry(110 * 110), torch.rand(3, 300, 260), (330, 290)
-    told, sides = [], []
-    work = Work(net=net, lq=image, size=size, progress=told.append)
+    reported, sides = [], []
+    work = Work(net=net, lq=image, size=size, progress=reported.append)
     strips = list(upscale_strips(work, Tiling(tile=256, rows=256, margin=8, overlap=0), sides.append))
     assert sides == [128, 64]
-    assert sum(told) == pytest.approx(size[0] * size[1], rel=1e-6)
+    assert sum(reported) == pytest.approx(size[0] * size[1], rel=1e-6)
     net.encoder.most = 10**9
     torch.testing.assert_close(torch.cat(strips, 1), net.upscale(image[None], size)[0], rtol=0, atol=1e-5)
 

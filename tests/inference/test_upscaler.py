@@ -70,10 +70,10 @@ def test_scales_may_differ_and_tiles_and_the_ensemble_are_taken(up):
     assert np.abs(mean - whole).max() > 1e-4
 
 
-def test_progress_is_told_from_zero_to_one(up):
-    told = []
-    up(array(40, 30), scale=3, tile=16, progress=told.append)
-    assert len(told) > 4 and told == sorted(told) and 0 < told[0] < 1 and told[-1] == 1
+def test_progress_is_reported_from_zero_to_one(up):
+    shares = []
+    up(array(40, 30), scale=3, tile=16, progress=shares.append)
+    assert len(shares) > 4 and shares == sorted(shares) and 0 < shares[0] < 1 and shares[-1] == 1
 
 
 def test_in_a_notebook_a_bar_is_shown(up, monkeypatch, capsys):
@@ -91,10 +91,10 @@ def test_nothing_is_written_where_nobody_looks(up, capsys):
 
 
 @pytest.mark.parametrize(
-    ("image", "arguments", "kind", "told"),
+    ("image", "arguments", "kind", "message"),
     [
-        (array(9, 7), {}, ValueError, "give one of scale and size"),
-        (array(9, 7), {"scale": 2, "size": (20, 20)}, ValueError, "give one of scale and size"),
+        (array(9, 7), {}, ValueError, "give either scale or size"),
+        (array(9, 7), {"scale": 2, "size": (20, 20)}, ValueError, "give either scale or size"),
         (array(9, 7), {"scale": 0.5}, ValueError, "at least 1"),
         (array(9, 7), {"scale": float("nan")}, ValueError, "at least 1"),
         (array(9, 7), {"scale": (2, 3, 4)}, ValueError, r"\(y, x\)"),
@@ -106,32 +106,33 @@ def test_nothing_is_written_where_nobody_looks(up, capsys):
         (array(9, 7).astype(np.int64), {"scale": 2}, TypeError, "uint8, uint16 or float32, got int64"),
         ("photo.png", {"scale": 2}, TypeError, "numpy array or a Pillow image, got str"),
         (Image.new("CMYK", (5, 5)), {"scale": 2}, TypeError, "mode CMYK"),
-        (array(9, 7), {"scale": 2, "max_memory": 1e6}, UserError, "too little"),
+        (array(9, 7), {"scale": 2, "max_memory": 1e6}, UserError, "too small"),
     ],
 )
-def test_what_makes_no_sense_is_refused(up, image, arguments, kind, told):
-    with pytest.raises(kind, match=told):
+def test_what_makes_no_sense_is_refused(up, image, arguments, kind, message):
+    with pytest.raises(kind, match=message):
         up(image, **arguments)
 
 
 def test_without_a_file_the_weights_of_the_package_are_loaded():
     up = clit_plugin.load()
     assert up.about.name == "clit_small" and up.about.scale_range == (1, 16) and up.about.degradation == "pil"
-    assert repr(up).startswith("Upscaler(clit_small, for x1 to x16 and images made by bicubic reduction")
+    assert repr(up).startswith("Upscaler(clit_small, for x1 to x16 and images made by bicubic downsampling")
 
 
 @pytest.mark.parametrize(
-    ("about", "told"),
+    ("about", "message"),
     [
         ([1], "about: expected a mapping"),
         ({"scale_range": [4, 1]}, "about.scale_range: expected two numbers"),
         ({"scale_range": "1-4"}, "about.scale_range: expected two numbers"),
+        ({"scale_range": [0.5, 4]}, "about.scale_range: expected two numbers, 1 <= least <= most"),
         ({"degradation": 3}, "about.degradation: expected text"),
     ],
 )
-def test_weights_that_say_nonsense_of_themselves_are_refused(tmp_path, about, told):
+def test_weights_that_say_nonsense_of_themselves_are_refused(tmp_path, about, message):
     write_weights(tmp_path / "w.pth", about=about)
-    with pytest.raises(UserError, match=rf"w\.pth: {told}"):
+    with pytest.raises(UserError, match=rf"w\.pth: {message}"):
         clit_plugin.load(tmp_path / "w.pth")
 
 
@@ -144,8 +145,8 @@ def test_weights_that_say_nonsense_of_themselves_are_refused(tmp_path, about, to
         ((10, 10), (12, 12), True),
     ],
 )
-def test_a_scale_outside_the_training_is_told(tmp_path, lq, size, outside):
+def test_a_scale_outside_the_training_is_reported(tmp_path, lq, size, outside):
     write_weights(tmp_path / "w.pth", about={"scale_range": [1.5, 4]})
     warning = clit_plugin.load(tmp_path / "w.pth").about.warning(lq, size)
     assert (warning is not None) == outside
-    assert not outside or "outside the scales of the training, x1.5 to x4" in warning
+    assert not outside or "outside the training scales, x1.5 to x4" in warning

@@ -171,7 +171,7 @@ def test_what_is_left_of_an_image_must_be_large_enough(metric, least, crop):
     assert math.isfinite(metric(*pair(side, 40), **options))
     assert math.isfinite(metric(*pair(40, side), **options))
     for size in ((side - 1, 40), (40, side - 1)):
-        with pytest.raises(UserError, match=f"{size[1]}x{size[0]} is too small to cut {crop} pixels"):
+        with pytest.raises(UserError, match=f"{size[1]}x{size[0]} is too small to crop {crop} pixels"):
             metric(*pair(*size), **options)
 
 

@@ -89,7 +89,7 @@ def test_arguments_in_the_options_precede_the_protocol():
 
 def test_a_tiny_image_is_refused():
     gt = torch.rand(1, 3, 16, 40)
-    with pytest.raises(UserError, match="40x16 is too small to cut 8 pixels"):
+    with pytest.raises(UserError, match="40x16 is too small to crop 8 pixels"):
         psnr(gt, gt, "div2k", 2)
 
 

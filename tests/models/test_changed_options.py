@@ -43,7 +43,7 @@ def test_a_resumed_schedule_goes_on_as_if_it_had_been_this_one_from_the_start(ol
     assert rates(second, resumed, 8 - done) == (expected if not changed else pytest.approx(expected, rel=1e-12))
 
 
-def test_what_has_changed_is_told_with_both_values():
+def test_changes_are_reported_with_both_values():
     first, schedule = build(*MULTI)
     adam = torch.optim.Adam([torch.nn.Parameter(torch.zeros(2))], 2e-3, eps=1e-6)
     resumed = MultiStepRestartLR(adam, milestones=[4], gamma=0.5)

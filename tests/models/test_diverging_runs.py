@@ -56,9 +56,9 @@ def test_a_run_that_diverges_stops_names_step_and_files_and_keeps_what_was_good(
 ):
     spoil_loss(monkeypatch, range(3, 100))
     assert train("-opt", option_file, "--set", "train.max_skipped=2") == 1
-    told = capsys.readouterr().err
-    assert "step 5: 3 steps in a row had a loss or gradients that are not finite, the last at x" in told
-    assert "0001.png" in told and "train.grad_clip" in told
+    message = capsys.readouterr().err
+    assert "step 5: 3 consecutive steps with a loss or gradients that are not finite, the last at x" in message
+    assert "0001.png" in message and "train.grad_clip" in message
     assert sorted(assert_finite(tmp_path)) == ["net_g_2.pth", "net_g_4.pth"]
 
 
@@ -125,19 +125,19 @@ def test_a_float16_run_resumes_with_the_scale_of_its_loss_to_the_same_bits(optio
         assert torch.equal(weights(tmp_path, "s1")[name], value)
 
 
-def test_a_changed_schedule_is_applied_on_a_resume_and_told(option_file, tmp_path, capsys):
+def test_a_changed_schedule_is_applied_and_reported_on_a_resume(option_file, tmp_path, capsys):
     assert train("-opt", option_file, "--set", "train.total_iter=4") == 0
     changed = ["train.scheduler.milestones=[5]", "train.scheduler.gamma=0.1", "datasets.train.seed=7"]
     assert train("-opt", option_file, "--auto_resume", "--set", *changed) == 0
     log = log_of(tmp_path, "s1")
-    (told,) = [line for line in log.splitlines() if "options that have changed" in line]
+    (message,) = [line for line in log.splitlines() if "options that have changed" in line]
     for change in (
         "train.total_iter 4 -> 6",
         "train.scheduler.milestones [3] -> [5]",
         "train.scheduler.gamma 0.5 -> 0.1",
         "datasets.train.seed 3 -> 7",
     ):
-        assert change in told
+        assert change in message
     steps = [line for line in log.splitlines() if "iter:" in line and "lr:(" in line]
     assert "iter:       5, lr:(1.000e-03" in steps[0]  # as if the milestone at 3 had never been
     assert "iter:       6, lr:(1.000e-04" in steps[1]
@@ -169,7 +169,7 @@ def test_fewer_steps_than_are_done_are_refused(option_file, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "message"),
     [
         ("train.grad_clip=0", "train.grad_clip: expected more than 0"),
         ("train.max_skipped=-1", "train.max_skipped: expected at least 0"),
@@ -179,6 +179,6 @@ def test_fewer_steps_than_are_done_are_refused(option_file, tmp_path, capsys):
         ("train.amp=float8", "train.amp: expected true or false or bfloat16 or float16, got 'float8'"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(option_file, setting, told, capsys):
+def test_settings_that_cannot_be_are_refused(option_file, setting, message, capsys):
     assert train("-opt", option_file, "--set", setting) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err

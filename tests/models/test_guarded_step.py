@@ -92,7 +92,7 @@ def test_the_run_stops_behind_as_many_skipped_steps_in_a_row_as_are_allowed(devi
     weight.grad = torch.full_like(weight, NAN)
     files = [f"{name}.png" for name in "abcdef"]
     with pytest.raises(
-        UserError, match=r"step 6: 3 steps in a row .* at x3.4 of a.png, b.png, c.png, d.png and 2 more"
+        UserError, match=r"step 6: 3 consecutive steps .*, the last at x3.4 of a.png, b.png, c.png, d.png and 2 more"
     ):
         guarded(torch.tensor(1.0, device=device), 6, batch(device, files))
         for step in range(7, 100):  # on a GPU it is noticed a little later
@@ -109,7 +109,7 @@ def test_with_a_scaled_loss_a_step_counts_only_once_the_scale_cannot_be_lowered(
         scaler.scale(torch.ones((), device=device))
         take(guarded, weight, INF, step)
         assert guarded.read() == {"skipped": 1.0, "loss_scale": scale}
-    with pytest.raises(UserError, match="step 3: 1 steps in a row"):
+    with pytest.raises(UserError, match="step 3: a step with a loss or gradients that are not finite"):
         take(guarded, weight, INF, 3)
         torch.cuda.synchronize() if device.type == "cuda" else None
         take(guarded, weight, FINE, 4)

@@ -66,7 +66,7 @@ def test_a_loss_that_is_not_finite_shows_once_and_spoils_no_group():
 
 
 @pytest.mark.parametrize(("size", "scale"), [((96, 96), 2.0), ((118, 118), 118 / 48), ((96, 72), 3**0.5)])
-def test_the_scale_is_told_from_the_cells(size, scale):
+def test_the_scale_follows_from_the_cells(size, scale):
     cell = torch.tensor([[2 / size[0], 2 / size[1]]] * 3)
     torch.testing.assert_close(total_scale(torch.zeros(3, 3, 48, 48), cell), torch.tensor(scale))
 

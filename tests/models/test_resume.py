@@ -67,7 +67,7 @@ def test_a_run_stopped_between_the_stages_starts_stage_2_from_stage_1(
         stop_at(patch, "s2", 1, crash)
         assert train("-opt", *two_stages) == 130
     assert train("-opt", *two_stages, "--auto_resume") == 0
-    assert "s1: finished before, skipped" in capsys.readouterr().err
+    assert "s1: already finished, skipped" in capsys.readouterr().err
     assert_same(weights(tmp_path, "s2"), uninterrupted["s2"])
 
 
@@ -85,7 +85,7 @@ def test_a_finished_chain_is_skipped(two_stages, uninterrupted, tmp_path, capsys
     train("-opt", *two_stages)
     before = {name: weights(tmp_path, name) for name in ("s1", "s2")}
     assert train("-opt", *two_stages, "--auto_resume") == 0
-    assert capsys.readouterr().err.count("finished before, skipped") == 2
+    assert capsys.readouterr().err.count("already finished, skipped") == 2
     for name, expected in before.items():
         assert_same(weights(tmp_path, name), expected)
 
@@ -171,7 +171,7 @@ def test_a_stop_in_the_last_validation_does_not_start_the_next_stage(two_stages,
         assert train("-opt", *two_stages) == 130
     assert not (tmp_path / "experiments/s2").exists()
     assert train("-opt", *two_stages, "--auto_resume") == 0
-    assert "s1: finished before, skipped" in capsys.readouterr().err
+    assert "s1: already finished, skipped" in capsys.readouterr().err
 
 
 def test_a_new_branch_starts_alike_in_the_averaged_weights(two_stages, tmp_path):

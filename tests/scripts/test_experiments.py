@@ -49,7 +49,7 @@ def test_a_job_is_trained_in_its_stages_and_its_scores_are_stored(tmp_path, phot
     assert set(result["psnr"]["held_out"]) == {"x2", "x3", "x4", "x6", "x8", "x12"}
     again = run(tmp_path, photographs, {"tiny": {"stages": stages}})
     assert again.returncode == 0
-    assert "begun" not in again.stdout
+    assert "started" not in again.stdout
 
 
 def test_realistic_lr_of_the_held_out_photographs_is_a_set_of_its_own(tmp_path, photographs):

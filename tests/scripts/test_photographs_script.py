@@ -170,7 +170,7 @@ def test_a_changed_original_is_named_and_left_out_of_sets_and_credits(workplace)
     path.write_bytes(path.read_bytes() + b"\0")
     result = workplace.run()
     assert result.returncode == 1
-    assert "0.png is left out" in result.stderr
+    assert "0.png was skipped" in result.stderr
     assert "Hill by X.jpg of wallpapers-a is another file" in result.stderr
     assert workplace.written() == {"held_out/1.png", "train/2.png"}
     assert workplace.keys("train") == ["2.png"]
@@ -205,7 +205,7 @@ def test_without_apt_it_says_so_in_one_line_and_writes_nothing(workplace, tmp_pa
     result = workplace.run(path=str(tools))
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
-    assert "apt-get is not there" in line
+    assert "apt-get is not installed" in line
     assert "clit prepare" in line
     assert not workplace.folder.exists()
 

@@ -46,7 +46,7 @@ def test_benchmarks_that_are_there_are_prepared_and_the_others_skipped(repositor
         "clit prepare --convert -o my data/Set5_HR.lmdb -- my data/Set5/HR",
         "clit prepare --convert -o my data/Urban100_LR_bicubic_X4.lmdb -- my data/Urban100/LR_bicubic/X4",
     ]
-    assert "skipped: my data/Set14/HR is not there" in result.stdout
+    assert "skipped: my data/Set14/HR does not exist" in result.stdout
 
 
 def test_a_benchmark_that_fails_is_named_after_the_others_are_done(repository, tmp_path):

@@ -44,7 +44,7 @@ def test_a_script_is_sound_bash(name):
     subprocess.run(["bash", "-n", ROOT / "scripts" / name], check=True)
 
 
-def test_too_few_arguments_are_told():
+def test_too_few_arguments_are_reported():
     done = subprocess.run(["bash", ROOT / "scripts/train_nodes.sh", "2"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "expected NODES GPUS HEAD" in done.stderr

@@ -83,7 +83,7 @@ def test_only_the_first_process_speaks(monkeypatch, clock, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_what_is_written_is_told_with_size_and_seconds(tmp_path):
+def test_written_files_are_reported_with_size_and_seconds(tmp_path):
     (tmp_path / "a.bin").write_bytes(bytes(1500))
     (tmp_path / "b.bin").write_bytes(bytes(2_500_000))
     assert console.written(tmp_path / "a.bin", 0.25, "8x9") == f"{tmp_path}/a.bin: 8x9, 1.5 kB, 0.2 s"
@@ -132,8 +132,10 @@ def test_the_version_names_what_the_numbers_depend_on(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--version"])
     assert caught.value.code == 0
-    told = capsys.readouterr().out
-    assert told.startswith(f"clit {metadata.version('clit_plugin')} (basicsr 1.4.2, torch {metadata.version('torch')}")
+    output = capsys.readouterr().out
+    assert output.startswith(
+        f"clit {metadata.version('clit_plugin')} (basicsr 1.4.2, torch {metadata.version('torch')}"
+    )
 
 
 def test_a_figure_takes_quiet_on_either_side(capsys):

@@ -1,4 +1,4 @@
-"""Outputs that cannot be written, or that would replace what is read."""
+"""Outputs that cannot be written, or that would overwrite what is read."""
 
 import errno
 import os
@@ -57,19 +57,19 @@ def test_where_nothing_can_be_written_a_command_says_so_before_its_work(place, c
         write_yaml(place / "train.yml", stage_options(place / "hr", 1, name="tiny"))
     if way == "full":
         monkeypatch.setattr(output_files.shutil, "disk_usage", lambda folder: Usage(2**30, 2**30 - 100, 100))
-        told = "cannot be written (no space left on the disk: it takes "
+        message = "cannot be written (no space left on the disk: it needs "
     elif way == "read-only":
 
         def refuse(dir):
             raise OSError(errno.EROFS, "Read-only file system", str(dir))
 
         monkeypatch.setattr(output_files.tempfile, "TemporaryFile", refuse)
-        told = "cannot be written (the file system is read-only)"
+        message = "cannot be written (the file system is read-only)"
     else:
         for name in ("out", "experiments", "results"):
             (place / name).write_text("a file")
-        told = " is a file, not a folder)"
-    assert told in refusal(capsys, place, command, *COMMANDS[command])
+        message = " is a file, not a folder)"
+    assert message in refusal(capsys, place, command, *COMMANDS[command])
 
 
 def test_what_a_checkpoint_takes_is_known_before_a_training(place, capsys, monkeypatch):
@@ -77,10 +77,10 @@ def test_what_a_checkpoint_takes_is_known_before_a_training(place, capsys, monke
     options["network_g"]["encoder"] = {"type": "EDSRBaseline"}  # 1.2 million parameters, four copies of four bytes
     monkeypatch.setattr(output_files.shutil, "disk_usage", lambda folder: Usage(2**30, 2**30 - 19 * 10**6, 19 * 10**6))
     error = refusal(capsys, place, "train", "-opt", write_yaml(place / "train.yml", options))
-    assert "net_g_latest.pth: cannot be written (no space left on the disk: it takes 19.7 MB or more" in error
+    assert "net_g_latest.pth: cannot be written (no space left on the disk: it needs 19.7 MB or more" in error
 
 
-def test_a_folder_without_permission_is_told(tmp_path, monkeypatch):
+def test_a_folder_without_permission_is_reported(tmp_path, monkeypatch):
     def refuse(dir):
         raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -109,7 +109,7 @@ def test_a_figure_does_not_replace_its_image(place, capsys, command, link):
         os.link("hr/0001.png", output)
     arguments = [str(output) if argument == "out/a.png" else argument for argument in COMMANDS[command]]
     error = refusal(capsys, place, command, *arguments, "--overwrite")
-    assert f"{output}: would replace hr/0001.png, the image itself; give another -o" in error
+    assert f"{output}: would overwrite hr/0001.png, the image itself; give another -o" in error
 
 
 def test_an_image_that_another_would_overwrite_before_it_is_read_is_spared(place, capsys):
@@ -119,12 +119,12 @@ def test_an_image_that_another_would_overwrite_before_it_is_read_is_spared(place
     shutil.copy("hr/0001.png", "p/sub/x.png")
     shutil.copy("hr/0002.png", "q/sub/x.png")
     arguments = ["p", "q/sub", "-o", "q", "--weights", "clit.pth", "--scale", "2", "--overwrite"]
-    assert "q/sub/x.png: would replace q/sub/x.png, the image itself" in refusal(capsys, place, "upscale", *arguments)
+    assert "q/sub/x.png: would overwrite q/sub/x.png, the image itself" in refusal(capsys, place, "upscale", *arguments)
 
 
 def test_a_conversion_does_not_replace_its_checkpoint(place, capsys):
     error = refusal(capsys, place, "convert", "clit.pth", "-o", "./clit.pth", "--overwrite")
-    assert "clit.pth: would replace clit.pth, the checkpoint itself" in error
+    assert "clit.pth: would overwrite clit.pth, the checkpoint itself" in error
 
 
 def test_an_output_that_is_no_input_is_taken_also_where_inputs_are_not_there(tmp_path):

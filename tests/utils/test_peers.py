@@ -27,13 +27,13 @@ def watched(monkeypatch):
 
     run = peers.WatchedRun("clit train", "train.timeout", "--auto_resume goes on")
     with peers.end_together(timeout=_TIMEOUT / 60, run=run, end=end, patience=2.0):
-        yield peers._store(), ended, statuses
+        yield peers.connect_store(), ended, statuses
 
 
 def leave_notes(store, *, seconds, doing, progressing, until=None):
     """As rank 1 does."""
-    begun, look = time.monotonic(), 0
-    while time.monotonic() - begun < seconds and not (until and until.is_set()):
+    start, look = time.monotonic(), 0
+    while time.monotonic() - start < seconds and not (until and until.is_set()):
         store.add("progress", int(progressing))
         store.set("at/1", f"{look} {doing}")
         look += 1
@@ -60,7 +60,7 @@ def test_a_process_that_no_longer_answers_is_named(watched, capfd):
     )
 
 
-def test_processes_that_answer_but_stand_still_are_told_with_their_places(watched, capfd):
+def test_processes_that_answer_but_stand_still_are_reported_with_their_places(watched, capfd):
     store, ended, statuses = watched
     progress.made("step 8")
     leave_notes(store, seconds=60, doing="step 7", progressing=False, until=ended)
@@ -68,6 +68,6 @@ def test_processes_that_answer_but_stand_still_are_told_with_their_places(watche
     assert "all wait or are stuck: rank 0 at step 8, rank 1 at step 7" in capfd.readouterr().err
 
 
-def test_many_ranks_are_told_the_rarest_place_first():
+def test_many_ranks_are_reported_with_the_rarest_place_first():
     doing = {rank: "step 8" for rank in range(12)} | {5: "step 7"}
-    assert peers._by_place(doing) == "rank 5 at step 7, ranks 0, 1, 2, 3, 4, 6, 7, 8 and 3 more at step 8"
+    assert peers.by_place(doing) == "rank 5 at step 7, ranks 0, 1, 2, 3, 4, 6, 7, 8 and 3 more at step 8"

@@ -82,14 +82,14 @@ def test_an_interrupted_video_goes_on_where_it_stopped(net, few, tmp_path, monke
 
     monkeypatch.setattr(enlarge, "strips_of", counted)
     assert upscale("a.mp4", "-o", "b.mp4", "--scale", 2) == 130
-    assert "goes on by the same command" in capfd.readouterr().err
+    assert "the same command continues a video" in capfd.readouterr().err
     assert sorted(path.name for path in tmp_path.glob("b.mp4*")) == ["b.mp4.parts"]
     assert upscale("a.mp4", "-o", "b.mp4", "--scale", 2.5) == 2
-    assert "b.mp4.parts: was begun with another size; delete it" in capfd.readouterr().err
+    assert "b.mp4.parts: was started with another size; delete it" in capfd.readouterr().err
     done.clear()
     assert upscale("a.mp4", "-o", "b.mp4", "--scale", 2) == 0
     assert len(done) == 7  # five of twelve were there
-    assert "going on after 5 frames" in capfd.readouterr().err
+    assert "continuing after 5 frames" in capfd.readouterr().err
     assert packets("b.mp4", "video") == packets("whole.mp4", "video")
     assert not (tmp_path / "b.mp4.parts").exists()
 
@@ -141,7 +141,7 @@ def test_an_output_that_is_there_is_left_or_replaced_as_asked(net, tmp_path, cap
     write_clip("a.mp4", pictures(1), sound=None)
     (tmp_path / "b.mp4").write_bytes(b"mine")
     assert upscale("a.mp4", "-o", "b.mp4", "--scale", 2) == 2
-    assert "is there already; --overwrite replaces" in capfd.readouterr().err
+    assert "already exists; --overwrite replaces" in capfd.readouterr().err
     assert upscale("a.mp4", "-o", "b.mp4", "--scale", 2, "--skip-existing") == 0
     assert (tmp_path / "b.mp4").read_bytes() == b"mine"
     assert upscale("a.mp4", "-o", "b.mp4", "--scale", 2, "--overwrite") == 0
@@ -156,12 +156,12 @@ REFUSED = [
     (["a.mp4", "-o", "b.png", "--scale", 2], "b.png: a video cannot be written as .png"),
     (["a.mp4", "-o", "a.mp4", "--scale", 2, "--overwrite"], "a.mp4: would replace a.mp4, the video itself"),
     (["a.mp4", "a.mp4", "-o", "b.mp4", "--scale", 2], "a.mp4: give one video at a time"),
-    (["a.mp4", "-o", "b.mp4", "--scale", 2, "--quality", 90], "--quality: goes with images"),
+    (["a.mp4", "-o", "b.mp4", "--scale", 2, "--quality", 90], "--quality: for images only"),
     (["a.mp4", "-o", "b.mp4", "--scale", 2, "--crf", 52], "--crf: expected 0 (lossless) to 51"),
-    (["a.mp4", "-o", "b.mp4", "--size", "65x49", "--stretch"], "the sides of a video are even; 66x50 would do"),
+    (["a.mp4", "-o", "b.mp4", "--size", "65x49", "--stretch"], "the sides of a video must be even, as in 66x50"),
     (["a.mp4", "-o", "b.mp4", "--height", 20], "less than a.mp4 has"),
     (["law.avi", "-o", "b.mp4", "--scale", 2], ".mp4 holds no sound of pcm_alaw, as law.avi has; write .mkv"),
-    (["a.png", "-o", "b.png", "--scale", 2, "--crf", 3], "--crf: goes with a video"),
+    (["a.png", "-o", "b.png", "--scale", 2, "--crf", 3], "--crf: for videos only"),
 ]
 
 
@@ -180,9 +180,9 @@ def test_what_makes_no_sense_is_refused_in_one_line_and_nothing_written(net, tmp
         write_clip("law.avi", pictures(1), sound="pcm_alaw")
     before = sorted(tmp_path.iterdir())
     assert upscale(*arguments) == 2
-    told = capfd.readouterr().err
-    assert message in told
-    assert told.count("error: ") == 1
+    errors = capfd.readouterr().err
+    assert message in errors
+    assert errors.count("error: ") == 1
     assert sorted(tmp_path.iterdir()) == before
 
 

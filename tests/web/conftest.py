@@ -10,16 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from aiohttp import web  # of the extra "web", which scripts/setup.sh installs
 from inference_helpers import CLIT, LIIF, write_weights
 from page_helpers import DONE, PATIENCE
 from web_images import png
 
-pytest.importorskip("aiohttp")
-from aiohttp import web  # noqa: E402
-
-from clit_plugin.inference.pictures import decode_picture  # noqa: E402
-from clit_plugin.web.scene import load_lens  # noqa: E402
-from clit_plugin.web.server import Server  # noqa: E402
+from clit_plugin.inference.pictures import decode_picture
+from clit_plugin.web.scene import load_lens
+from clit_plugin.web.server import Server
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

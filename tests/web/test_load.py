@@ -114,9 +114,9 @@ def test_a_failure_of_the_server_is_one_line_and_it_goes_on(client, monkeypatch,
         answer = client.ask("GET", f"{picture}/tile?{TILE.format(x=0)}")
     assert answer.status == 500
     assert json.loads(answer.content)["error"] == "this failed in clit web (ZeroDivisionError: no such luck)"
-    told = capfd.readouterr().err
-    assert "clit web: GET failed (ZeroDivisionError: no such luck)" in told
-    assert "Traceback" not in told
+    errors = capfd.readouterr().err
+    assert "clit web: GET failed (ZeroDivisionError: no such luck)" in errors
+    assert "Traceback" not in errors
     assert client.ask("GET", f"{picture}/tile?{TILE.format(x=0)}").status == 200
 
 

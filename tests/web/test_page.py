@@ -118,10 +118,10 @@ def test_the_whole_picture_is_downloaded(page, server, nets):
     page.locator("#take").click()
     page.locator("#what").select_option("whole")
     page.locator("#download-factor").fill("3.4")
-    with page.expect_download() as told:
+    with page.expect_download() as download:
         page.locator("#start").click()
-    assert told.value.suggested_filename == "given_207x160.png"
-    with open(told.value.path(), "rb") as file:
+    assert download.value.suggested_filename == "given_207x160.png"
+    with open(download.value.path(), "rb") as file:
         assert (decoded(file.read()) - upscaled(server, nets, (160, 207))).abs().max() <= 1 / 255
 
 
@@ -130,9 +130,9 @@ def test_the_view_is_downloaded(page):
     settle(page)
     page.locator("#take").click()
     page.locator("#format").select_option("webp")
-    with page.expect_download() as told:
+    with page.expect_download() as download:
         page.locator("#start").click()
-    with Image.open(told.value.path()) as image:
+    with Image.open(download.value.path()) as image:
         assert image.format == "WEBP"
         assert page.locator("#download-size").inner_text() == f"{image.width}×{image.height} pixels"
 

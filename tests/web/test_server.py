@@ -45,9 +45,9 @@ def test_attention_is_that_of_the_network(client, server, nets):
     coord = torch.tensor([[(401 / 470 - 1, 601 / 610 - 1)]])
     maps = nets[0].net.attention(server.given[0].rgb[None], coord, [(188, 244)])
     assert len(answer["branches"]) == len(maps) == 2
-    for told, expected in zip(answer["branches"], maps, strict=True):
-        assert (told["size"], told["centre"]) == (list(expected.size), expected.centre[0, 0].tolist())
-        torch.testing.assert_close(torch.tensor(told["heads"]), expected.weights[0, 0].T, rtol=0, atol=1e-4)
+    for answered, expected in zip(answer["branches"], maps, strict=True):
+        assert (answered["size"], answered["centre"]) == (list(expected.size), expected.centre[0, 0].tolist())
+        torch.testing.assert_close(torch.tensor(answered["heads"]), expected.weights[0, 0].T, rtol=0, atol=1e-4)
 
 
 def test_a_network_without_attention_says_so(client):

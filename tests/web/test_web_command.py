@@ -81,7 +81,7 @@ def test_only_this_computer_can_open_the_page_unless_host_says_so_which_warns(se
 )
 def test_what_makes_no_sense_is_refused_in_one_line(served, capfd, arguments, message):
     assert run_command("web", arguments) == 2
-    told = capfd.readouterr().err
-    assert message in told
-    assert told.count("\n") == 1
+    errors = capfd.readouterr().err
+    assert message in errors
+    assert errors.count("\n") == 1
     assert not served

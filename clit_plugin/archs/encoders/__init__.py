@@ -1,4 +1,4 @@
-"""Encoders, one a file; importing this package registers them."""
+"""Encoders, one per file; importing this package registers them."""
 
 from clit_plugin.archs.encoders.basicsr_features import BasicSRFeatures
 from clit_plugin.archs.encoders.edsr import EDSR, EDSRBaseline

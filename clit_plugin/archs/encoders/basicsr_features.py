@@ -15,23 +15,23 @@ from clit_plugin.archs.encoders.padding import pad_to_multiple
 from clit_plugin.archs.encoders.registry import ENCODER_REGISTRY
 
 
-class _Tapped(Exception):  # noqa: N818, it is no error
+class _Tapped(Exception):  # noqa: N818, not an error
     """Ends a forward pass once the tapped layer has run."""
 
 
 @ENCODER_REGISTRY.register()
 class BasicSRFeatures(nn.Module):
-    """The output of one layer of an architecture from BasicSR's ARCH_REGISTRY; what comes behind it does not run.
+    """The output of one layer of an architecture from BasicSR's ARCH_REGISTRY; later layers do not run.
 
-    Parameters that the tapped output does not depend on are frozen. The architecture sees an image in [0, 1], as
+    Parameters that the tapped output does not depend on are frozen. The architecture gets an image in [0, 1], as
     BasicSR's expect.
 
     Args:
         arch: ``type``, a name in ARCH_REGISTRY, and the constructor's arguments. It is not changed.
-        layer: Name of the layer, as in ``named_modules``. Its output must have the image's height and width. Where the
-            layer runs more than once, the first time counts.
-        multiple: What the architecture needs height and width to be multiples of. Other sizes are padded by mirroring
-            and cropped afterwards.
+        layer: Name of the layer, as in ``named_modules``. Its output must have the image's height and width. If the
+            layer runs more than once, the first output is used.
+        multiple: The number that the architecture needs height and width to be multiples of. Other sizes are padded by
+            mirroring and cropped afterwards.
 
     Raises:
         ValueError: An unknown type or layer, an output of another size, or an architecture that needs a ``multiple``.
@@ -70,12 +70,12 @@ class BasicSRFeatures(nn.Module):
             return tapped[0]
         finally:
             handle.remove()
-        raise ValueError(f"layer {self.layer!r}: expected a layer that runs in the forward pass, this one did not")
+        raise ValueError(f"layer {self.layer!r}: expected a layer that runs in the forward pass; this one does not")
 
     @torch.enable_grad()
     def _dry_run(self) -> int:
         """Check the layer's output, freeze what it does not depend on, and return its number of channels."""
-        # The smallest image, odd and not square, to meet here what would fail in the middle of a training.
+        # The smallest image, odd and not square, so that errors occur here and not in the middle of a training.
         h, w = self.multiple, 3 * self.multiple
         self.arch.eval()  # running statistics stay as they are
         try:
@@ -108,5 +108,5 @@ def _build_arch(options: Mapping[str, Any]) -> nn.Module:
     name = arguments.pop("type", None)
     # BasicSR registers some under a suffix, to leave the plain name to plugins, and finds them without it.
     if name not in ARCH_REGISTRY and f"{name}_basicsr" not in ARCH_REGISTRY:
-        raise ValueError(f"arch: expected a type out of BasicSR's ARCH_REGISTRY, got {name!r}")
+        raise ValueError(f"arch: expected a type from BasicSR's ARCH_REGISTRY, got {name!r}")
     return ARCH_REGISTRY.get(name)(**arguments)

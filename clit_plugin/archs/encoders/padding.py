@@ -1,4 +1,4 @@
-"""Padding for networks that take only multiples of a size."""
+"""Padding for networks that need multiples of a size."""
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
         multiple: At least 1.
 
     Returns:
-        (B, C, H', W'), the smallest such size; ``x`` itself where nothing is to be done.
+        (B, C, H', W'), the smallest such size; ``x`` itself if both sides are multiples already.
     """
     for dim in (-2, -1):
         n = x.shape[dim]

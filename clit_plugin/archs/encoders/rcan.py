@@ -17,7 +17,7 @@ class RCAN(nn.Module):
         num_feat: Channels of the features.
         num_group: Residual groups.
         num_block: Channel attention blocks in each group.
-        squeeze_factor: How much narrower the channel attention is inside.
+        squeeze_factor: By how much the channel attention narrows its hidden layer.
         use_checkpoint: Recompute each group in the backward pass: less memory, a third more time.
     """
 

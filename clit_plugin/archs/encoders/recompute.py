@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 def run_block(block: nn.Module, *inputs: Any, recompute: bool) -> Tensor:
-    """block(*inputs); with ``recompute`` only they are kept for the gradient, which passes through the block again."""
+    """block(*inputs); with ``recompute`` only the inputs are kept, and the backward pass runs the block again."""
     if recompute and torch.is_grad_enabled():
         return checkpoint(block, *inputs, use_reentrant=False)
     return block(*inputs)

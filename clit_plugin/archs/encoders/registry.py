@@ -1,12 +1,12 @@
 """Where encoders register, and how one is built from options."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from basicsr.utils.registry import Registry
 from torch import nn
 
+from clit_plugin.utils.blaming import placed
 from clit_plugin.utils.errors import UserError
 
 ENCODER_REGISTRY = Registry("encoder")
@@ -23,7 +23,7 @@ def build_encoder(options: Mapping[str, Any]) -> nn.Module:
 
     Raises:
         UserError: No encoder of that name, or one that breaks the contract.
-        ValueError: Of the constructor, with ``encoder.`` before the argument that it names.
+        ValueError: From the constructor, with ``encoder.`` before the argument that it names.
     """
     arguments = dict(options)
     name = arguments.pop("type", None)
@@ -32,16 +32,17 @@ def build_encoder(options: Mapping[str, Any]) -> nn.Module:
             f"encoder: no type named {name!r}; there are {', '.join(sorted(ENCODER_REGISTRY.keys()))} "
             "(name the module that registers yours under custom_imports)"
         )
+    constructor = ENCODER_REGISTRY.get(name)
     try:
-        encoder = ENCODER_REGISTRY.get(name)(**arguments)
-    except ValueError as error:  # of which the message begins with the argument's name
-        raise ValueError(f"encoder{'.' if re.match(r'[a-z_0-9]+: ', str(error)) else ': '}{error}") from error
+        encoder = constructor(**arguments)
+    except ValueError as error:
+        raise ValueError(placed("encoder", constructor, error)) from error
     out_channels(encoder)
     return encoder
 
 
 def out_channels(encoder: nn.Module) -> int:
-    """Channels of an encoder's output. Raises UserError if it does not say."""
+    """Channels of an encoder's output. Raises UserError if it does not declare them."""
     channels = getattr(encoder, "out_channels", None)
     if not isinstance(channels, int):
         raise UserError(f"encoder {type(encoder).__name__}: it needs an integer attribute out_channels")

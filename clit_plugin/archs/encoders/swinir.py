@@ -23,8 +23,8 @@ class SwinIR(BasicSRSwinIR):
         num_heads: Attention heads in each residual group.
         window_size: Side of the attention windows. Other image sizes are padded by mirroring and cropped afterwards.
         mlp_ratio: Hidden width of the MLPs over ``embed_dim``.
-        img_size: Image side, a multiple of ``window_size``, whose attention masks are kept ready; other sizes compute
-            theirs in every pass. Best the training patches' size.
+        img_size: Image side, a multiple of ``window_size``, for which attention masks are precomputed; other sizes
+            compute theirs in every pass. Best the size of the training patches.
         drop_path_rate: Stochastic depth of the last layer, growing from 0 at the first.
         use_checkpoint: Recompute each residual group in the backward pass: much less memory, a third more time.
     """

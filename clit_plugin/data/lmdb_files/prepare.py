@@ -67,7 +67,7 @@ def prepare_lmdb(
     """
     if not output.name.endswith(".lmdb") or output.name == ".lmdb":
         raise UserError(f"{output}: the output's name must end in .lmdb, as BasicSR requires")
-    begun = time.monotonic()
+    start = time.monotonic()
     step = _checked_step(sub_image, step)
     sources = find_sources(folder, keep_extension=keep_extension)
     settings = {
@@ -109,7 +109,7 @@ def prepare_lmdb(
             number = _check_all(writer, workers=workers)
             writer.write_meta_info()
         _publish(partial, output)
-    say(written(output, time.monotonic() - begun, f"{number} images, from {len(sources)} files"))
+    say(written(output, time.monotonic() - start, f"{number} images, from {len(sources)} files"))
 
 
 def _checked_step(sub_image: int | None, step: int | None) -> int | None:
@@ -132,11 +132,11 @@ def _is_done(output: Path, signature: dict[str, Any], *, overwrite: bool) -> boo
         return True
     if not overwrite:
         raise UserError(
-            f"{output}: exists already, made from other images, with other settings or by another tool; "
+            f"{output}: already exists, made from other images, with other settings or by another tool; "
             "give --overwrite to replace it, or another output"
         )
     if not (output / "data.mdb").is_file():
-        raise UserError(f"{output}: not an LMDB (it has no data.mdb), so it is not replaced; remove it yourself")
+        raise UserError(f"{output}: not an LMDB (no data.mdb), and therefore not replaced; remove it yourself")
     _check_own(output)
     return False
 
@@ -154,7 +154,7 @@ def _open_partial(partial: Path, signature: dict[str, Any]) -> None:
     """Create the work folder, or keep the existing one if most of its images can be reused."""
     if partial.exists() and not partial.is_dir() or partial.is_dir() and any(partial.iterdir()):
         if not (partial / _SIGNATURE).is_file():
-            raise UserError(f"{partial}: not made by 'clit prepare', which needs that name; move it away")
+            raise UserError(f"{partial}: not made by 'clit prepare', which needs this name; move it away")
         earlier = _read_signature(partial)
         stamps = earlier.get("sources", {})
         stamps = stamps if isinstance(stamps, dict) else {}
@@ -180,7 +180,7 @@ def _say_what_is_done(writer: LmdbWriter, *, total: int) -> None:
     if writer.dropped:
         say(f"{writer.folder}: {writer.dropped} images have changed or are gone, discarded")
     if writer.done:
-        say(f"{writer.folder}: resuming, {len(writer.done)} of {total} images are done already")
+        say(f"{writer.folder}: resuming, {len(writer.done)} of {total} images are done")
 
 
 def _check_all(writer: LmdbWriter, *, workers: int) -> int:

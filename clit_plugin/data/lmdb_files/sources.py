@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 
 from clit_plugin.data.image_header import check_decodable, read_header
-from clit_plugin.data.image_io import BYTES_A_PIXEL, IMAGE_SUFFIXES, decode_rgb
+from clit_plugin.data.image_io import BYTES_PER_PIXEL, IMAGE_SUFFIXES, decode_rgb
 from clit_plugin.data.lmdb_files.writer import COMPRESS_LEVEL, EncodedImage, lmdb_key
 from clit_plugin.utils.console import warn
 from clit_plugin.utils.errors import UserError
@@ -65,7 +65,7 @@ def encode_source(
         content = path.read_bytes()
     header = read_header(io.BytesIO(content))
     if header is not None:
-        check_decodable(header, str(path), bytes_a_pixel=BYTES_A_PIXEL)
+        check_decodable(header, str(path), bytes_per_pixel=BYTES_PER_PIXEL)
         if header.frames > 1:
             warn(f"{path}: holds {header.frames} frames or pages; only the first is used")
     bgr = cv2.cvtColor(decode_rgb(content, str(path), convert=convert), cv2.COLOR_RGB2BGR)

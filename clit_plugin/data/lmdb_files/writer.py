@@ -166,7 +166,7 @@ class LmdbWriter:
                 self._env.set_mapsize(2 * self._env.info()["map_size"])
 
     def _take_over(self) -> None:
-        """Keep what an earlier writer has done of unchanged sources; delete all other images."""
+        """Keep the images of unchanged sources from an earlier writer; delete all others."""
         earlier = self._read_journal()
         self.done = {
             source: images for source, (stamp, images) in earlier.items() if self._sources.get(source) == stamp

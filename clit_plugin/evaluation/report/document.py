@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
@@ -51,20 +52,38 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot as SVG, with its file name and what it shows."""
+    """An image with its caption.
 
+    Attributes:
+        name: Its name in a file system and in links, which ``file_name`` completes.
+        content: The bytes of the file.
+        caption: What the image shows.
+    """
+
+    suffix: ClassVar[str]
     name: str
-    svg: str
+    content: bytes
     caption: str
 
+    @property
+    def file_name(self) -> str:
+        """Its file name, of characters that are safe in every file system and link."""
+        return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in self.name) + self.suffix
 
-@dataclass(frozen=True)
-class Picture:
-    """The content of a PNG file, with its file name and what it shows."""
 
-    name: str
-    png: bytes
-    caption: str
+class Plot(Figure):
+    """A plot as SVG."""
+
+    suffix = ".svg"
+
+
+class Picture(Figure):
+    """A picture as PNG."""
+
+    suffix = ".png"
+
+
+Block = Heading | Paragraph | Table | Figure
 
 
 @dataclass(frozen=True)
@@ -72,4 +91,9 @@ class Document:
     """A report."""
 
     title: str
-    blocks: list[Heading | Paragraph | Table | Figure | Picture] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+
+    @property
+    def figures(self) -> list[Figure]:
+        """The plots and pictures, in order."""
+        return [block for block in self.blocks if isinstance(block, Figure)]

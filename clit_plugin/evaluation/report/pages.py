@@ -2,10 +2,22 @@
 
 import base64
 import html
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Set
+from functools import singledispatch
 from itertools import accumulate
 
-from clit_plugin.evaluation.report.document import Cell, Document, Figure, Heading, Paragraph, Picture, Row, Table
+from clit_plugin.evaluation.report.document import (
+    Block,
+    Cell,
+    Document,
+    Figure,
+    Heading,
+    Paragraph,
+    Picture,
+    Plot,
+    Row,
+    Table,
+)
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -48,35 +60,44 @@ def as_html(document: Document) -> str:
 
 
 def as_markdown(document: Document) -> str:
-    """Markdown; plots and pictures are separate files, named by ``figure_file``."""
+    """Markdown; plots and pictures are separate files, see ``Document.figures``."""
     return "\n\n".join([f"# {_md(document.title)}", *map(_markdown_block, document.blocks)]) + "\n"
 
 
-def figure_file(figure: Figure | Picture) -> str:
-    """The file name of a plot or picture, of characters that are safe in every file system and link."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in figure.name) + (
-        ".svg" if isinstance(figure, Figure) else ".png"
-    )
+@singledispatch
+def _html_block(block: Block) -> str:
+    """A block as HTML, by its type."""
+    raise TypeError(block)
 
 
-def _html_block(block: Heading | Paragraph | Table | Figure | Picture) -> str:
-    if isinstance(block, Heading):
-        return f"<h2>{html.escape(block.text)}</h2>"
-    if isinstance(block, Paragraph):
-        return f"<p>{html.escape(block.text)}</p>"
-    if isinstance(block, Figure):
-        data = base64.b64encode(block.svg.encode()).decode()
-        caption = html.escape(block.caption, quote=True)
-        return f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{caption}"></figure>'
-    if isinstance(block, Picture):
-        data = base64.b64encode(block.png).decode()
-        caption = html.escape(block.caption, quote=True)
-        image = f'<img src="data:image/png;base64,{data}" alt="{caption}">'
-        return f'<figure class="picture">{image}<figcaption>{caption}</figcaption></figure>'
-    return _html_table(block)
+@_html_block.register
+def _(heading: Heading) -> str:
+    return f"<h2>{html.escape(heading.text)}</h2>"
 
 
-def _html_table(table: Table) -> str:
+@_html_block.register
+def _(paragraph: Paragraph) -> str:
+    return f"<p>{html.escape(paragraph.text)}</p>"
+
+
+@_html_block.register
+def _(plot: Plot) -> str:
+    return f"<figure>{_html_image(plot, 'image/svg+xml')}</figure>"
+
+
+@_html_block.register
+def _(picture: Picture) -> str:
+    image, caption = _html_image(picture, "image/png"), html.escape(picture.caption)
+    return f'<figure class="picture">{image}<figcaption>{caption}</figcaption></figure>'
+
+
+def _html_image(figure: Figure, kind: str) -> str:
+    data = base64.b64encode(figure.content).decode()
+    return f'<img src="data:{kind};base64,{data}" alt="{html.escape(figure.caption)}">'
+
+
+@_html_block.register
+def _(table: Table) -> str:
     # A caption element would be as narrow as its table.
     lines = [f'<p class="caption">{html.escape(table.caption)}</p>'] if table.caption else []
     lines.append('<div class="scroll"><table>')
@@ -125,23 +146,39 @@ def _html_cell(cell: Cell) -> str:
     return text + (f'<span class="addition">{html.escape(cell.addition)}</span>' if cell.addition else "")
 
 
-def _markdown_block(block: Heading | Paragraph | Table | Figure | Picture) -> str:
-    if isinstance(block, Heading):
-        return f"## {_md(block.text)}"
-    if isinstance(block, Paragraph):
-        return _md(block.text)
-    if isinstance(block, (Figure, Picture)):
-        return f"![{_md(block.caption)}]({figure_file(block)})"
-    columns = list(block.columns)
-    if block.groups:
-        families = [text for text, span in block.groups for _ in range(span)]
+@singledispatch
+def _markdown_block(block: Block) -> str:
+    """A block as Markdown, by its type."""
+    raise TypeError(block)
+
+
+@_markdown_block.register
+def _(heading: Heading) -> str:
+    return f"## {_md(heading.text)}"
+
+
+@_markdown_block.register
+def _(paragraph: Paragraph) -> str:
+    return _md(paragraph.text)
+
+
+@_markdown_block.register
+def _(figure: Figure) -> str:
+    return f"![{_md(figure.caption)}]({figure.file_name})"
+
+
+@_markdown_block.register
+def _(table: Table) -> str:
+    columns = list(table.columns)
+    if table.groups:
+        families = [text for text, span in table.groups for _ in range(span)]
         columns = [f"{family} {name}".strip() for family, name in zip(families, columns, strict=True)]
-    lines = [_line(map(_md, columns)), _line("---" if i < block.text_columns else "---:" for i in range(len(columns)))]
-    lines += [_line(map(_markdown_cell, row.cells)) for row in block.rows]
-    notes = [f"\n{_md(note)}" for note in block.notes]
-    if block.legend:
-        notes.insert(0, f"\n**bold**: the best, *italic*: the second best of a column {_md(block.legend)}.")
-    return "\n".join([*([f"{_md(block.caption)}\n"] if block.caption else []), *lines, *notes])
+    lines = [_line(map(_md, columns)), _line("---" if i < table.text_columns else "---:" for i in range(len(columns)))]
+    lines += [_line(map(_markdown_cell, row.cells)) for row in table.rows]
+    notes = [f"\n{_md(note)}" for note in table.notes]
+    if table.legend:
+        notes.insert(0, f"\n**bold**: the best, *italic*: the second best of a column {_md(table.legend)}.")
+    return "\n".join([*([f"{_md(table.caption)}\n"] if table.caption else []), *lines, *notes])
 
 
 def _markdown_cell(cell: Cell) -> str:
@@ -150,8 +187,8 @@ def _markdown_cell(cell: Cell) -> str:
     return f"{text} ({cell.addition})" if cell.addition else text
 
 
-def _line(cells: Sequence[str] | object) -> str:
-    return "| " + " | ".join(cells) + " |"  # type: ignore[arg-type]
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def _md(text: str) -> str:

@@ -15,7 +15,7 @@ class PaperRow:
     Attributes:
         method: Its name in the paper.
         network: Type and encoder of the ``network_g`` that is this method; None if this package does not have it.
-        psnr: In dB by (family, scale), as far as the paper gives it.
+        psnr: In dB by (family, scale), for the columns that the paper gives.
     """
 
     method: str

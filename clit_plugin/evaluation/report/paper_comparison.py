@@ -24,7 +24,7 @@ class _Line:
 
 
 def paper_table(table: PaperTable, systems: Sequence[System]) -> Table | None:
-    """A table laid out as the paper's, with our rows below those they belong to; None if we have no results for it."""
+    """A table in the paper's layout, with our rows below the corresponding ones; None if we have no results for it."""
     ours = [system for system in systems if _results_in(system, table)]
     if not ours:
         return None
@@ -53,8 +53,8 @@ def paper_table(table: PaperTable, systems: Sequence[System]) -> Table | None:
     differs = any(cell.addition for row in rows for cell in row.cells)
     differences = "; below each of our figures is its difference from the paper's" if differs else ""
     return Table(
-        caption=f"{table.name}. {table.caption}. Our rows were measured here{differences}. Columns for which we have "
-        "no results are left out.",
+        caption=f"{table.name}. {table.caption}. Our rows were measured here{differences}. Columns without results of "
+        "ours are omitted.",
         legend="among the rows of one encoder" if any(cell.rank for row in rows for cell in row.cells) else "",
         columns=["Method", *(f"×{scale:g}" for _, scale in table.columns)],
         groups=[("", 1), *((family, sum(f == family for f, _ in table.columns)) for family in families)],

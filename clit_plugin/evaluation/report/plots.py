@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.legend import Legend
 from matplotlib.ticker import NullLocator
 
-from clit_plugin.evaluation.report.document import Figure
+from clit_plugin.evaluation.report.document import Plot
 from clit_plugin.evaluation.report.paper import PaperTable
 from clit_plugin.evaluation.report.systems import System, deviation, psnr_of
 
@@ -25,14 +25,18 @@ _ENTRIES_INSIDE = 6  # a longer legend goes below the axes
 _LEGEND_CHARACTERS = 80  # per line
 
 
-def plot_families(systems: Sequence[System], tables: Sequence[PaperTable]) -> list[Figure]:
+def plot_families(systems: Sequence[System], tables: Sequence[PaperTable]) -> list[Plot]:
     """A plot for every family of sets with two scales or more: our systems, and dashed the paper's figures."""
     places = {place for system in systems for place in system.results}
     families = sorted({family for family, _ in places if sum(other == family for other, _ in places) > 1})
     order = [family for table in tables for family in table.images]
     families.sort(key=lambda family: (order.index(family) if family in order else len(order), family))
     return [
-        Figure(f"psnr_{family}", _svg(draw_family(family, systems, tables), family), f"PSNR against scale on {family}")
+        Plot(
+            f"psnr_{family}",
+            _svg(draw_family(family, systems, tables), family).encode(),
+            f"PSNR against scale on {family}",
+        )
         for family in families
     ]
 

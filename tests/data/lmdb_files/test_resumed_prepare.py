@@ -21,7 +21,7 @@ def test_after_an_interruption_only_the_rest_is_encoded(paths, encoded, capsys):
     encoded.restart()
     assert run_prepare(folder, output) == 0
     assert encoded.sources == [f"{number:04d}.png" for number in range(37, 50)]
-    assert "resuming, 37 of 50 images are done already" in capsys.readouterr().err
+    assert "resuming, 37 of 50 images are done" in capsys.readouterr().err
     for key, image in images.items():
         np.testing.assert_array_equal(read_image(output, key), image)
 
@@ -124,7 +124,7 @@ def test_an_lmdb_that_is_out_of_date_is_replaced_only_on_request(paths, capsys, 
         (output / "meta_info.txt").unlink()
     options = ["--convert"] if change == "another setting" else []
     assert run_prepare(folder, output, *options) == 2
-    assert f"{output}: exists already" in capsys.readouterr().err
+    assert f"{output}: already exists" in capsys.readouterr().err
     assert run_prepare(folder, output, *options, "--overwrite") == 0
     assert len(read_meta_info(output)) == (4 if change == "another image" else 3)
     assert sorted(path.name for path in output.parent.iterdir()) == ["images", "out.lmdb"]
@@ -146,7 +146,7 @@ def test_overwrite_keeps_a_folder_that_is_not_an_lmdb(paths, capsys):
     output.mkdir()
     (output / "precious.txt").write_text("mine")
     assert run_prepare(folder, output, "--overwrite") == 2
-    assert "not an LMDB (it has no data.mdb), so it is not replaced" in capsys.readouterr().err
+    assert "not an LMDB (no data.mdb), and therefore not replaced" in capsys.readouterr().err
     assert (output / "precious.txt").read_text() == "mine"
 
 
