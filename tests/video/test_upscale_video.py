@@ -154,7 +154,7 @@ REFUSED = [
     (["sound.mp4", "-o", "b.mp4", "--scale", 2], "sound.mp4: has no video stream"),
     (["a.mp4", "-o", "b.webm", "--scale", 2], "b.webm: videos cannot be written as .webm; choose one of .mp4"),
     (["a.mp4", "-o", "b.png", "--scale", 2], "b.png: a video cannot be written as .png"),
-    (["a.mp4", "-o", "a.mp4", "--scale", 2, "--overwrite"], "a.mp4: would replace a.mp4, the video itself"),
+    (["a.mp4", "-o", "a.mp4", "--scale", 2, "--overwrite"], "a.mp4: would overwrite a.mp4, the video itself"),
     (["a.mp4", "a.mp4", "-o", "b.mp4", "--scale", 2], "a.mp4: give one video at a time"),
     (["a.mp4", "-o", "b.mp4", "--scale", 2, "--quality", 90], "--quality: for images only"),
     (["a.mp4", "-o", "b.mp4", "--scale", 2, "--crf", 52], "--crf: expected 0 (lossless) to 51"),
