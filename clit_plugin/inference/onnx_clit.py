@@ -9,7 +9,7 @@ from clit_plugin.archs.clit_arch import CLIT
 from clit_plugin.archs.lit_branch import Branch
 from clit_plugin.archs.positional_bias import PositionalBias
 from clit_plugin.inference.onnx_graph import OnnxGraph, Value, run_mlp
-from clit_plugin.inference.onnx_map import Band, MapAxis, Neighbour, Queries, blend, neighbours, sizes_of, table
+from clit_plugin.inference.onnx_map import Band, Grid, MapAxis, Neighbour, Queries, blend, grid_of, neighbours, table
 
 
 def clit_residual(graph: OnnxGraph, net: CLIT, feature: Value, queries: Queries, stage_sizes: Value | None) -> Value:
@@ -24,8 +24,7 @@ def clit_residual(graph: OnnxGraph, net: CLIT, feature: Value, queries: Queries,
     """
     g = graph
     first, *more = cast(list[Branch], list(net.branches))
-    rows, columns = sizes_of(g, feature)
-    total = _branch(g, first, net.pos_bias, feature, None, rows, columns, queries)
+    total = _branch(g, first, net.pos_bias, feature, grid_of(g, feature), queries, resized=False)
     for number, branch in enumerate(more):
         assert stage_sizes is not None
 
@@ -34,8 +33,8 @@ def clit_residual(graph: OnnxGraph, net: CLIT, feature: Value, queries: Queries,
 
         def with_branch(total: Value = total, branch: Branch = branch, number: int = number) -> Value:
             size = g.op("Gather", stage_sizes, number)
-            stage = [MapAxis.of(g, g.op("Gather", size, axis)) for axis in (0, 1)]
-            image = _branch(g, branch, net.pos_bias, feature, (rows, columns), stage[0], stage[1], queries)
+            stage = Grid(*(MapAxis.of(g, g.op("Gather", size, axis)) for axis in (0, 1)))
+            image = _branch(g, branch, net.pos_bias, feature, stage, queries, resized=True)
             return g.add(image, g.mul(total, float(net.discount)))
 
         given = g.op("Gather", g.op("Shape", stage_sizes), 0)
@@ -48,28 +47,28 @@ def _branch(
     branch: Branch,
     pos_bias: PositionalBias | None,
     feature: Value,
-    source: tuple[MapAxis, MapAxis] | None,
-    rows: MapAxis,
-    columns: MapAxis,
+    grid: Grid,
     queries: Queries,
+    *,
+    resized: bool,
 ) -> Value:
-    """One branch's residual (Q, 3), on the feature itself or resized from ``source`` to ``rows`` and ``columns``."""
-    found = neighbours(g, queries, rows, columns, branch.local_ensemble)
+    """One branch's residual (Q, 3) on a map of the size of ``grid``: the feature itself, or resized to it."""
+    found = neighbours(g, queries, grid, branch.local_ensemble)
     margin = max(branch.local_grid[0] // 2, 1)  # of queries and keys; the convolutions need one row more
-    band = Band.around(g, rows, found, margin + 1)
-    seen = band.take(g, feature, rows) if source is None else _resized(g, feature, band, rows, columns)
+    band = Band.around(g, grid.rows, found, margin + 1)
+    seen = _resized(g, feature, band, grid) if resized else band.take(g, feature, grid.rows)
     band = band.narrowed(g, 1)
     maps = {
         name: band.masked(g, g.conv(seen, conv.weight, conv.bias, [0, 1, 0, 1]))
         for name, conv in (("q", branch.to_q), ("k", branch.to_k), ("v", branch.to_v))
         if conv is not None
     }
-    attention = _Attention(g, branch, pos_bias, maps, band, rows, columns, queries)
+    attention = _Attention(g, branch, pos_bias, maps, band, grid, queries)
     predictions = []
     for neighbour in found:
         values = attention.values(neighbour)
         if branch.cell_decoding:
-            values = g.concat([values, queries.cells(g, rows, columns)], 1)
+            values = g.concat([values, queries.cells(g, grid)], 1)
         predictions.append(run_mlp(g, branch.decoder, values))
     return blend(g, predictions, found)
 
@@ -84,15 +83,14 @@ class _Attention:
         pos_bias: PositionalBias | None,
         maps: dict[str, Value],
         band: Band,
-        rows: MapAxis,
-        columns: MapAxis,
+        grid: Grid,
         queries: Queries,
     ) -> None:
         self.graph, self.branch, self.pos_bias = graph, branch, pos_bias
-        self.band, self.rows, self.columns, self.queries = band, rows, columns, queries
+        self.band, self.grid, self.queries = band, grid, queries
         self.channels = branch.to_v.out_channels
         g, pad = graph, branch.local_grid[1] // 2
-        self.width = g.add(columns.count, 2 * pad)
+        self.width = g.add(grid.columns.count, 2 * pad)
         padded = {name: g.op("Pad", maps[name], [0, 0, 0, pad, 0, 0, 0, pad]) for name in maps if name != "q"}
         self.tables = {name: table(g, value, self.channels) for name, value in padded.items()}
         self.query = self._sampled(maps["q"]) if "q" in maps else None
@@ -119,7 +117,10 @@ class _Attention:
         assert self.pos_bias is not None
         g, heads = self.graph, self.pos_bias.out_features
         length = g.floats(g.op("Gather", g.op("Shape", self.band.index), 0))
-        position = g.div(g.sub(g.mul(g.add(self.queries.y, 1.0), self.rows.extent), 1.0), 2.0)  # in pixels of the map
+        # In pixels of the map.
+        position = g.div(
+            g.sub(g.mul(g.add(self.queries.y, 1.0), self.grid.rows.extent), 1.0), 2.0
+        )  # in pixels of the map
         inside = g.sub(position, g.floats(self.band.first))
         y = g.sub(g.div(g.add(g.mul(inside, 2.0), 1.0), length), 1.0)
         grid = g.concat([g.reshape(value, [1, 1, -1, 1]) for value in (self.queries.x, y)], 3)
@@ -130,7 +131,7 @@ class _Attention:
         """Eq. 5 for every pixel of the grid, (Q, N, heads): a part for its row and one for its column."""
         assert self.pos_bias is not None
         g, parts = self.graph, []
-        axes = ((self.rows, self.queries.y, neighbour.row), (self.columns, self.queries.x, neighbour.column))
+        axes = zip(self.grid, (self.queries.y, self.queries.x), (neighbour.row, neighbour.column), strict=True)
         for number, (axis, coord, index) in enumerate(axes):
             side = self.branch.local_grid[number]
             delta = axis.delta(coord, index, range(-(side // 2), side // 2 + 1))
@@ -153,13 +154,13 @@ def _bias_along(g: OnnxGraph, pos_bias: PositionalBias, delta: Value, axis: int)
     return product if bias is None else g.add(product, bias)
 
 
-def _resized(g: OnnxGraph, feature: Value, band: Band, rows: MapAxis, columns: MapAxis) -> Value:
-    """The band of a feature resized to the map of ``rows`` and ``columns`` (eq. 8), zeros outside."""
-    y = g.reshape(rows.centres(band.index), [1, -1, 1, 1])
-    x = g.reshape(columns.centres(g.op("Range", 0, columns.count, 1)), [1, 1, -1, 1])
+def _resized(g: OnnxGraph, feature: Value, band: Band, grid: Grid) -> Value:
+    """The band of a feature resized to a map of the size of ``grid`` (eq. 8), zeros outside."""
+    y = g.reshape(grid.rows.centres(band.index), [1, -1, 1, 1])
+    x = g.reshape(grid.columns.centres(g.op("Range", 0, grid.columns.count, 1)), [1, 1, -1, 1])
     both = g.op("Shape", g.add(y, x))
-    grid = g.concat([g.op("Expand", x, both), g.op("Expand", y, both)], 3)
-    sampled = g.op("GridSample", feature, grid, mode="bilinear", padding_mode="zeros", align_corners=0)
+    points = g.concat([g.op("Expand", x, both), g.op("Expand", y, both)], 3)
+    sampled = g.op("GridSample", feature, points, mode="bilinear", padding_mode="zeros", align_corners=0)
     return band.masked(g, sampled)
 
 

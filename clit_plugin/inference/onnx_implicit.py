@@ -10,39 +10,39 @@ from clit_plugin.archs.local_implicit_arch import LocalImplicitArch
 from clit_plugin.archs.lte_arch import LTE
 from clit_plugin.archs.meta_sr_arch import MetaSR
 from clit_plugin.inference.onnx_graph import OnnxGraph, Value, run_mlp
-from clit_plugin.inference.onnx_map import Band, MapAxis, Neighbour, Queries, blend, neighbours, sizes_of, table
+from clit_plugin.inference.onnx_map import Band, Grid, Neighbour, Queries, blend, grid_of, neighbours, table
 from clit_plugin.ops.local_ensemble import EDGE
 
 
 def implicit_residual(graph: OnnxGraph, net: LocalImplicitArch, feature: Value, queries: Queries) -> Value:
     """The network's prediction (Q, 3) from the encoder's features (1, C, H, W)."""
     g = graph
-    rows, columns = sizes_of(g, feature)
+    grid = grid_of(g, feature)
     if isinstance(net, MetaSR):
-        found = [_corner(g, queries, rows, columns)]
+        found = [_corner(g, queries, grid)]
     else:
-        found = neighbours(g, queries, rows, columns, net.local_ensemble)
+        found = neighbours(g, queries, grid, net.local_ensemble)
     pad = net.kernel // 2
-    band = Band.around(g, rows, found, pad)
-    seen = band.take(g, feature, rows)
+    band = Band.around(g, grid.rows, found, pad)
+    seen = band.take(g, feature, grid.rows)
     band = band.narrowed(g, pad)
     weight, bias = net.projection()
     kernel = weight.reshape(len(weight), -1, net.kernel, net.kernel)
     latents = g.conv(seen, kernel, bias, [0, pad, 0, pad])
     pixels = table(g, latents, len(weight))
-    cell = queries.cells(g, rows, columns)
+    cell = queries.cells(g, grid)
     decode = DECODERS[type(net)]
     predictions = []
     for neighbour in found:
-        index = g.add(g.mul(g.sub(neighbour.row, band.first), columns.count), neighbour.column)
+        index = g.add(g.mul(g.sub(neighbour.row, band.first), grid.columns.count), neighbour.column)
         predictions.append(decode(g, net, g.op("Gather", pixels, index), neighbour.delta, cell))
     return blend(g, predictions, found)
 
 
-def _corner(g: OnnxGraph, queries: Queries, rows: MapAxis, columns: MapAxis) -> Neighbour:
+def _corner(g: OnnxGraph, queries: Queries, grid: Grid) -> Neighbour:
     """The pixel that contains an output pixel's upper left corner, and that corner relative to the pixel's own."""
     indices, deltas = [], []
-    for number, (axis, coord) in enumerate(((rows, queries.y), (columns, queries.x))):
+    for number, (axis, coord) in enumerate(zip(grid, (queries.y, queries.x), strict=True)):
         corner = g.sub(coord, g.div(g.column(queries.cell, number), 2.0))
         indices.append(axis.nearest(g.clip(g.add(corner, EDGE), EDGE - 1, 1 - EDGE)))
         pixel = g.sub(axis.centres(indices[-1]), g.div(1.0, axis.extent))

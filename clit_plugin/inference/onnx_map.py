@@ -6,6 +6,7 @@ pixel is an integer for ``Gather``: at a border between two pixels, ``GridSample
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from clit_plugin.inference.onnx_graph import OnnxGraph, Value
 from clit_plugin.ops.local_ensemble import EDGE, SHIFTS, TINY_AREA
@@ -50,6 +51,13 @@ class MapAxis:
         return g.mul(g.sub(g.op("Unsqueeze", coord, [-1]), points), self.extent)
 
 
+class Grid(NamedTuple):
+    """Both axes of a map."""
+
+    rows: MapAxis
+    columns: MapAxis
+
+
 @dataclass(frozen=True)
 class Queries:
     """A block of queries: coordinates along both axes, (Q,) each, and the cell, (2,)."""
@@ -58,9 +66,9 @@ class Queries:
     x: Value
     cell: Value
 
-    def cells(self, graph: OnnxGraph, rows: MapAxis, columns: MapAxis) -> Value:
+    def cells(self, graph: OnnxGraph, grid: Grid) -> Value:
         """The cell in half pixels of a map, repeated for each query: (Q, 2)."""
-        size = graph.concat([graph.reshape(axis.extent, [1]) for axis in (rows, columns)], 0)
+        size = graph.concat([graph.reshape(axis.extent, [1]) for axis in grid], 0)
         count = graph.op("Shape", self.y)
         return graph.op("Expand", graph.mul(self.cell, size), graph.concat([count, [2]], 0))
 
@@ -74,12 +82,12 @@ class Neighbour:
     delta: Value
 
 
-def neighbours(graph: OnnxGraph, queries: Queries, rows: MapAxis, columns: MapAxis, ensemble: bool) -> list[Neighbour]:
+def neighbours(graph: OnnxGraph, queries: Queries, grid: Grid, ensemble: bool) -> list[Neighbour]:
     """The pixels from which each query is predicted: the four of the local ensemble, or the nearest one."""
     found = []
     for shift in SHIFTS if ensemble else ((0, 0),):
         indices, deltas = [], []
-        for axis, coord, step in ((rows, queries.y, shift[0]), (columns, queries.x, shift[1])):
+        for axis, coord, step in zip(grid, (queries.y, queries.x), shift, strict=True):
             indices.append(axis.nearest(axis.shifted(coord, step) if ensemble else coord))
             deltas.append(axis.delta(coord, indices[-1], [0]))
         found.append(Neighbour(indices[0], indices[1], graph.concat(deltas, 1)))
@@ -146,11 +154,10 @@ class Band:
         return graph.mul(band, graph.reshape(self.inside, [1, 1, -1, 1]))
 
 
-def sizes_of(graph: OnnxGraph, feature: Value) -> tuple[MapAxis, MapAxis]:
+def grid_of(graph: OnnxGraph, feature: Value) -> Grid:
     """Both axes of a map (1, C, H, W)."""
     shape = graph.op("Shape", feature)
-    rows, columns = (MapAxis.of(graph, graph.op("Gather", shape, index)) for index in (2, 3))
-    return rows, columns
+    return Grid(*(MapAxis.of(graph, graph.op("Gather", shape, index)) for index in (2, 3)))
 
 
 def table(graph: OnnxGraph, band: Value, channels: int) -> Value:
