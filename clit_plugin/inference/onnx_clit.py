@@ -118,9 +118,7 @@ class _Attention:
         g, heads = self.graph, self.pos_bias.out_features
         length = g.floats(g.op("Gather", g.op("Shape", self.band.index), 0))
         # In pixels of the map.
-        position = g.div(
-            g.sub(g.mul(g.add(self.queries.y, 1.0), self.grid.rows.extent), 1.0), 2.0
-        )  # in pixels of the map
+        position = g.div(g.sub(g.mul(g.add(self.queries.y, 1.0), self.grid.rows.extent), 1.0), 2.0)
         inside = g.sub(position, g.floats(self.band.first))
         y = g.sub(g.div(g.add(g.mul(inside, 2.0), 1.0), length), 1.0)
         grid = g.concat([g.reshape(value, [1, 1, -1, 1]) for value in (self.queries.x, y)], 3)
