@@ -7,7 +7,9 @@ as the page does: from the centre outwards, three at a time. CPU seconds are tho
 import argparse
 import asyncio
 import io
+import math
 import time
+from itertools import pairwise
 
 import aiohttp
 import numpy as np
@@ -22,17 +24,20 @@ from clit_plugin.inference.shipped import DEFAULT
 from clit_plugin.web.scene import load_lens
 from clit_plugin.web.server import Server
 
-TILE, AT_ONCE = 256, 3  # as in page/tiles.js
+TILE, AT_ONCE = 256, 3  # as in page/level.js and page/tiles.js
 
 
-def places(size: tuple[int, int], screen: tuple[int, int]) -> list[tuple[int, int]]:
-    """Corners (y, x) of the tiles of the middle of an output of (H, W) ``size``, the nearest to the centre first."""
-    spans = []
+def places(size: tuple[int, int], screen: tuple[int, int]) -> list[tuple[int, int, int, int]]:
+    """(y, x, h, w) of the tiles of the middle of an output of (H, W) ``size``, the nearest to its centre first."""
+    axes = []
     for n, seen in zip(size, screen, strict=True):
-        start = max(0, (n - seen) // 2)
-        spans.append(range(start // TILE * TILE, min(n, start + seen), TILE))
-    corners = [(y, x) for y in spans[0] for x in spans[1]]
-    return sorted(corners, key=lambda at: sum((c + TILE / 2 - n / 2) ** 2 for c, n in zip(at, size, strict=True)))
+        side = math.ceil(seen / max(1, round(seen / TILE)))
+        edge = (n - seen) // 2  # of the screen, in the output
+        lines = [*range(edge, edge + seen, side), edge + seen]
+        spans = [(max(0, start), min(n, stop)) for start, stop in pairwise(lines)]
+        axes.append([(start, stop - start) for start, stop in spans if start < stop])
+    tiles = [(y, x, h, w) for y, h in axes[0] for x, w in axes[1]]
+    return sorted(tiles, key=lambda t: (t[0] + t[2] / 2 - size[0] / 2) ** 2 + (t[1] + t[3] / 2 - size[1] / 2) ** 2)
 
 
 async def measure(client: aiohttp.ClientSession, factor: float, screen: tuple[int, int]) -> str:
@@ -43,8 +48,7 @@ async def measure(client: aiohttp.ClientSession, factor: float, screen: tuple[in
     begun, cpu, done = time.perf_counter(), time.process_time(), []
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def fetch(y: int, x: int) -> None:
-        h, w = min(TILE, size[0] - y), min(TILE, size[1] - x)
+    async def fetch(y: int, x: int, h: int, w: int) -> None:
         values = {"lens": 0, "width": size[1], "height": size[0], "x": x, "y": y, "w": w, "h": h}
         async with gate, client.get(f"/api/pictures/{opened['token']}/tile", params=values) as answer:
             answer.raise_for_status()

@@ -14,12 +14,14 @@ import sys
 import time
 from pathlib import Path
 
+import av
 import pytest
 import torch
 import yaml
 from command_server import install
 from PIL import Image
 from train_helpers import write_images, write_lr
+from video_clips import pictures, write_clip
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -65,6 +67,7 @@ def write_data(folder: Path) -> None:
         image.save(folder / "photo.jpg")
         for name in ("photo.png", "page.png", "more.png"):
             image.resize((128, 116)).save(folder / name)
+    write_clip(folder / "clip.mp4", pictures(2, (432, 16)))
     div2k = folder / "datasets" / "DIV2K"
     write_images(div2k / "DIV2K_train_HR", 2, (40, 44))
     write_images(div2k / "DIV2K_valid_HR", 1, (120, 132))
@@ -160,6 +163,8 @@ def test_every_command_and_snippet_runs_as_printed(checkout):
         assert image.size == (224, 238)
     with Image.open(checkout / "album_large/0001.png") as image:
         assert image.size == (1920, 115)
+    with av.open(str(checkout / "large.mp4")) as video:
+        assert [(frame.width, frame.height) for frame in video.decode(video=0)] == [(40, 1080)] * 2
     # One's own photographs.
     assert (checkout / "experiments/mine/models/net_g_latest.pth").is_file()
     assert (checkout / "results/mine/results.csv").read_text().count("\n") == 4

@@ -40,6 +40,7 @@ _PAGE = {
     "ask.js": "text/javascript",
     "main.js": "text/javascript",
     "view.js": "text/javascript",
+    "level.js": "text/javascript",
     "gestures.js": "text/javascript",
     "tiles.js": "text/javascript",
     "bicubic.js": "text/javascript",

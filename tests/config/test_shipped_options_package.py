@@ -73,7 +73,7 @@ def test_a_wheel_has_them_and_finds_them_from_anywhere(site, tmp_path):
 def test_a_wheel_has_all_data_files_of_the_package(source, site):
     data = {file.relative_to(source) for file in (source / "clit_plugin").rglob("*") if file.suffix not in ("", ".py")}
     documents = {file for file in data if file.suffix == ".md" and file.parent.name != "weights"}
-    pictures_of_documents = {Path("clit_plugin/web/page.png")}
+    pictures_of_documents = {Path("clit_plugin/web/page.jpg")}
     assert {file for file in data - documents - pictures_of_documents if not (site / file).is_file()} == set()
 
 

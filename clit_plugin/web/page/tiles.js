@@ -4,7 +4,6 @@
 import { fetchGood } from "./ask.js";
 import { bicubic } from "./bicubic.js";
 
-export const TILE = 256;
 const KEPT = 600; // tiles, about 160 MB
 const AT_ONCE = 3; // requests
 
@@ -13,7 +12,7 @@ export class Tiles {
   constructor({ changed, failed }) {
     this.changed = changed;
     this.failed = failed;
-    this.kept = new Map(); // {lens, size, image} by key, those used last at the end
+    this.kept = new Map(); // {lens, level, image} by key, those used last at the end
     this.running = new Map();
     this.wanted = [];
     this.milliseconds = 0;
@@ -36,38 +35,45 @@ export class Tiles {
     this.running.clear();
   }
 
-  static key(lens, size, x, y) {
-    return `${lens} ${size.width}x${size.height} ${x} ${y}`;
+  static key(lens, level, { x, y, w, h }) {
+    return `${lens} ${level.name} ${x} ${y} ${w} ${h}`;
   }
 
-  has(lens, size, x, y) {
-    return this.kept.has(Tiles.key(lens, size, x, y));
+  has(lens, level, place) {
+    return this.kept.has(Tiles.key(lens, level, place));
   }
 
   // The image of a tile, or undefined.
-  get(lens, size, x, y) {
-    const key = Tiles.key(lens, size, x, y);
+  get(lens, level, place) {
+    const key = Tiles.key(lens, level, place);
     const tile = this.kept.get(key);
     if (tile) this.keep(key, tile);
     return tile?.image;
   }
 
   // The bicubic tile, made here.
-  make(size, x, y) {
-    const canvas = new OffscreenCanvas(Math.min(TILE, size.width - x), Math.min(TILE, size.height - y));
-    const pixels = bicubic(this.source, size.width, size.height, x, y, canvas.width, canvas.height);
+  make(level, place) {
+    const canvas = new OffscreenCanvas(place.w, place.h);
+    const pixels = bicubic(this.source, level.width, level.height, place.x, place.y, place.w, place.h);
     canvas.getContext("2d").putImageData(pixels, 0, 0);
-    this.keep(Tiles.key(-1, size, x, y), { lens: -1, size, image: canvas.transferToImageBitmap() });
+    this.keep(Tiles.key(-1, level, place), { lens: -1, level, image: canvas.transferToImageBitmap() });
   }
 
-  // The three sizes nearest to `size`, without it, that a network's tiles are there of, the nearest last.
+  // The level of a size that tiles are there of, so that they serve again.
+  levelOf(size) {
+    for (const { level } of this.kept.values()) {
+      if (level.width === size.width && level.height === size.height) return level;
+    }
+    return null;
+  }
+
+  // The three levels nearest to a size that a network's tiles are there of, the nearest last.
   levels(lens, size) {
     if (lens < 0) return [];
     const found = new Map();
     for (const tile of this.kept.values()) {
-      if (tile.lens === lens) found.set(`${tile.size.width}x${tile.size.height}`, tile.size);
+      if (tile.lens === lens) found.set(tile.level.name, tile.level);
     }
-    found.delete(`${size.width}x${size.height}`);
     const distance = (level) => Math.abs(Math.log(level.width / size.width));
     const near = [...found.values()].filter((level) => distance(level) < Math.log(2.5));
     return near.sort((a, b) => distance(b) - distance(a)).slice(-3);
@@ -84,11 +90,11 @@ export class Tiles {
     }
   }
 
-  // Ask for these tiles, {lens, size, x, y}, in this order, and for nothing else.
+  // Ask for these tiles, {lens, level, place}, in this order, and for nothing else.
   want(tiles) {
     if (this.broken) tiles = [];
-    this.wanted = tiles.filter((tile) => !this.has(tile.lens, tile.size, tile.x, tile.y));
-    const keys = new Set(this.wanted.map((tile) => Tiles.key(tile.lens, tile.size, tile.x, tile.y)));
+    this.wanted = tiles.filter((tile) => !this.has(tile.lens, tile.level, tile.place));
+    const keys = new Set(this.wanted.map((tile) => Tiles.key(tile.lens, tile.level, tile.place)));
     for (const [key, abort] of this.running) {
       if (!keys.has(key)) {
         abort.abort();
@@ -106,25 +112,23 @@ export class Tiles {
   pump() {
     for (const tile of this.wanted) {
       if (this.running.size >= AT_ONCE) return;
-      const key = Tiles.key(tile.lens, tile.size, tile.x, tile.y);
+      const key = Tiles.key(tile.lens, tile.level, tile.place);
       if (!this.running.has(key)) this.fetch(key, tile);
     }
   }
 
-  async fetch(key, { lens, size, x, y }) {
+  async fetch(key, { lens, level, place }) {
     const abort = new AbortController();
     this.running.set(key, abort);
-    const w = Math.min(TILE, size.width - x);
-    const h = Math.min(TILE, size.height - y);
-    const query = new URLSearchParams({ lens, width: size.width, height: size.height, x, y, w, h });
+    const query = new URLSearchParams({ lens, width: level.width, height: level.height, ...place });
     try {
       const response = await fetchGood(`${this.address}/tile?${query}`, { signal: abort.signal });
       const image = await createImageBitmap(await response.blob());
       if (abort.signal.aborted) return image.close();
       const timing = /dur=(\d+)/.exec(response.headers.get("Server-Timing") ?? "");
       this.milliseconds += timing ? Number(timing[1]) : 0;
-      this.keep(key, { lens, size, image });
-      this.wanted = this.wanted.filter((tile) => Tiles.key(tile.lens, tile.size, tile.x, tile.y) !== key);
+      this.keep(key, { lens, level, image });
+      this.wanted = this.wanted.filter((tile) => Tiles.key(tile.lens, tile.level, tile.place) !== key);
     } catch (error) {
       if (abort.signal.aborted) return;
       this.broken = true;

@@ -1,6 +1,7 @@
 // What the canvas shows: a place of the picture at a factor, in two layers side by side.
 
-import { TILE, Tiles } from "./tiles.js";
+import { Level } from "./level.js";
+import { Tiles } from "./tiles.js";
 
 const SETTLED = 130; // ms without another factor, after which it is decoded
 const MAKING = 10; // ms a frame for bicubic tiles, so that hands are followed meanwhile
@@ -17,6 +18,7 @@ export class View {
     this.left = -1; // bicubic; else the number of a network
     this.mark = null;
     this.goal = null;
+    this.level = null; // the size that is decoded, once it is settled
     this.ratio = 1;
     new ResizeObserver(() => this.resize()).observe(canvas);
   }
@@ -127,6 +129,8 @@ export class View {
     this.timer = setTimeout(() => {
       if (this.goal) return; // its end settles
       this.settled = true;
+      const seen = { width: this.canvas.width, height: this.canvas.height };
+      this.level = this.tiles.levelOf(this.size) ?? Level.of(this.size, this.origin, seen);
       this.redraw();
     }, SETTLED);
     this.redraw();
@@ -207,9 +211,9 @@ export class View {
     this.moved();
   }
 
-  // From below: the picture as the browser enlarges it, bicubic tiles, the network's at other sizes, those of this.
+  // From below: the picture as the browser enlarges it, bicubic tiles, the network's, at this size last.
   layer(lens, from, to) {
-    const { context, size } = this;
+    const { context, size, level } = this;
     const { x, y } = this.origin;
     context.save();
     context.beginPath();
@@ -219,31 +223,31 @@ export class View {
     context.imageSmoothingQuality = "high";
     context.drawImage(this.picture.image, x, y, size.width, size.height);
     if (this.enlarges) {
-      const places = this.placesOf(size, from, to);
-      const ready = places.map((place) => lens >= 0 && this.tiles.has(lens, size, place.x, place.y));
-      if (this.settled) places.forEach((place, i) => ready[i] || this.drawBicubic(size, place));
-      for (const level of this.tiles.levels(lens, size)) {
-        for (const place of this.placesOf(level, from, to)) this.drawTile(lens, level, place);
+      const places = this.settled ? this.placesOf(level, from, to) : [];
+      for (const place of places) {
+        if (lens < 0 || !this.tiles.has(lens, level, place)) this.drawBicubic(level, place);
       }
-      places.forEach((place, i) => ready[i] && this.drawTile(lens, size, place));
+      for (const other of this.tiles.levels(lens, size)) {
+        for (const place of this.placesOf(other, from, to)) this.drawTile(lens, other, place);
+      }
     }
     context.restore();
   }
 
-  drawBicubic(size, place) {
-    if (!this.tiles.has(-1, size, place.x, place.y)) {
+  drawBicubic(level, place) {
+    if (!this.tiles.has(-1, level, place)) {
       if (performance.now() > this.deadline) {
         this.unfinished = true;
         return;
       }
-      this.tiles.make(size, place.x, place.y);
+      this.tiles.make(level, place);
     }
-    this.drawTile(-1, size, place);
+    this.drawTile(-1, level, place);
   }
 
   // A tile, if it is there, with its edges on whole pixels. What lies below must not shine through transparent ones.
   drawTile(lens, level, place) {
-    const tile = this.tiles.get(lens, level, place.x, place.y);
+    const tile = this.tiles.get(lens, level, place);
     if (!tile) return;
     const { x, y } = this.origin;
     const sx = this.size.width / level.width;
@@ -256,30 +260,24 @@ export class View {
     this.context.drawImage(tile, left, top, width, height);
   }
 
-  // Corners of the tiles of a level that are seen between two columns of the canvas, the nearest to its centre first.
+  // The tiles of a level that are seen between two columns of the canvas, the nearest to its centre first.
   placesOf(level, from, to) {
     const { x, y } = this.origin;
     const sx = level.width / this.size.width;
     const sy = level.height / this.size.height;
-    const range = (low, high, n) => [Math.max(0, Math.floor(low / TILE)), Math.min(Math.ceil(n / TILE), Math.ceil(high / TILE))];
-    const [left, right] = range((from - x) * sx, (to - x) * sx, level.width);
-    const [top, bottom] = range(-y * sy, (this.canvas.height - y) * sy, level.height);
     const centre = { x: (this.centre.x - x) * sx, y: (this.centre.y - y) * sy };
-    const places = [];
-    for (let row = top; row < bottom; row++) {
-      for (let column = left; column < right; column++) places.push({ x: column * TILE, y: row * TILE });
-    }
-    const distance = (place) => Math.hypot(place.x + TILE / 2 - centre.x, place.y + TILE / 2 - centre.y);
+    const distance = (place) => Math.hypot(place.x + place.w / 2 - centre.x, place.y + place.h / 2 - centre.y);
+    const places = level.tiles((from - x) * sx, -y * sy, (to - x) * sx, (this.canvas.height - y) * sy);
     return places.sort((a, b) => distance(a) - distance(b));
   }
 
   ask() {
     if (!this.enlarges) return this.tiles.want([]);
-    const { size, middle } = this;
+    const { level, middle } = this;
     const wanted = [];
     for (const [lens, from, to] of [[0, middle, this.canvas.width], [this.left, 0, middle]]) {
       if (lens < 0 || to <= from) continue;
-      wanted.push(...this.placesOf(size, from, to).map((place) => ({ lens, size, ...place })));
+      wanted.push(...this.placesOf(level, from, to).map((place) => ({ lens, level, place })));
     }
     this.tiles.want(wanted);
   }
