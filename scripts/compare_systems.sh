@@ -2,7 +2,7 @@
 # Train every system with the same small encoder, photographs, seeds and number of iterations, and print one table.
 # usage: scripts/compare_systems.sh [FOLDER]     (default: compare_output in the repository)
 # ITERATIONS (default 500) and SEEDS (default "0 1 2") set the budget: about 40 minutes on two CPU cores.
-# Interrupted, it goes on where it stopped; remove FOLDER to start anew.
+# After an interruption it resumes where it stopped; remove FOLDER to start again.
 set -euo pipefail
 
 case "${1:-}" in
@@ -26,7 +26,7 @@ for set in train val; do
     "$root/.venv/bin/clit" prepare "images/$set" -o "images/$set.lmdb" --convert
 done
 
-# Heads of like width; the encoder is that of the demo.
+# Heads of similar width; the encoder is that of the demo.
 encoder="encoder: {type: EDSRBaseline, num_feat: 32, num_block: 8}"
 declare -A heads=(
     [MetaSR]="{_delete_: true, type: MetaSR, width: 64, $encoder}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The whole way on two CPU cores in a few minutes: photographs, LMDB, stage 1, stage 2, a table and a picture.
+# The complete workflow on two CPU cores in a few minutes: photographs, LMDB, stage 1, stage 2, a table and a picture.
 # usage: scripts/demo.sh [FOLDER]     (default: demo_output in the repository)
-# Interrupted, it goes on where it stopped; remove FOLDER to start anew.
+# After an interruption it resumes where it stopped; remove FOLDER to start again.
 set -euo pipefail
 
 case "${1:-}" in
@@ -15,7 +15,7 @@ root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
 mkdir -p "${1:-$root/demo_output}"
 folder="$(CDPATH='' cd -- "${1:-$root/demo_output}" && pwd -P)"
 
-# Threads that soon wait asleep: spinning ones stall each other when anything else uses the cores.
+# Let idle threads sleep soon: spinning ones stall each other when anything else uses the cores.
 export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
 
 bash "$root/scripts/setup.sh"

@@ -17,17 +17,17 @@ those among Debian's wallpapers, which are downloaded (about 170 MB) and unpacke
       CREDITS.md                        author, licence and source of each
 
 scripts/photographs.csv lists the photographs: author, licence, source, SHA-256 of the original, set, reduction. They
-were chosen by looking at every picture: no artwork, gradients or logos, no scans of text, no microscopy, nothing
-blurred throughout, no second copy of a scene, and nothing whose source states no licence. Against traces of JPEG and
-demosaicing the wallpapers are reduced, by 3 where the short side keeps 700 pixels, else by 2; scikit-image's, small
-already, are not. The held-out set was fixed before any training and shares no scene with the training set.
+were selected by eye: no artwork, gradients or logos, no scans of text, no microscopy, nothing blurred throughout, no
+second copy of a scene, and nothing without a stated licence. The wallpapers are downscaled, to remove traces of JPEG and
+demosaicing, by 3 if the short side keeps 700 pixels, else by 2; scikit-image's photographs are small already and are
+not. The held-out set was fixed before any training and shares no scene with the training set.
 
-The download needs Debian, or a derivative that has these packages. A folder of your own photographs serves as well:
+The download needs Debian, or a derivative with these packages. A folder of your own photographs works as well:
     clit prepare --convert YOUR_FOLDER -o train.lmdb
 
   -h, --help  show this text
 
-Interrupted, it goes on where it stopped when it is run again; what is complete is kept.
+After an interruption, run it again: finished files are kept, and it resumes where it stopped.
 Exit status: 0 done, 1 some photographs failed (named), 2 nothing to prepare, 130 interrupted.
 END
 }
@@ -37,7 +37,7 @@ refuse() {
     echo "photographs.sh: error: $1" >&2
     exit 2
 }
-own="a folder of your own photographs serves as well: clit prepare --convert YOUR_FOLDER -o train.lmdb"
+own="a folder of your own photographs works as well: clit prepare --convert YOUR_FOLDER -o train.lmdb"
 need_apt() {
     local tool
     for tool in apt-get dpkg; do
@@ -104,7 +104,7 @@ for set in train held_out; do
     "$clit" prepare --convert --overwrite -o "$folder/$set.lmdb" -- "$folder/$set" || exit $?
 done
 if [ "$status" -ne 0 ]; then
-    echo "photographs.sh: error: some photographs are missing, as said above; the sets are made of the others" >&2
+    echo "photographs.sh: error: some photographs are missing, see above; the sets contain the others" >&2
     exit 1
 fi
 rm -rf "$packages"

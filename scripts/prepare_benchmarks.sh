@@ -20,8 +20,8 @@ repository):
 
   -h, --help  show this text
 
-Missing parts are skipped. Grey images, as in Set14, become RGB. Interrupted, it goes on where it stopped when it is
-run again; what is complete is kept.
+Missing parts are skipped. Grey images, as in Set14, become RGB. After an interruption, run it again: finished LMDBs are
+kept, and it resumes where it stopped.
 Exit status: 0 done, 1 some parts failed (named at the end), 2 nothing to prepare, 130 interrupted.
 END
 }

@@ -15,11 +15,11 @@ Make LMDBs of the parts of DIV2K that are in DATA_FOLDER (default: datasets/DIV2
       DIV2K_train_LR_bicubic/X2/0001x2.png ... -> DIV2K_train_LR_bicubic_X2.lmdb (also X3, X4)
       DIV2K_valid_LR_bicubic/X2/0801x2.png ... -> DIV2K_valid_LR_bicubic_X2.lmdb (also X3, X4)
 
-  --sub-images  cut the training HR into overlapping crops of 480 x 480 (step 240), which a training reads faster:
+  --sub-images  cut the training HR into overlapping crops of 480 x 480 (step 240), which load faster in training:
                 DIV2K_train_HR_sub.lmdb instead of DIV2K_train_HR.lmdb
   -h, --help    show this text
 
-Missing parts are skipped. Interrupted, it goes on where it stopped when it is run again; what is complete is kept.
+Missing parts are skipped. After an interruption, run it again: finished LMDBs are kept, and it resumes where it stopped.
 Exit status: 0 done, 1 some parts failed (named at the end), 2 nothing to prepare, 130 interrupted.
 END
 }

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Makes .venv in the repository root and installs everything into it. See --help.
+# Creates .venv in the repository root and installs everything into it. See --help.
 set -euo pipefail
 
 usage() {
     cat <<'EOF'
 Usage: bash scripts/setup.sh
 
-Makes .venv in the repository root and installs torch, torchvision, BasicSR, this package (editable, with the command
+Creates .venv in the repository root and installs torch, torchvision, BasicSR, this package (editable, with the command
 "clit") and the development tools into it. Works from any folder. Takes minutes the first time and less than a second
-when nothing changed; an interrupted set-up can be run again, and a broken .venv is rebuilt.
+if nothing has changed; an interrupted set-up can be run again, and a broken .venv is rebuilt.
 
 Environment:
-  PYTHON      the Python to use, 3.10 to 3.12. Default: the first that fits of python3, python3.11, python3.12, python3.10
+  PYTHON      the Python to use, 3.10 to 3.12. Default: the first suitable one of python3, python3.11, python3.12, python3.10
   CLIT_TORCH  what pip installs in place of "torch torchvision": a matching pair, with pip's options if need be, e.g.
                 CLIT_TORCH="torch==2.4.1 torchvision==0.19.1"
                 CLIT_TORCH="torch torchvision --index-url https://download.pytorch.org/whl/cpu"   (no GPU: 0.3 GB)
@@ -53,7 +53,7 @@ find_python() {
             return
         fi
     done
-    [ -z "$without_venv" ] || refuse "$without_venv fits but lacks venv or ensurepip; install them" \
+    [ -z "$without_venv" ] || refuse "$without_venv is suitable but lacks venv or ensurepip; install them" \
         "(Debian and Ubuntu: apt install python3-venv), or name another Python 3.10 to 3.12 with PYTHON=/path/to/python."
     found=${found:-none that runs${PYTHON:+ (PYTHON=$PYTHON)}}
     refuse "needs Python 3.10, 3.11 or 3.12, found $found; install one" \
@@ -100,7 +100,7 @@ build_venv() {
     [ -z "$broken" ] || echo "Rebuilding .venv: $broken."
     # The lock stays: another set-up may wait on it.
     find "$venv/" -mindepth 1 -maxdepth 1 ! -name setup.lock -exec rm -rf {} +
-    echo "Making .venv with Python $base_version ..."
+    echo "Creating .venv with Python $base_version ..."
     "$base_python" -m venv "$venv"
 }
 
@@ -121,7 +121,7 @@ install() {
         echo "failed"
         cat "$log.errors" >&2
         cat "$log.errors" >>"$log"
-        echo "setup.sh: pip install $* failed (full log: $log). Once mended, run setup.sh again: it goes on from here." >&2
+        echo "setup.sh: pip install $* failed (full log: $log). Fix it, then run setup.sh again: it continues here." >&2
         exit 1
     fi
     cat "$log.errors" >>"$log"
@@ -140,7 +140,7 @@ check_import() {
     printf '%s\n' "$output" | tee -a "$log" >&2
     case "$output" in
         *libGL* | *libgthread* | *libglib*) remedy="OpenCV lacks system libraries: apt install libgl1 libglib2.0-0" ;;
-        *torchvision* | *CUDA* | *libcu*) remedy="torch and torchvision do not fit each other or this machine: delete \
+        *torchvision* | *CUDA* | *libcu*) remedy="torch and torchvision do not match each other or this machine: delete \
 .venv and run setup.sh again, if need be with CLIT_TORCH (see --help)" ;;
         *) remedy="if the code above is unchanged, delete .venv and run setup.sh again" ;;
     esac
@@ -179,7 +179,7 @@ mkdir -p "$venv"
 if command -v flock >/dev/null; then
     exec 9>>"$venv/setup.lock"
     if ! flock -n 9; then
-        echo "Another set-up is at work in .venv; waiting for it ..."
+        echo "Another set-up is running in .venv; waiting for it ..."
         flock 9
         exit_if_up_to_date
     fi

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 cd "$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
-# Threads that soon wait asleep: spinning ones stall each other in the tests that start several processes.
+# Let idle threads sleep soon: spinning ones stall each other in the tests that start several processes.
 export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
 # One process for each core, of one thread each.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Train under slurm, submitted from the repository's folder; arguments are those of clit train.
 #   sbatch scripts/train_slurm.sh -opt options/train/edsr_stage{1,2,3}.yml --set datasets.train.batch_size_per_gpu=4
-# Here 2 nodes of 4 GPUs: 8 processes with 4 images each are the paper's 32 a step. Change both numbers together.
+# Here 2 nodes of 4 GPUs: 8 processes with 4 images each are the paper's 32 per step. Change both numbers together.
 #SBATCH --job-name=clit
 #SBATCH --nodes=2
 #SBATCH --gpus-per-node=4
-# One torchrun a node, which starts a process for each GPU.
+# One torchrun per node, which starts a process for each GPU.
 #SBATCH --ntasks-per-node=1
 # For 4 trainers with num_worker_per_gpu: 8 workers each.
 #SBATCH --cpus-per-task=36
@@ -25,8 +25,8 @@ root="${CLIT_ROOT:-$SLURM_SUBMIT_DIR}"
 head="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1):$((20000 + SLURM_JOB_ID % 10000))"
 export RUN_ID="$SLURM_JOB_ID"
 
-# Requeued, the job starts anew with the same arguments, and --auto_resume goes on from the newest state: what is lost
-# are the steps since then, at most logger.save_checkpoint_freq. A lost node also requeues the job.
+# A requeued job starts with the same arguments, and --auto_resume continues from the newest state: the steps since then
+# are lost, at most logger.save_checkpoint_freq. A lost node also requeues the job.
 trap 'echo "train_slurm.sh: time is up, back into the queue"; scontrol requeue "$SLURM_JOB_ID"' USR1
 
 # In the background, as bash runs a trap only when no command is in front; "wait" ends at a signal, so that it is called

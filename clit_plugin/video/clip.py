@@ -81,7 +81,7 @@ def read_clip(path: Path) -> Clip:
         if frame.interlaced_frame:
             raise UserError(f"{path}: is interlaced; deinterlace it first, with ffmpeg -vf bwdif for example")
         if any(component.bits > 8 for component in frame.format.components):
-            warn(f"{path}: has more than 8 bits a sample; the result has 8")
+            warn(f"{path}: has more than 8 bits per sample; the result has 8")
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         seconds = None
         if stream.duration is not None and stream.time_base is not None:

@@ -26,7 +26,7 @@ BENCHMARKS = ("Set5", "Set14", "B100", "Urban20")
 REALISTIC = {"type": "realistic"}
 
 DESCRIPTION = """\
-Train and score the jobs of jobs.yml that have no result yet, most wanted first; go on where the last run stopped.
+Train and score the jobs of jobs.yml that have no result yet, most wanted first; resumes where the last run stopped.
 Results are one small JSON a job in scripts/experiments/results; the rest (weights, logs, states) is in OUTPUT.
 """
 

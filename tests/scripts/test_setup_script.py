@@ -115,7 +115,7 @@ def test_a_machine_without_any_working_python_is_refused(workplace):
 
 def test_a_python_without_venv_is_refused_with_the_package_to_install(workplace):
     workplace.offer("python3", "3.11.7", without_venv=1)
-    assert_refused(workplace, workplace.run(), "python3 fits but lacks venv", "python3-venv")
+    assert_refused(workplace, workplace.run(), "python3 is suitable but lacks venv", "python3-venv")
 
 
 def test_the_python_that_the_user_names_is_not_replaced_by_another(workplace):
@@ -180,7 +180,7 @@ def test_a_change_of_what_is_declared_installs_again_without_rebuilding(workplac
         file.write("# changed\n")
     result = workplace.run()
     assert len(workplace.installed()) == 4
-    assert "Making .venv" not in result.stdout
+    assert "Creating .venv" not in result.stdout
 
 
 def test_a_failed_installation_shows_pips_error_and_the_next_set_up_goes_on(workplace):
@@ -192,7 +192,7 @@ def test_a_failed_installation_shows_pips_error_and_the_next_set_up_goes_on(work
     assert len(workplace.installed()) == 3
     result = workplace.run()
     assert result.returncode == 0
-    assert "Making .venv" not in result.stdout
+    assert "Creating .venv" not in result.stdout
     assert len(workplace.installed()) == 4
 
 
@@ -237,7 +237,7 @@ def test_naming_another_python_rebuilds_with_it(workplace):
     workplace.run()
     result = workplace.run(PYTHON=str(workplace.offer("mine", "3.12.4")))
     assert "Rebuilding .venv: it holds Python 3.11.7." in result.stdout
-    assert "Making .venv with Python 3.12.4" in result.stdout
+    assert "Creating .venv with Python 3.12.4" in result.stdout
 
 
 def test_a_set_up_from_inside_the_broken_venv_uses_the_python_outside(workplace):

@@ -1,4 +1,4 @@
-"""Lines and bars: a terminal gets a bar, a file a line a minute, --quiet nothing; errors are not kept back."""
+"""Lines and bars: a bar on a terminal, one line per minute in a file, nothing under --quiet; errors always."""
 
 import logging
 import re

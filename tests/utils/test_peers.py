@@ -1,4 +1,4 @@
-"""A process waits for others as long as one of them goes on, and not longer."""
+"""A process waits for others as long as one of them makes progress, and no longer."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ def watched(monkeypatch):
         statuses.append(status)
         ended.set()
 
-    run = peers.WatchedRun("clit train", "train.timeout", "--auto_resume goes on")
+    run = peers.WatchedRun("clit train", "train.timeout", "--auto_resume continues")
     with peers.end_together(timeout=_TIMEOUT / 60, run=run, end=end, patience=2.0):
         yield peers.connect_store(), ended, statuses
 
@@ -56,7 +56,7 @@ def test_a_process_that_no_longer_answers_is_named(watched, capfd):
     (line,) = capfd.readouterr().err.splitlines()
     assert line == (
         "clit train: error: no process has made progress for 0.05 minutes (train.timeout): no answer from rank 1 at "
-        "step 7; --auto_resume goes on"
+        "step 7; --auto_resume continues"
     )
 
 
