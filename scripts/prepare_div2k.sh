@@ -19,7 +19,8 @@ Make LMDBs of the parts of DIV2K that are in DATA_FOLDER (default: datasets/DIV2
                 DIV2K_train_HR_sub.lmdb instead of DIV2K_train_HR.lmdb
   -h, --help    show this text
 
-Missing parts are skipped. After an interruption, run it again: finished LMDBs are kept, and it resumes where it stopped.
+Missing parts are skipped. After an interruption, run it again: finished LMDBs are kept, and it continues where it
+stopped.
 Exit status: 0 done, 1 some parts failed (named at the end), 2 nothing to prepare, 130 interrupted.
 END
 }

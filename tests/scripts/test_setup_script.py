@@ -284,7 +284,7 @@ def test_of_two_set_ups_at_once_one_waits_and_finds_the_work_done(workplace):
         time.sleep(0.01)
     second = workplace.run()
     assert first.communicate(timeout=30)[0].splitlines()[-1].startswith("Done.")
-    assert second.stdout.splitlines()[0].startswith("Another set-up is at work")
+    assert second.stdout.splitlines()[0].startswith("Another set-up is running")
     assert second.stdout.splitlines()[-1] == ".venv is up to date (Python 3.11.7)."
     assert len(workplace.installed()) == 4
 
