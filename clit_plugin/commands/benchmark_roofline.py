@@ -12,6 +12,7 @@ from clit_plugin.fast.bill import DEVICE, Bill, billed
 from clit_plugin.fast.bill_above import HostWaitError
 from clit_plugin.fast.fused_bill import BilledKernels
 from clit_plugin.fast.fused_choice import counted_kernels
+from clit_plugin.models.cast_together import cast_together
 from clit_plugin.ops.sizes import Size
 from clit_plugin.ops.stages import cascade_sizes
 
@@ -98,7 +99,8 @@ def bill_of(case: RooflineCase, autocast: torch.dtype | None) -> Bill:
             return bill
         net.train()
         coord, gt = (torch.empty(batch, h * w, n, device=DEVICE) for n in (2, 3))
-        output = net(lq, coord, torch.empty(batch, 2, device=DEVICE), stages)
+        with cast_together(net, autocast):
+            output = net(lq, coord, torch.empty(batch, 2, device=DEVICE), stages)
         nn.functional.l1_loss(output.float(), gt).backward()
     return bill
 

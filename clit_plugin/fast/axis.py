@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,12 +46,12 @@ def make_axis(coord: Tensor, n: int, grid: int, shift: int = 0) -> Axis:
         shift: -1 or 1: the local grid lies about the pixel nearest to a position half a pixel further (LIIF's local
             ensemble).
     """
-    extent = torch.full((), float(n), device=coord.device, dtype=coord.dtype)
-    centre = coord if shift == 0 else (coord + shift / extent + EDGE).clamp(-1 + EDGE, 1 - EDGE)
-    index = torch.round((centre + 1.0) * (extent / 2.0) - 0.5).clamp(0, n - 1).long()
-    offsets = torch.arange(-(grid // 2), grid // 2 + 1, device=coord.device, dtype=coord.dtype)
-    points = pixel_centres(n, device=coord.device, dtype=coord.dtype)[index].unsqueeze(-1) + offsets * (2.0 / extent)
-    delta = (coord.unsqueeze(-1) - points) * extent
+    pixel = float(np.float32(2.0) / np.float32(n)) if coord.dtype == torch.float32 else 2.0 / n  # its width
+    centre = coord if shift == 0 else (coord + shift * pixel / 2 + EDGE).clamp(-1 + EDGE, 1 - EDGE)
+    index = torch.round((centre + 1.0) * (n / 2.0) - 0.5).clamp(0, n - 1).long()
+    offsets = torch.arange(-(grid // 2), grid // 2 + 1, device=coord.device, dtype=coord.dtype) * pixel
+    points = pixel_centres(n, device=coord.device, dtype=coord.dtype)[index].unsqueeze(-1) + offsets
+    delta = (coord.unsqueeze(-1) - points) * float(n)
     return Axis(index, delta, hat_weights(map_position(coord, n), index.unsqueeze(-1) + _neighbours(coord)))
 
 

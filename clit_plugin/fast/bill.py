@@ -11,7 +11,7 @@ written once, of a table the rows that are picked. Caches are left out, in both 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 import torch
@@ -38,6 +38,7 @@ _ALLOCATE = (
 _OVERWRITE = ("fill_", "zero_", "copy_", "normal_", "uniform_", "bernoulli_")  # what was there is not read
 _PICK = ("index_select", "index", "gather", "embedding")
 _ADD = ("index_add", "index_add_", "index_put_", "_index_put_impl_", "scatter_add", "scatter_add_", "index_put")
+_TOGETHER = 64  # pairs of tensors that a kernel takes where an operator has lists of them
 _WAIT = ("_local_scalar_dense", "nonzero", "masked_select", "unique_consecutive", "_unique2", "equal", "is_nonzero")
 
 
@@ -62,10 +63,12 @@ class Bill:
     lines: dict[str, Line] = field(default_factory=dict)
     copies: int = 0
 
-    def add(self, name: str, *, bytes: float, flops: float = 0.0, asked: float | None = None) -> None:
-        """Add a launch."""
+    def add(
+        self, name: str, *, bytes: float, flops: float = 0.0, asked: float | None = None, launches: int = 1
+    ) -> None:
+        """Add a launch, or several."""
         line = self.lines.setdefault(name, Line())
-        line.calls += 1
+        line.calls += launches
         line.bytes += bytes
         line.flops += flops
         line.asked += bytes if asked is None else asked
@@ -126,9 +129,11 @@ class _Kernels(TorchDispatchMode):
         out = func(*args, **kwargs)
         results = [t for t in tree_leaves(out) if isinstance(t, Tensor) and t.device == DEVICE]
         self.bill.copies += bool(results) and any(t.device != DEVICE and t.dim() for t in given)
+        results += [t for t in ours if name.startswith("_foreach_")]
         if results and not func.is_view and name not in _ALLOCATE:
             moved = _bytes(func, name, args, kwargs, ours, results)
-            self.bill.add(name, bytes=moved, flops=_flops(func, args, kwargs, out))
+            launches = ceil(len(args[0]) / _TOGETHER) if name.startswith("_foreach_") else 1
+            self.bill.add(name, bytes=moved, flops=_flops(func, args, kwargs, out), launches=launches)
         return out
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from clit_plugin.fast.arithmetic import Chunk, Totals
-from clit_plugin.fast.fused_tiles import Shapes, choose_tiles
+from clit_plugin.fast.fused_tiles import Shapes, choose_tiles, scatter_tile
 from clit_plugin.fast.tile_tables import Tables
 
 _SCRATCH = 2**30  # bytes of a chunk's logits and their like
@@ -18,7 +18,7 @@ class FusedAttention:
     """Arithmetic of ``attend_queries`` by Triton kernels; no (N, C) tensor of a query reaches memory.
 
     Tables and W1 are of one dtype, float32, float16 or bfloat16; positional bias, softmax and gradients are float32.
-    The order in which gradients are summed varies.
+    The order in which the gradients of v and W1 are summed varies.
 
     Args:
         shapes: What the kernels are compiled for.
@@ -69,13 +69,32 @@ class FusedAttention:
             precision=self.precision,
         )
         logits_grad = torch._softmax_backward_data(attention_grad, attention, 1, torch.float32)
-        tile = self.tiles.logits_backward
+        self._logits_backward(tables, chunk, logits_grad, totals)
+        return logits_grad
+
+    def _logits_backward(self, tables: Tables, chunk: Chunk, logits_grad: Tensor, totals: Totals) -> None:
+        """Add to the gradients of q and k."""
+        n, tile = len(logits_grad), self.tiles.logits_backward
+        q_between, q_grad = (tables.q.new_empty(n, self.shapes.channels) for _ in range(2))
         self.kernels.logits_backward_kernel[(_ceil(n, tile["block"]),)](
-            *(tables.q, tables.k, chunk.centre, chunk.hat, logits_grad, totals.q, totals.k, n, chunk.width),
+            *(tables.q, tables.k, chunk.centre, chunk.hat, logits_grad, q_between, q_grad, n, chunk.width),
             *(self._scale, *self.shapes.sizes),
             **tile,
         )
-        return logits_grad
+        centre, order = chunk.centre.sort()
+        starts = torch.searchsorted(centre, torch.arange(len(totals.k) + 1, device=centre.device))
+        for total, shares, values, scale, heads, grid in (
+            (totals.k, logits_grad, q_between, self._scale, self.shapes.heads, self.shapes.grid),
+            (totals.q, chunk.hat, q_grad, 1.0, 1, (3, 3)),
+        ):
+            depth = self.shapes.channels // heads
+            tile = self.tiles.scatter if heads > 1 else scatter_tile(depth)
+            self.kernels.scatter_kernel[(_ceil(len(total), tile["block"]), heads * _ceil(depth, tile["depth_tile"]))](
+                *(shares, values, chunk.centre, order, starts, total, len(total), chunk.width),
+                *(scale, heads, depth, *grid),
+                **tile,
+                precision=self.precision,
+            )
 
     def _attention(self, tables: Tables, chunk: Chunk) -> Tensor:
         """(n, N, heads), float32."""

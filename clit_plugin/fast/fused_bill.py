@@ -3,7 +3,8 @@
 Per launch, with n queries of N = G_h * G_w pixels, C = heads * depth channels and F features, ``bytes`` are
 
 - of the tables of q, k and v the rows that queries pick, 9 n or N n of C numbers each;
-- of a gradient of a table the rows that are added to, read and written, in float32;
+- of v's gradient the rows that are added to, read and written, in float32;
+- what queries send back to q and k once a row of the grid, see ``scatter_kernel``;
 - of everything else each number once, as of other kernels.
 
 ``asked`` is what all programs ask of the caches: W1 once a block of queries, the gradient of the hidden layer once a
@@ -76,11 +77,20 @@ def _values_backward(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[
 
 
 def _logits_backward(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any]) -> _Cost:
-    q, k, centre, hat, logits_grad, *_ = tensors
+    q, k, centre, hat, logits_grad, *written = tensors
     n, pixels, c = len(logits_grad), logits_grad.shape[1], k.shape[1]
-    memory = n * c * (9 * (q.element_size() + _ADDED) + pixels * (k.element_size() + _ADDED))
-    memory += _once([centre, hat, logits_grad])
-    return _Cost(memory, memory, 4.0 * n * c * (9 + pixels))
+    memory = n * c * (9 * q.element_size() + pixels * k.element_size())
+    memory += _once([centre, hat, logits_grad, *written])
+    return _Cost(memory, memory, 2.0 * n * c * (9 + pixels))
+
+
+def _scatter(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any]) -> _Cost:
+    shares, values, centre, order, starts, table_grad = tensors
+    grid_h, grid_w = args[-2:]
+    # A row of a block's grids sees the queries of grid_w - 1 pixels more than the block has.
+    picked = grid_h * (1 + (grid_w - 1) / tile["block"]) * (size_of(values) + size_of(centre) + size_of(order))
+    memory = picked + size_of(shares) + size_of(starts) + 2 * size_of(table_grad)
+    return _Cost(memory, memory, 2.0 * grid_h * grid_w * values.numel())
 
 
 def _weight_grad(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any]) -> _Cost:
@@ -104,4 +114,5 @@ _FORMULAS = {
     "values_backward_kernel": _values_backward,
     "logits_backward_kernel": _logits_backward,
     "weight_grad_kernel": _weight_grad,
+    "scatter_kernel": _scatter,
 }

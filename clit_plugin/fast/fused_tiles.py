@@ -38,6 +38,7 @@ class Tiles(NamedTuple):
     values_backward: Tile
     logits_backward: Tile
     weight_grad: Tile
+    scatter: Tile
 
 
 def choose_tiles(shapes: Shapes, dtype: torch.dtype, *, large: bool) -> Tiles:
@@ -71,7 +72,20 @@ def choose_tiles(shapes: Shapes, dtype: torch.dtype, *, large: bool) -> Tiles:
         hidden = _tile(64, min(features, 128), channels_tile=min(channels, 32), warps=8, stages=2)
         values = _tile(32, min(features, 32), depth_tile=max(16, min(depth, 32)), warps=4, stages=2)
         weight = _tile(16, min(features, 64), channels_tile=min(channels, 64), warps=4, stages=2)
-    return Tiles(logits=whole, hidden=hidden, values_backward=values, logits_backward=whole, weight_grad=weight)
+    return Tiles(
+        logits=whole,
+        hidden=hidden,
+        values_backward=values,
+        logits_backward=whole,
+        weight_grad=weight,
+        scatter=scatter_tile(shapes.depth),
+    )
+
+
+def scatter_tile(depth: int) -> Tile:
+    """Of ``scatter_kernel``, for heads of this depth."""
+    tile = {"block": 64, "queries_tile": 64, "depth_tile": max(16, min(power(depth), 32))}
+    return {**tile, "num_warps": 8, "num_stages": 2}
 
 
 def power(n: int) -> int:

@@ -124,7 +124,7 @@ class _GridDecoder:
     def limits(self, max_queries: int) -> Limits:
         """Parts that stay in a CPU's cache, or that fill an accelerator."""
         if not self.cpu:
-            return Limits(max_queries, 2048, 2048)
+            return Limits(max_queries, 16384, 16384)
         _, pixels, depth, width = self.weight.shape
         size = self.together * pixels * self.weight.element_size()  # of one number per head and pixel of a centre
         centres, block = (

@@ -109,8 +109,8 @@ class _Attend(torch.autograd.Function):
             with torch.enable_grad():
                 maps = plan.tiles.read(parts, window)
             tables = Tables(*(tile.detach().flatten(0, 2) for tile in maps))
-            table_grads = Tables(*(torch.zeros_like(table, dtype=weight.dtype) for table in tables))
-            totals = Totals(table_grads.q, table_grads.k, table_grads.v, weight_grad)
+            table_grads = torch.zeros(3, *tables.q.shape, device=weight.device, dtype=weight.dtype)
+            totals = Totals(table_grads[0], table_grads[1], table_grads[2], weight_grad)
             for picked in chunks:
                 part = picked.queries
                 logits_grad = plan.arithmetic.backward(
@@ -118,7 +118,7 @@ class _Attend(torch.autograd.Function):
                 )
                 bias_grad = logits_grad.unflatten(1, plan.grid)  # n, G_h, G_w, heads
                 row_grad[part], column_grad[part] = bias_grad.sum(2), bias_grad.sum(1)
-            tile_grads = [total.view(tile.shape).to(tile.dtype) for total, tile in zip(table_grads, maps, strict=True)]
+            tile_grads = list(table_grads.to(maps[0].dtype).view(3, *maps[0].shape))
             part_grads = torch.autograd.grad(maps, parts, tile_grads)
             if only:
                 source_grads = list(part_grads)

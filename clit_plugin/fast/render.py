@@ -66,7 +66,7 @@ def render(
 
 
 def _queries_of_a_thread(max_queries: int | None, device: torch.device) -> int:
-    fast = 4096 if device.type == "cpu" else 65536
+    fast = 4096 if device.type == "cpu" else 2**18
     return fast if max_queries is None else min(fast, max(1, max_queries // worker_count(device)))
 
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from clit_plugin.fast.branch import Bias, Branch, biased_axes, central, constant, make_tiles, pixel_weight, shifts
 from clit_plugin.fast.fused_choice import fused_arithmetic
+from clit_plugin.fast.no_autocast import no_autocast
 from clit_plugin.fast.query_attention import attend_queries
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.local_ensemble import blend
@@ -53,7 +54,8 @@ def sample(branch: Branch, feature: Tensor, size: Size | None, coord: Tensor, ce
     added = constant(branch, cell, tiles.size).unsqueeze(1)  # B, 1, F
     predictions, areas = [], []
     for shift in shifts(branch):
-        rows, columns = biased_axes(branch, tiles.size, (coord[..., 0], coord[..., 1]), pos_bias, shift)
+        with no_autocast(coord.device):  # frequencies are too high for bfloat16
+            rows, columns = biased_axes(branch, tiles.size, (coord[..., 0], coord[..., 1]), pos_bias, shift)
         hidden = attend_queries(tiles, (rows, columns), weight, fused)
         predictions.append(branch.decoder.rest(hidden + added))
         areas.append((central(rows.geometry) * central(columns.geometry)).abs().unsqueeze(-1))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from clit_plugin.models.captured_step import CapturedStep, Sizes
+from clit_plugin.models.cast_together import cast_together
 
 
 def seed_step(seed: int, current_iter: int, rank: int) -> None:
@@ -44,6 +45,8 @@ class LossGradients:
     ) -> None:
         self.net, self.criterion, self.device = net, criterion, device
         self.autocast, self.accumulate, self.scaler = autocast, accumulate, scaler
+        # Several processes exchange gradients as they arrive; cast together they would all arrive at the end.
+        self.distributed = isinstance(net, nn.parallel.DistributedDataParallel)
         self.captured = CapturedStep(net, self.forward) if captured else None
 
     def __call__(self, inputs: Sequence[Tensor], stage_sizes: Sizes) -> tuple[Tensor, Tensor]:
@@ -73,6 +76,7 @@ class LossGradients:
     def forward(self, inputs: Sequence[Tensor], stage_sizes: Sizes) -> tuple[Tensor, Tensor]:
         """Output and loss, with their graph."""
         lq, coord, cell, gt = inputs
-        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+        autocast = torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None)
+        with autocast, cast_together(self.net, None if self.distributed else self.autocast):
             output = self.net(lq, coord, cell, stage_sizes)
         return output, self.criterion(output.float(), gt)

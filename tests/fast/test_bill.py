@@ -114,7 +114,7 @@ def test_a_fused_kernel_s_bill_is_that_of_its_formula():
         "logits_kernel": (9 + pixels) * rows + centre + size_of(chunk.hat) + bias + attention,
         "hidden_kernel": pixels * rows + centre + attention + weight + 4 * n * f,
         "values_backward_kernel": pixels * (rows + sums) + centre + 2 * attention + weight + 4 * n * f,
-        "logits_backward_kernel": (9 + pixels) * (rows + sums) + centre + size_of(chunk.hat) + attention,
+        "logits_backward_kernel": (9 + pixels) * rows + centre + size_of(chunk.hat) + attention + 2 * rows,
         "weight_grad_kernel": pixels * rows + centre + attention + 4 * n * f + 2 * weight,
     }
     assert {name: bill.lines[name].bytes for name in expected} == expected

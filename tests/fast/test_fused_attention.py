@@ -72,8 +72,18 @@ def compiled(
     if not dump.exists():
         pytest.skip(f"no {dump}, which reads what a kernel needs")
     kernel = getattr(fused_kernels, name)
-    integers = {"centre": "*i64", "n": "i32", "width": "i32", "queries": "i32", "scale": "fp32"}
-    typed = dict.fromkeys(("q_table", "k_table", "v_table", "weight", "hidden", "grad"), "*" + dtype)
+    integers = {
+        "centre": "*i64",
+        "order": "*i64",
+        "starts": "*i64",
+        "pixels": "i32",
+        "n": "i32",
+        "width": "i32",
+        "queries": "i32",
+        "scale": "fp32",
+    }
+    typed = dict.fromkeys(("q_table", "k_table", "v_table", "weight", "hidden", "grad", "values"), "*" + dtype)
+    typed |= dict.fromkeys(("q_between", "q_grad"), "*" + dtype)
     sizes = {"heads": shapes.heads, "depth": shapes.depth, "features": shapes.features}
     sizes |= {"grid_h": shapes.grid[0], "grid_w": shapes.grid[1], **tile}
     constants = {**sizes, "precision": "ieee" if dtype == "bf16" else "tf32x3"}

@@ -27,13 +27,22 @@ class EDSRTrunk(nn.Module):
         self.reach = 2 * num_block + 2
         self.use_checkpoint = use_checkpoint
         self.conv_first = nn.Conv2d(3, num_feat, 3, padding=1)
-        self.body = make_layer(ResidualBlockNoBN, num_block, num_feat=num_feat, res_scale=res_scale, pytorch_init=True)
+        self.body = make_layer(ResidualBlock, num_block, num_feat=num_feat, res_scale=res_scale, pytorch_init=True)
         self.conv_after_body = nn.Conv2d(num_feat, num_feat, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, num_feat, H, W) of an image (B, 3, H, W) in [-1, 1]."""
         h = self.conv_first(x)
         return self.conv_after_body(run_blocks(self.body, h, recompute=self.use_checkpoint)) + h
+
+
+class ResidualBlock(ResidualBlockNoBN):
+    """BasicSR's, without the product where the factor is 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.res_scale == 1:
+            return x + self.conv2(self.relu(self.conv1(x)))
+        return super().forward(x)
 
 
 @ENCODER_REGISTRY.register()

@@ -9,11 +9,13 @@ float32 (``ieee``, ``tf32x3`` or ``tf32``).
 
 from clit_plugin.fast.fused_kernels.backward import logits_backward_kernel, values_backward_kernel, weight_grad_kernel
 from clit_plugin.fast.fused_kernels.forward import hidden_kernel, logits_kernel
+from clit_plugin.fast.fused_kernels.scatter import scatter_kernel
 
 __all__ = [
     "hidden_kernel",
     "logits_backward_kernel",
     "logits_kernel",
+    "scatter_kernel",
     "values_backward_kernel",
     "weight_grad_kernel",
 ]

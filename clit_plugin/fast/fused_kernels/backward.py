@@ -73,8 +73,8 @@ def logits_backward_kernel(
     centre,
     hat,
     logits_grad,
+    q_between,
     q_grad,
-    k_grad,
     n,
     width,
     scale,
@@ -86,7 +86,7 @@ def logits_backward_kernel(
     heads_tile: tl.constexpr,
     depth_tile: tl.constexpr,
 ):
-    """From logits_grad (n, N, heads): q_grad and k_grad (pixels, C), float32, are added to."""
+    """Of every query q between pixels and, from logits_grad (n, N, heads), its gradient: (n, C) each, written."""
     query = tl.program_id(0) * block + tl.arange(0, block)
     head, within = tl.arange(0, heads_tile), tl.arange(0, depth_tile)
     real = query < n
@@ -94,18 +94,16 @@ def logits_backward_kernel(
     cube = inside[:, :, None] & (within < depth)[None, None, :]
     channel = (head[:, None] * depth + within[None, :])[None, :, :]
     middle = tl.load(centre + query, mask=real, other=0)
+    own = query.to(tl.int64)[:, None, None] * (heads * depth) + channel
     q = interpolated(q_table, middle, hat, query, real, channel, cube, width, heads, depth)
+    tl.store(q_between + own, q.to(q_between.dtype.element_ty), mask=cube)
     total = tl.zeros((block, heads_tile, depth_tile), tl.float32)
     for j in range(grid_h * grid_w):
         place = (query.to(tl.int64) * (grid_h * grid_w) + j)[:, None] * heads + head[None, :]
         gradient = tl.load(logits_grad + place, mask=inside, other=0.0)[:, :, None] * scale
         place = grid_pixel(middle, j, width, grid_h, grid_w)[:, None, None] * (heads * depth) + channel
         total += gradient * tl.load(k_table + place, mask=cube, other=0.0).to(tl.float32)
-        tl.atomic_add(k_grad + place, gradient * q, mask=cube, sem="relaxed")
-    for i in range(9):
-        place = grid_pixel(middle, i, width, 3, 3)[:, None, None] * (heads * depth) + channel
-        weight = tl.load(hat + query * 9 + i, mask=real, other=0.0)
-        tl.atomic_add(q_grad + place, weight[:, None, None] * total, mask=cube, sem="relaxed")
+    tl.store(q_grad + own, total.to(q_grad.dtype.element_ty), mask=cube)
 
 
 @triton.jit(do_not_specialize=["n", "width", "queries"])
