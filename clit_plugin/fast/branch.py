@@ -56,9 +56,18 @@ class Bias(Protocol):
 
 
 def make_tiles(
-    branch: Branch, feature: Tensor, size: Size | None, *, keep_products: bool, part: Part | None = None
+    branch: Branch,
+    feature: Tensor,
+    size: Size | None,
+    *,
+    keep_products: bool,
+    part: Part | None = None,
+    window: Size | None = None,
 ) -> MapTiles:
-    """q, k and v of ``feature`` (B, C, h, w), a ``part`` of a map or all of it, at ``size`` or at its own size."""
+    """q, k and v of ``feature`` (B, C, h, w), a ``part`` of a map or all of it, at ``size`` or at its own size.
+
+    Windows have at most the rows and columns of ``window``, if that is given.
+    """
     assert branch.to_q is not None and branch.to_k is not None  # there is attention
     convs = (branch.to_q, branch.to_k, branch.to_v)
     halo = (max(1, branch.local_grid[0] // 2), max(1, branch.local_grid[1] // 2))
@@ -69,13 +78,16 @@ def make_tiles(
     if size is None:
         # An accelerator's library chooses among such algorithms itself, and bfloat16 is too coarse for this one.
         exact = feature.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and feature.itemsize >= 4
-        return NativeTiles(feature, convs, halo=halo, pixels=pixels, together=exact, whole=small, origin=origin)
+        return NativeTiles(
+            feature, convs, halo=halo, pixels=pixels, most=window, together=exact, whole=small, origin=origin
+        )
     tiles = UpsampledTiles(
         feature,
         convs,
         size=size,
         halo=halo,
         pixels=pixels,
+        most=window,
         keep_products=keep_products,
         whole=small,
         origin=origin,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -9,6 +10,8 @@ from clit_plugin.fast.tile_tables import Area, MapTiles, Window
 from clit_plugin.fast.upsampled_maps import interpolate_taps, source_range, tap_interpolation, tap_products
 from clit_plugin.fast.winograd import convolve_together
 from clit_plugin.ops.coordinates import Size
+
+_MANY = 128  # channels, from which on minimal filtering is faster than one convolution for all the maps
 
 
 class WholeTiles:
@@ -40,6 +43,7 @@ class NativeTiles:
         convs: The 3x3 convolutions that make the maps.
         halo: See ``MapTiles``.
         pixels: About how many pixels a tile has, with its halo; None: all of the batch is one tile.
+        most: Rows and columns of a window, at most.
         together: Whether the convolutions of a tile are computed together, without gradients.
         whole: (H, W) of the map of which ``feature`` is a part; its own by default.
         origin: (y, x) of the part in it. The part covers what the windows that are asked for depend on.
@@ -52,13 +56,14 @@ class NativeTiles:
         *,
         halo: Size,
         pixels: int | None = None,
+        most: Size | None = None,
         together: bool = False,
         whole: Size | None = None,
         origin: Size = (0, 0),
     ) -> None:
         self.size = whole or (feature.shape[-2], feature.shape[-1])
         self.origin = origin
-        self.halo, self.pixels = halo, pixels
+        self.halo, self.pixels, self.most = halo, pixels, most
         self.convs, self.together = convs, together
         self.images = len(feature)
         self.sources: tuple[Tensor, ...] = (feature,)
@@ -66,7 +71,7 @@ class NativeTiles:
     def windows(self, area: Area | None = None) -> list[Window]:
         if self.pixels is None:
             return [Window(0, self.images, 0, self.size[0], 0, self.size[1])]
-        return _windows(self.images, area or _all(self.size), self.halo, self.pixels)
+        return _windows(self.images, area or _all(self.size), self.halo, self.pixels, self.most)
 
     def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
         rows, columns = (_given(*seen, first) for seen, first in zip(self._seen(window), self.origin, strict=True))
@@ -81,14 +86,18 @@ class NativeTiles:
         )
 
     def read(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
-        if self.together:
+        if self.together and parts[0].shape[1] >= _MANY:
             maps = [each.transpose(0, 1) for each in convolve_together(parts[0], self.convs)]
+        elif self.together:
+            maps = [each.permute(2, 0, 3, 1) for each in _convolve_at_once(parts[0], self.convs)]
         else:
             maps = [conv(parts[0]).permute(2, 0, 3, 1) for conv in self.convs]
         # Zeros around the image; inside it the outermost row or column, which lacks neighbours, is cut off.
         (y0, y1), (x0, x1) = self._seen(window)
         (_, _, top, bottom, left, right), (halo_y, halo_x) = window, self.halo
         rows, columns = (y0 - top + halo_y, bottom + halo_y - y1), (x0 - left + halo_x, right + halo_x - x1)
+        if self.together and not any((*rows, *columns)):
+            return maps
         return [F.pad(each, (0, 0, *columns, 0, 0, *rows)).contiguous() for each in maps]
 
 
@@ -101,6 +110,7 @@ class UpsampledTiles:
         size: (H, W) of the resized feature.
         halo: See ``MapTiles``.
         pixels: About how many pixels a tile has, with its halo.
+        most: Rows and columns of a window, at most.
         keep_products: Whether W_t Z is computed once for the whole batch, as the gradient needs it, and tiles have as
             many images as fit into one; or both tile by tile, so that memory does not grow with the image.
         whole: As in ``NativeTiles``, of the map before the resizing.
@@ -116,6 +126,7 @@ class UpsampledTiles:
         halo: Size,
         pixels: int,
         keep_products: bool,
+        most: Size | None = None,
         whole: Size | None = None,
         origin: Size = (0, 0),
     ) -> None:
@@ -128,12 +139,12 @@ class UpsampledTiles:
             pixels_first = feature.permute(2, 0, 3, 1)
             products = [tap_products(pixels_first, conv.weight) for conv in convs]
             self.sources = (*products, *(conv.bias for conv in convs if conv.bias is not None))
-        self.pixels = pixels
+        self.pixels, self.most = pixels, most
 
     def windows(self, area: Area | None = None) -> list[Window]:
         area = area or _all(self.size)
-        most = self.images if self.keep_products else 1
-        return _windows(self.images, area, self.halo, self.pixels, most)
+        together = self.images if self.keep_products else 1
+        return _windows(self.images, area, self.halo, self.pixels, self.most, together)
 
     def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
         ranges = (source_range(*axis) for axis in self._axes(window))
@@ -168,6 +179,13 @@ class UpsampledTiles:
         )
 
 
+def _convolve_at_once(feature: Tensor, convs: Sequence[nn.Conv2d]) -> tuple[Tensor, ...]:
+    """Of each convolution (1, C', H, W), without gradients."""
+    weight = torch.cat([conv.weight for conv in convs])
+    bias = torch.cat([conv.bias for conv in convs if conv.bias is not None])
+    return F.conv2d(feature, weight, bias, padding=1).split([conv.out_channels for conv in convs], 1)
+
+
 def _all(size: Size) -> Area:
     return (0, size[0]), (0, size[1])
 
@@ -178,20 +196,26 @@ def _given(start: int, stop: int, origin: int) -> slice:
     return slice(start - origin, stop - origin)
 
 
-def _windows(images: int, area: Area, halo: Size, pixels: int, most: int = 1) -> list[Window]:
-    """About square windows that have, with their halo, about so many pixels; of up to ``most`` whole images."""
+def _windows(images: int, area: Area, halo: Size, pixels: int, most: Size | None, together: int = 1) -> list[Window]:
+    """Windows that have, with their halo, about so many pixels; of up to ``together`` whole images.
+
+    They are about square unless ``most``, rows and columns, makes them narrower.
+    """
     height, width = (stop - start + 2 * h for (start, stop), h in zip(area, halo, strict=True))
-    together = max(1, min(most, pixels // (height * width)))
+    together = max(1, min(together, pixels // (height * width)))
     if together > 1:
         (top, bottom), (left, right) = area
         parts = _even_parts(0, images, together)
         return [Window(first, last, top, bottom, left, right) for first, last in parts]
     side = max(8, int(pixels**0.5))
+    longest = [max(1, side - 2 * each) for each in halo]
+    if most is not None:
+        longest = [min(sides) for sides in zip(longest, most, strict=True)]
     return [
         Window(image, image + 1, top, bottom, left, right)
         for image in range(images)
-        for top, bottom in _even_parts(*area[0], max(1, side - 2 * halo[0]))
-        for left, right in _even_parts(*area[1], max(1, side - 2 * halo[1]))
+        for top, bottom in _even_parts(*area[0], longest[0])
+        for left, right in _even_parts(*area[1], longest[1])
     ]
 
 

@@ -1,5 +1,6 @@
 """A whole output grid, without gradients: what upscaling and validation need."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -8,11 +9,19 @@ from torch import Tensor
 from clit_plugin.fast.axis import Axis, make_axis
 from clit_plugin.fast.branch import Bias, Branch, biased_axes, central, constant, make_tiles, pixel_weight, shifts
 from clit_plugin.fast.grid_attention import Head, attend_grid
+from clit_plugin.fast.planar_attention import attend_planar
 from clit_plugin.fast.workers import worker_count
 from clit_plugin.ops.coordinates import Size, pixel_centres, size_tensor
 from clit_plugin.ops.local_attention import resize_bilinear
 from clit_plugin.ops.local_ensemble import blend
 from clit_plugin.ops.parts import Part, whole
+
+# Of small networks.
+_MOST_PRODUCTS = 2**16  # of the first layer per query
+_FEW_QUERIES = 5  # of a pixel of the map, up to which the first layer is multiplied query by query; then
+_WINDOW = 32768  # queries of a window, about, and
+_WIDE = 512  # columns of the output in it
+_SIDE = 96  # of a window on a resized map elsewhere
 
 
 def render(
@@ -47,22 +56,50 @@ def render(
     if pos_bias is None:
         resized = feature if size is None else resize_bilinear(feature, size)
         return _render_nearest(branch, resized, coords, cell, most)
-    tiles = make_tiles(branch, feature, size, keep_products=False, part=part)
+    map_size = size or part.lq_size
     head = Head(
         first=pixel_weight(branch, feature.shape[1]),
-        bias=constant(branch, cell, tiles.size)[0],
+        bias=constant(branch, cell, map_size)[0],
         rest=branch.decoder.rest,
         num_heads=pos_bias.out_features,
     )
+    planar = _planar_pays(head.first, feature, map_size, out_size)
+    window = _planar_window(map_size, out_size, part, feature.device) if planar else _window(head.first, size)
+    tiles = make_tiles(branch, feature, size, keep_products=False, part=part, window=window)
+    attend = attend_planar if planar else attend_grid
     ensemble = shifts(branch)
     done = None if progress is None else lambda pixels: progress(pixels / len(ensemble))
     wanted = (coords[0][slice(*part.rows)], coords[1][slice(*part.columns)])
     predictions, areas = [], []
     for shift in ensemble:
         axes = biased_axes(branch, tiles.size, wanted, pos_bias, shift)
-        predictions.append(attend_grid(tiles, axes, head, most, done))
+        predictions.append(attend(tiles, axes, head, most, done))
         areas.append(_areas(*(axis.geometry for axis in axes)).to(feature.device))
     return blend(predictions, areas)
+
+
+def _planar_pays(first: Tensor, feature: Tensor, size: Size, out_size: Size) -> bool:
+    """Whether ``attend_planar`` is faster than ``attend_grid``: a small first layer, (F, N * C), and few queries."""
+    plain = feature.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and feature.itemsize >= 4
+    few = out_size[0] * out_size[1] <= _FEW_QUERIES * size[0] * size[1]
+    return plain and few and first.numel() <= _MOST_PRODUCTS
+
+
+def _window(first: Tensor, size: Size | None) -> Size | None:
+    """A window of a resized map for ``attend_grid``; see ``interpolate_taps``: its products grow with its sides.
+
+    A large network keeps large ones: what counts there is that strips are long.
+    """
+    return None if size is None or first.device.type != "cpu" or first.numel() > _MOST_PRODUCTS else (_SIDE, _SIDE)
+
+
+def _planar_window(size: Size, out_size: Size, part: Part, device: torch.device) -> Size:
+    """Rows and columns of a window of ``attend_planar`` on a map of ``size``: several windows for each thread."""
+    rows, columns = part.shape
+    workers = worker_count(device)
+    wide = min(_WIDE, columns)
+    tall = min(_WINDOW, rows * columns / (1 if workers == 1 else 4 * workers)) / wide
+    return math.ceil(tall * size[0] / out_size[0]), math.ceil(wide * size[1] / out_size[1])
 
 
 def _queries_of_a_thread(max_queries: int | None, device: torch.device) -> int:

@@ -87,7 +87,7 @@ def layout_of(tiles: MapTiles, window: Window) -> Layout:
 
 def read_tables(tiles: MapTiles, sources: Sequence[Tensor], window: Window) -> Tables:
     """q, k and v over ``window`` and its halo, from ``sources``."""
-    return Tables(*(tile.flatten(0, 2) for tile in tiles.read(tiles.select(sources, window), window)))
+    return Tables(*(tile.flatten(0, 2).contiguous() for tile in tiles.read(tiles.select(sources, window), window)))
 
 
 def grid_places(centre: Tensor, width: int, grid: Size) -> Tensor:
