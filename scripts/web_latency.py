@@ -65,7 +65,7 @@ async def measure(client: aiohttp.ClientSession, factor: float, screen: tuple[in
 async def run(picture: Picture, args: argparse.Namespace) -> None:
     """Serve the picture, and ask."""
     lens = load_lens(args.weights, None, param_key=None, device=torch.device("cpu"))
-    runner = web.AppRunner(Server([lens], (picture, "picture")).app(), handler_cancellation=True)
+    runner = Server([lens], (picture, "picture")).runner()
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

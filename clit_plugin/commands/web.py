@@ -87,7 +87,7 @@ async def _serve(server: "Server", listening: socket.socket, *, browser: bool) -
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    runner = web.AppRunner(server.app(), handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+    runner = server.runner()
     await runner.setup()
     try:
         await web.SockSite(runner, listening).start()

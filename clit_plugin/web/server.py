@@ -70,8 +70,11 @@ class Server:
     def __post_init__(self) -> None:
         self.maker = Maker(self.worker)
 
-    def app(self) -> web.Application:
-        """The application, for aiohttp to run."""
+    def runner(self) -> web.AppRunner:
+        """What serves the page; a request that its page gives up is cancelled."""
+        return web.AppRunner(self._app(), handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+
+    def _app(self) -> web.Application:
         app = web.Application(middlewares=[guard(self.names)], client_max_size=2**16)
         picture = "/api/pictures/{token}"
         app.add_routes(

@@ -64,7 +64,7 @@ def server(nets):
     """The server, with ``client`` and ``port``; it begins with a picture of 61 x 47."""
     loop = asyncio.new_event_loop()
     server = Server(nets, (decode_picture(png(47, 61), "given.png"), "given.png"))
-    runner = web.AppRunner(server.app(), handler_cancellation=True, shutdown_timeout=1.0)
+    runner = server.runner()
     started = threading.Event()
 
     async def start():

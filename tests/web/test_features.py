@@ -79,3 +79,10 @@ def test_a_closed_picture_keeps_no_memory(nets):
     assert store.bytes == sum(block.nbytes for block in store.blocks.values()) > 0
     second.forget()
     assert (store.bytes, len(store.blocks)) == (0, 0)
+
+
+def test_a_block_that_is_computed_again_counts_once():
+    store = FeatureStore()
+    for _ in range(2):
+        store.put(0, (1, 2), torch.zeros(1, 3, 4, 4))
+    assert (store.bytes, len(store.blocks)) == (3 * 4 * 4 * 4, 1)

@@ -1,6 +1,7 @@
 """The page in a browser: Chromium without a window."""
 
 import threading
+from urllib.parse import parse_qsl, urlsplit
 
 import torch
 from page_helpers import compare, mean_difference, set_split, settle, shown, wheel
@@ -167,9 +168,14 @@ def test_a_picture_is_opened_and_what_is_none_is_refused_in_one_line(page):
     assert page.locator("#message").is_hidden()
 
 
-def test_no_more_is_asked_for_than_is_seen(page):
+def test_hardly_more_is_decoded_than_is_seen(page):
+    set_split(page, 0)
     asked = []
     page.on("request", lambda request: asked.append(request.url) if "/tile?" in request.url else None)
-    page.locator("#zoom").fill("0.95")
+    page.locator("#zoom").fill("0.7")
     settle(page)
-    assert 0 < len({url.partition("?")[2] for url in asked}) <= 2 * 4 * 3 + 12
+    canvas, (height, width), _ = shown(page)
+    tiles = [dict(parse_qsl(urlsplit(url).query)) for url in dict.fromkeys(asked)]
+    assert {(tile["lens"], tile["width"], tile["height"]) for tile in tiles} == {("0", str(width), str(height))}
+    pixels = sum(int(tile["w"]) * int(tile["h"]) for tile in tiles)
+    assert canvas[0].numel() <= pixels < 1.01 * canvas[0].numel()

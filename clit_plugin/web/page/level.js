@@ -1,4 +1,4 @@
-// The picture at some size, in tiles that fit the view: what is seen first is decoded, and not a pixel more.
+// The picture at some size, in tiles that fit the view: what is seen first is decoded, and hardly a pixel more.
 
 const TILE = 256; // about
 
