@@ -4,7 +4,7 @@
 
 Every step is a process of its own with its own time limit, so that nothing hangs or stops the rest; the page is written
 as the steps end. ``--minutes`` bounds the whole: a step that would begin later is left out, and the page says so.
-``--step`` runs some steps only.
+``--step`` runs some steps only. Without a GPU the page has what is counted, and names the steps that are left out.
 """
 
 import argparse
@@ -17,8 +17,42 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LIMITS = {"agreement": 150, "gradients": 100, "steps": 200, "kernels": 60, "small": 90, "tiles": 120, "benchmark": 240}
-DEFAULT = ["agreement", "gradients", "steps", "kernels", "small", "benchmark"]
+LIMITS = {
+    "counted": 300,
+    "tests": 200,
+    "agreement": 150,
+    "gradients": 100,
+    "steps": 200,
+    "kernels": 60,
+    "small": 90,
+    "tiles": 120,
+    "benchmark": 240,
+}
+WITHOUT_GPU = ["counted"]
+DEFAULT = ["counted", "tests", "agreement", "gradients", "steps", "kernels", "small", "benchmark"]
+
+
+def counted() -> None:
+    """What each case would cost, by ``clit benchmark --roofline``."""
+    command = [sys.executable, "-m", "clit_plugin", "benchmark", "--roofline", "--card", card()]
+    print(subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True).stdout)
+
+
+def tests() -> None:
+    """The tests that use a GPU where there is one."""
+    files = ["tests/models/test_captured_step.py", "tests/models/test_guarded_step.py"]
+    command = [sys.executable, "-m", "pytest", "-q", *files]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
+    print(f"```\n{done.stdout[-1500:]}\n```")
+    if done.returncode:
+        raise SystemExit(done.returncode)
+
+
+def card() -> str:
+    """The card of ``clit benchmark --roofline`` that is nearest to the GPU."""
+    import torch
+
+    return "a100" if torch.cuda.is_available() and "A100" in torch.cuda.get_device_name() else "h100"
 
 
 def agreement() -> None:
@@ -88,18 +122,28 @@ def gradients() -> None:
 
 
 def steps() -> None:
-    """Forward and backward pass at batch 32, 48 x 48 patches, EDSR-baseline, the paper's sizes."""
-    from clit_plugin.commands.benchmark_cases import Case
+    """Forward and backward pass at batch 32, 48 x 48 patches, EDSR-baseline, the paper's sizes; beside it the count."""
+    import torch
 
-    print("| stage | dtype | fused | step, ms | peak, GB |\n|---|---|---|---|---|")
+    from clit_plugin.commands.benchmark_cases import Case
+    from clit_plugin.commands.benchmark_roofline import CARDS, RooflineCase, row_of
+
+    print("| stage | dtype | fused | step, ms | peak, GB | counted: work, ms | launches, ms | kernels | GB |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for case in (
         Case("1, x4", 48, (4,), batch=32),
         Case("2, x3 x2", 48, (3, 2), batch=32),
         Case("3, x3 x3 x1.5", 48, (3, 3, 1.5), batch=32),
     ):
         for amp in (True, False):
+            name, size, factors, batch = case.name, (case.lq_size, case.lq_size), case.factors, case.batch
+            bill = row_of(
+                RooflineCase(name, "CLIT", size, factors, batch), CARDS[card()], torch.bfloat16 if amp else None
+            )
+            beside = f" {bill['work'] * 1e3:.1f} | {bill['launches'] * 1e3:.1f} | {bill['kernels']} "
+            beside += f"| {bill['bytes'] / 1e9:.1f} |"
             for mode in ("auto", "off") if amp else ("auto", "tf32", "off"):
-                print(row(case, amp, mode, {}), flush=True)
+                print(row(case, amp, mode, {}) + (beside if mode == "auto" else " - | - | - | - |"), flush=True)
 
 
 def small() -> None:
@@ -317,13 +361,15 @@ def main() -> int:
         return 0
     import torch
 
-    if not torch.cuda.is_available():
-        print("gpu_check: torch finds no GPU", file=sys.stderr)
-        return 2
+    gpu = torch.cuda.is_available()
     end = time.monotonic() + 60 * args.minutes
-    page = f"# {torch.cuda.get_device_name()}, torch {torch.__version__}\n"
+    page = f"# {torch.cuda.get_device_name() if gpu else 'No GPU: counted only'}, torch {torch.__version__}\n"
     failed = False
-    for name in args.step:
+    left_out = [] if gpu else [name for name in args.step if name not in WITHOUT_GPU]
+    if left_out:
+        page += f"\nLeft out, as torch finds no GPU: {', '.join(left_out)}\n"
+        print(page, flush=True)
+    for name in [name for name in args.step if name not in left_out]:
         limit = min(LIMITS[name], end - time.monotonic())
         page += f"\n## {name}\n\n{globals()[name].__doc__}\n\n"
         start = time.monotonic()
@@ -335,7 +381,8 @@ def main() -> int:
             page += f"{output.strip()}\n\n({status}, {time.monotonic() - start:.0f} s)\n"
         args.out.write_text(page, encoding="utf-8")
         print(page[page.rindex("\n## ") :], flush=True)
-    return int(failed)
+    args.out.write_text(page, encoding="utf-8")
+    return int(failed or bool(left_out))
 
 
 def child(name: str, limit: float) -> tuple[str, str]:
