@@ -16,14 +16,27 @@ def pictures(count, size=(24, 32)):
 
 
 def write_clip(
-    path, frames, *, times=None, time_base=None, sound="aac", turned=0, matrix=6, codec="libx264", rate=RATE
+    path,
+    frames,
+    *,
+    times=None,
+    time_base=None,
+    sound="aac",
+    turned=0,
+    matrix=6,
+    codec="libx264",
+    rate=RATE,
+    pix_fmt="yuv420p",
+    aspect=None,
 ):
     """Write frames, shown at ``times`` in ``time_base``, with half a second of a sine as sound."""
     time_base = time_base or 1 / rate
     with av.open(str(path), "w") as container:
         video = container.add_stream(codec, rate=rate, options={"crf": "0"} if codec == "libx264" else {})
         video.height, video.width = frames[0].shape[:2]
-        video.pix_fmt = "yuv420p"
+        video.pix_fmt = pix_fmt
+        if aspect:
+            video.codec_context.sample_aspect_ratio = aspect
         video.codec_context.time_base = time_base
         video.codec_context.colorspace, video.codec_context.color_range = matrix, 1
         if turned:
@@ -31,7 +44,7 @@ def write_clip(
         audio = container.add_stream(sound, rate=44100, layout="mono") if sound else None
         for pts, frame in zip(times or range(len(frames)), frames, strict=True):
             picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(
-                format="yuv420p", dst_colorspace=matrix if matrix != 2 else 6, dst_color_range=1
+                format=pix_fmt, dst_colorspace=matrix if matrix != 2 else 6, dst_color_range=1
             )
             picture.colorspace, picture.color_range = matrix, 1
             picture.pts, picture.time_base = pts, time_base

@@ -130,6 +130,21 @@ def test_colours_mean_the_same_after_all(net, matrix, luma):
     assert made.color_range == 1
 
 
+def test_the_shape_of_pixels_is_kept_and_turned_with_them(net):
+    write_clip("a.mp4", pictures(1), turned=90, aspect=Fraction(4, 3), sound=None)
+    assert upscale("a.mp4", "-o", "b.mp4", "--scale", 2) == 0
+    with av.open("b.mp4") as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(3, 4)
+
+
+def test_ten_bits_become_eight_which_is_said(net, capfd):
+    write_clip("a.mp4", pictures(1), pix_fmt="yuv420p10le", sound=None)
+    assert upscale("a.mp4", "-o", "b.mp4", "--scale", 2) == 0
+    assert "a.mp4: has more than 8 bits per sample; the result has 8" in capfd.readouterr().err
+    ((_, made),) = decoded("b.mp4")
+    assert made.format.name == "yuv420p"
+
+
 def test_odd_sides_become_even(net):
     write_clip("a.mp4", pictures(1), sound=None)
     assert upscale("a.mp4", "-o", "b.mp4", "--scale", 1.55) == 0
