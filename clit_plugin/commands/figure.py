@@ -12,6 +12,7 @@ from clit_plugin.utils.errors import UserError
 
 if TYPE_CHECKING:
     from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
+    from clit_plugin.data.realistic_degradation import Degradation
     from clit_plugin.ops.crops import Crop
 
 DESCRIPTION = """\
@@ -53,7 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         each.add_argument(
             "--system", metavar="NAME=FILE", action="append", default=[], help="a name and its weights; repeatable"
         )
-        each.add_argument("--degradation", default="pil", help="bicubic kernel, pil or matlab; default: %(default)s")
+        each.add_argument(
+            "--degradation",
+            choices=("pil", "matlab", "realistic"),
+            default="pil",
+            help="make LR by this bicubic kernel, or as {type: realistic} of a validation set; default: %(default)s",
+        )
         each.add_argument("--overwrite", action="store_true", help="replace an existing OUT")
         each.add_argument(
             "--system-opt",
@@ -73,15 +79,13 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.figures.comparison_figure import Systems, crops_figure, text_figure
     from clit_plugin.inference.pictures import check_new_png, read_picture
     from clit_plugin.metrics.protocol import EvaluationProtocol
-    from clit_plugin.ops.bicubic import check_degradation
     from clit_plugin.ops.pixels import to_samples
     from clit_plugin.utils.atomic_files import write_bytes
 
     start = time.monotonic()
     output = check_new_png(args.output, [("image", args.image)], overwrite=args.overwrite)
-    check_degradation(args.degradation, "--degradation")
     image = to_samples(read_picture(args.image).rgb)
-    systems = Systems(networks=_load(args), degradation=args.degradation, image_name=Path(args.image).name)
+    systems = Systems(networks=_load(args), degradation=_degradation(args), image_name=Path(args.image).name)
     if args.figure == "crops":
         _check_factor("--scale", args.scale)
         crops = [parse_crop(text) for text in args.crop]
@@ -94,6 +98,18 @@ def run(args: argparse.Namespace) -> int:
     write_bytes(output, encode_png(figure))
     say(written(output, time.monotonic() - start, f"{figure.shape[1]}x{figure.shape[0]}"))
     return 0
+
+
+def _degradation(args: argparse.Namespace) -> "str | Degradation":
+    import numpy as np
+
+    from clit_plugin.data.realistic_degradation import draw_degradation, name_entropy
+    from clit_plugin.data.realistic_options import parse_realistic
+
+    if args.degradation != "realistic":
+        return str(args.degradation)
+    options = parse_realistic({"type": "realistic"}, "--degradation")
+    return draw_degradation(options, np.random.default_rng((name_entropy(Path(args.image).stem), options.seed)))
 
 
 def _check_factor(name: str, factor: float) -> None:

@@ -4,6 +4,7 @@ First order, as the first half of Real-ESRGAN (Wang et al. 2021), but at any sca
 in LR pixels, so that an image is degraded alike at every scale.
 """
 
+import hashlib
 import math
 import random
 from collections.abc import Iterator
@@ -178,6 +179,11 @@ def draw_degradation(options: RealisticOptions, rng: np.random.Generator) -> Deg
         quality=quality if is_compressed else None,
         seed=seed,
     )
+
+
+def name_entropy(name: str) -> int:
+    """What seeds the degradation of an image of a validation set: the same in every process, unlike ``hash``."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest(), "big")
 
 
 @contextmanager

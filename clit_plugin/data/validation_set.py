@@ -1,6 +1,5 @@
 """Validation: whole images at one scale, or each given pair at its own."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,7 +7,7 @@ import torch
 
 from clit_plugin.data.dataset_options import ValSetOptions
 from clit_plugin.data.image_pairs import ImagePairs
-from clit_plugin.data.realistic_degradation import make_lr
+from clit_plugin.data.realistic_degradation import make_lr, name_entropy
 from clit_plugin.metrics.protocol import EvaluationProtocol
 from clit_plugin.ops.pixels import to_tensor
 from clit_plugin.ops.sizes import Pair, Size, by, lr_size, scale_label, scaled_size
@@ -56,8 +55,7 @@ class ValidationSet:
         sizes, pairs = self.sizes(name), self.pairs
         gt = pairs.gt.read(name)[: sizes.gt[0], : sizes.gt[1]]
         if pairs.lq is None:
-            digest = hashlib.sha256(name.encode()).digest()  # the same in every process, unlike hash()
-            lq = make_lr(gt, sizes.lq, pairs.degradation(int.from_bytes(digest, "big")))
+            lq = make_lr(gt, sizes.lq, pairs.degradation(name_entropy(name)))
         else:
             lq = pairs.lq.read(pairs.lq_name(name))
         return {

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
+from clit_plugin.data.realistic_degradation import Degradation, make_lr
 from clit_plugin.inference.apply import upscale_with_progress
 from clit_plugin.inference.memory import check_memory
 from clit_plugin.metrics.float_metrics import psnr_float
@@ -25,16 +26,25 @@ _SHOWN = 230  # approximate size in pixels of a magnified crop
 
 @dataclass(frozen=True, kw_only=True)
 class Systems:
-    """The systems to compare: bicubic interpolation, and networks by name, on images downscaled by ``degradation``."""
+    """The systems to compare: bicubic interpolation, and networks by name, on images downscaled by ``degradation``.
+
+    ``degradation`` is a bicubic kernel, ``pil`` or ``matlab``, or a drawn degradation. Bicubic interpolation uses the
+    same kernel, after a drawn degradation Pillow's.
+    """
 
     networks: Mapping[str, ArbitraryScaleArch]
-    degradation: str
+    degradation: str | Degradation
     image_name: str
+
+    def __str__(self) -> str:
+        """How LR is made."""
+        return f"{self.degradation} bicubic" if isinstance(self.degradation, str) else "realistic degradation"
 
     def upscale(self, lq: np.ndarray, size: Size) -> dict[str, Tensor]:
         """Every system's image (3, H, W) in [0, 1] from ``lq`` (h, w, 3) uint8."""
         check_memory(size, torch.device("cpu"), name=self.image_name)
-        images = {"bicubic": to_tensor(resize_bicubic(lq, size, self.degradation))}
+        kernel = self.degradation if isinstance(self.degradation, str) else "pil"
+        images = {"bicubic": to_tensor(resize_bicubic(lq, size, kernel))}
         for name, net in self.networks.items():
             label = f"{name} to {by(size)}"
             images[name] = upscale_with_progress(net, to_tensor(lq), size, label=label, name=self.image_name).clamp(
@@ -73,7 +83,7 @@ def crops_figure(
             "at each border"
         )
     hr = to_tensor(image)
-    results = systems.upscale(resize_bicubic(image, reduced, systems.degradation), size)
+    results = systems.upscale(make_lr(image, reduced, systems.degradation), size)
     for crop in crops:
         _check_inside(crop, size, systems.image_name)
     rows = []
@@ -88,7 +98,7 @@ def crops_figure(
         rows.append(row)
     channel = "Y" if protocol.y_channel else "RGB"
     footer = (
-        f"{systems.image_name}, x{scale_label(scale)}, LR by {systems.degradation} bicubic; PSNR of the whole image "
+        f"{systems.image_name}, x{scale_label(scale)}, LR by {systems}; PSNR of the whole image "
         f"({protocol}) / of the crop ({channel})"
     )
     return compose(rows, footer)
@@ -118,7 +128,7 @@ def text_figure(
     reduced = (round(size[0] / reduce), round(size[1] / reduce))  # not cropped: there is no HR to compare with
     if min(reduced) < 1:
         raise UserError(f"{systems.image_name}: {by(size)} is too small to be downscaled by {reduce:g}")
-    lq = resize_bicubic(image, reduced, systems.degradation)
+    lq = make_lr(image, reduced, systems.degradation)
     rows: dict[str, list[Panel]] = {
         name: [Panel(_scaled(crop, size, reduced).of(lq), "LR")] for name in ("bicubic", *systems.networks)
     }
@@ -126,9 +136,7 @@ def text_figure(
         out = scaled_size(reduced, scale)
         for name, result in systems.upscale(lq, out).items():
             rows[name].append(Panel(_scaled(crop, size, out).of(to_samples(result)), f"{name} x{scale_label(scale)}"))
-    footer = (
-        f"{systems.image_name} reduced by {reduce:g} ({systems.degradation} bicubic), then upscaled; 1 pixel = 1 pixel"
-    )
+    footer = f"{systems.image_name} reduced by {reduce:g} ({systems}), then upscaled; 1 pixel = 1 pixel"
     return compose(list(rows.values()), footer)
 
 

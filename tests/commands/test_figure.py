@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from dataset_helpers import val_set
 from inference_helpers import LIIF, write_weights
 from PIL import Image
 
 from clit_plugin.archs.build import build_network
 from clit_plugin.commands.cli import main
 from clit_plugin.commands.figure import parse_crop
+from clit_plugin.data.realistic_degradation import make_lr
+from clit_plugin.figures import comparison_figure
+from clit_plugin.ops.pixels import to_samples
 from clit_plugin.utils.errors import UserError
 
 
@@ -37,6 +41,19 @@ def test_both_commands_write_a_picture(clit, photo, tmp_path):
     assert command("text", photo, "-o", tmp_path / "text.png", *given) == 0
     assert Image.open(tmp_path / "crops.png").width > 4 * 200
     assert Image.open(tmp_path / "text.png").width > 83 / 2.2 * (1 + 1.6 + 2.5 + 3.4 + 4.3)
+
+
+def test_realistic_lr_is_that_of_a_validation_set_with_the_image(photo, tmp_path, monkeypatch):
+    made = []
+
+    def record(*arguments):
+        made.append(make_lr(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(comparison_figure, "make_lr", record)
+    lq = val_set(tmp_path, scale=2, degradation={"type": "realistic"})[0]["lq"]
+    assert command("crops", photo, "-o", tmp_path / "o.png", "--scale", 2, "--degradation", "realistic") == 0
+    np.testing.assert_array_equal(made[0], to_samples(lq))
 
 
 def test_weights_without_options_take_those_of_an_option_file(photo, tmp_path):

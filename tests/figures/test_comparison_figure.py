@@ -6,6 +6,7 @@ import torch
 from inference_helpers import CLIT, LIIF
 
 from clit_plugin.archs.build import build_network
+from clit_plugin.data.realistic_degradation import Degradation
 from clit_plugin.figures import comparison_figure
 from clit_plugin.figures.comparison_figure import Systems, crops_figure, text_figure
 from clit_plugin.metrics.protocol import EvaluationProtocol
@@ -40,6 +41,21 @@ def systems(**networks):
         degradation="pil",
         image_name="a.png",
     )
+
+
+def test_systems_are_compared_on_realistic_lr_too(image, captions):
+    degradation = Degradation(sigma=(0.5, 0.5), gaussian=8.0, quality=70, seed=3)
+    crops_figure(
+        image,
+        Systems(networks={}, degradation=degradation, image_name="a.png"),
+        2,
+        [Crop(0, 0, 82, 60)],
+        EvaluationProtocol.named("benchmark"),
+    )
+    lq = degradation.reduce(image[:60, :82], (30, 41))
+    (bicubic,) = (panel for caption, panel in captions.items() if caption.startswith("bicubic"))
+    np.testing.assert_array_equal(bicubic.image, resize_bicubic(lq, (60, 82), "pil"))
+    assert "LR by realistic degradation" in captions["footer"]
 
 
 def test_panels_of_crops_are_the_systems_pixels_with_their_psnr(image, captions):
