@@ -1,5 +1,6 @@
 """EDSR and its baseline without the upsampler (Lim et al., CVPRW 2017)."""
 
+import torch
 from basicsr.archs.arch_util import ResidualBlockNoBN, make_layer
 from torch import Tensor, nn
 
@@ -32,8 +33,11 @@ class EDSRTrunk(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, num_feat, H, W) of an image (B, 3, H, W) in [-1, 1]."""
-        h = self.conv_first(x)
-        return self.conv_after_body(run_blocks(self.body, h, recompute=self.use_checkpoint)) + h
+        # A third less time for narrow convolutions on a CPU; exporters know one order only.
+        last = x.device.type == "cpu" and not (torch.is_grad_enabled() or torch.jit.is_tracing())
+        h = self.conv_first(x.contiguous(memory_format=torch.channels_last) if last else x)
+        h = self.conv_after_body(run_blocks(self.body, h, recompute=self.use_checkpoint)) + h
+        return h.contiguous() if last else h
 
 
 class ResidualBlock(ResidualBlockNoBN):
