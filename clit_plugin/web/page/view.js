@@ -116,9 +116,9 @@ export class View {
     return { x: (event.clientX - box.left) * this.ratio, y: (event.clientY - box.top) * this.ratio };
   }
 
-  // Whether a place of the picture lies left of the slider.
+  // Whether a place of the picture lies left of the slider; the view's centre, which is rounded, does not lie left of it.
   isLeft(place) {
-    return this.origin.x + (place.x * this.size.width) / this.picture.width < this.middle;
+    return this.origin.x + (place.x * this.size.width) / this.picture.width < this.middle - 1;
   }
 
   settle() {
