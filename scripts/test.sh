@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets up, then runs the linter, the formatter's check, the type checker, the import contract and the tests.
 # Arguments go to pytest, with paths relative to the repository root: scripts/test.sh -k name
+# Tests that take minutes are left out; scripts/test.sh -m slow runs these.
 set -euo pipefail
 
 cd "$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
@@ -11,7 +12,11 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 bash scripts/setup.sh
 
 status=0
-for check in "ruff check ." "ruff format --check ." "mypy"; do
+types="$(mktemp)"
+trap 'rm -f "$types"' EXIT
+.venv/bin/python -m mypy >"$types" 2>&1 & # half a minute of one core, beside the tests
+mypy=$!
+for check in "ruff check ." "ruff format --check ."; do
     echo "== $check"
     # shellcheck disable=SC2086 # the words of $check are the command and its arguments
     if ! .venv/bin/python -m $check; then
@@ -29,4 +34,8 @@ fi
 echo "== pytest $*"
 # Neighbouring tests stay in one process, which makes what a module shares once.
 .venv/bin/python -m pytest -n logical --dist worksteal "$@" || status=$?
+
+echo "== mypy"
+wait "$mypy" || status=1
+cat "$types"
 exit "$status"

@@ -80,6 +80,7 @@ def test_a_signal_to_a_rank_that_does_not_save_stops_the_run(tmp_path):
     assert "interrupted; saved checkpoints are kept" in errors
 
 
+@pytest.mark.slow
 def test_a_rank_that_hangs_ends_the_attempt_and_torchrun_goes_on_from_the_newest_state(tmp_path):
     failing_options(tmp_path, workers=0, total_iter=6)
     # Without the last one, gloo gets the ports of the first attempt, and often fails to connect.

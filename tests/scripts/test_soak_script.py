@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_short_soak_is_well_and_writes_its_page(tmp_path):
     command = ["bash", ROOT / "scripts/soak.sh", "--quick", "--batches", "60", "--out", tmp_path / "page.md"]
     environment = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}

@@ -170,6 +170,7 @@ def test_a_picture_is_opened_and_what_is_none_is_refused_in_one_line(page):
 
 def test_hardly_more_is_decoded_than_is_seen(page):
     set_split(page, 0)
+    settle(page)
     asked = []
     page.on("request", lambda request: asked.append(request.url) if "/tile?" in request.url else None)
     page.locator("#zoom").fill("0.7")
