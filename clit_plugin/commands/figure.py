@@ -74,7 +74,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw the figure; raises UserError for bad input."""
-    from clit_plugin.commands.figure import parse_crop
     from clit_plugin.data.image_io import encode_png
     from clit_plugin.figures.comparison_figure import Systems, crops_figure, text_figure
     from clit_plugin.inference.pictures import check_new_png, read_picture
@@ -101,15 +100,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _degradation(args: argparse.Namespace) -> "str | Degradation":
-    import numpy as np
-
-    from clit_plugin.data.realistic_degradation import draw_degradation, name_entropy
+    from clit_plugin.data.realistic_degradation import draw_seeded, name_entropy
     from clit_plugin.data.realistic_options import parse_realistic
 
     if args.degradation != "realistic":
         return str(args.degradation)
-    options = parse_realistic({"type": "realistic"}, "--degradation")
-    return draw_degradation(options, np.random.default_rng((name_entropy(Path(args.image).stem), options.seed)))
+    return draw_seeded(parse_realistic({"type": "realistic"}, "--degradation"), name_entropy(Path(args.image).stem))
 
 
 def _check_factor(name: str, factor: float) -> None:

@@ -59,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         metavar="FILE",
         type=weights_path,
+        default=str(DEFAULT),
         help="trained weights, .pth or .safetensors, or a name of the package's (default: clit_small)",
     )
     add_target_arguments(parser)
@@ -126,15 +127,14 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--crf: for videos only; --quality is that of images")
     if args.quality is not None and not 1 <= args.quality <= 100:
         raise UserError(f"--quality: expected 1 to 100, got {args.quality}")
-    weights = args.weights or str(DEFAULT)
     with processes() as (rank, count):
-        jobs = by_first_rank(lambda: find_jobs(args, weights), rank)
+        jobs = by_first_rank(lambda: find_jobs(args), rank)
         device = choose_device(device_name(args.device))
-        loaded = load_described(weights, args.opt, param_key=args.param_key)
-        about = About.read(loaded.rest, weights)
+        loaded = load_described(args.weights, args.opt, param_key=args.param_key)
+        about = About.read(loaded.rest, args.weights)
         if summary := about.summary():
-            name = about.name or weights
-            say(f"Weights: {name}{' of the package' if is_shipped(weights) else ''}, trained {summary}")
+            name = about.name or args.weights
+            say(f"Weights: {name}{' of the package' if is_shipped(args.weights) else ''}, trained {summary}")
         task = _Task(net=loaded.net.to(device), about=about, target=target, options=options, quality=args.quality)
         failed = _upscale_all(task, jobs[rank::count], several=len(jobs) > 1)
         others = [error for errors in from_all_ranks(failed)[1:] for error in errors]

@@ -36,12 +36,11 @@ def is_video(given: Sequence[str]) -> bool:
     return bool(videos)
 
 
-def find_jobs(args: argparse.Namespace, weights: str) -> list[Job]:
+def find_jobs(args: argparse.Namespace) -> list[Job]:
     """Every image with the file to write.
 
     Args:
         args: Of the command.
-        weights: The weights file, which no output may replace.
 
     Raises:
         UserError: No such image, a format that cannot be written, or an output that exists, is one of the inputs or
@@ -57,7 +56,7 @@ def find_jobs(args: argparse.Namespace, weights: str) -> list[Job]:
         if output.is_dir():
             raise UserError(f"{output}: is a folder")
     inputs: list[tuple[str, str | Path | None]] = [("image", source) for source, _ in jobs]
-    check_replaces_none(owners, [*inputs, ("weights file", weights), ("option file", args.opt)])
+    check_replaces_none(owners, [*inputs, ("weights file", args.weights), ("option file", args.opt)])
     for output in {output.parent: output for output in owners}.values():  # of each folder one
         check_writable(output)
     there = {output for _, output in jobs if output.exists()}

@@ -39,7 +39,6 @@ def upscale_video(args: argparse.Namespace, target: Target, options: "UpscaleOpt
         ) from None
     from clit_plugin.inference.about import About
     from clit_plugin.inference.load_network import choose_device, load_described
-    from clit_plugin.inference.shipped import DEFAULT
     from clit_plugin.video.clip import read_clip
     from clit_plugin.video.coding import ENCODER, Coding
     from clit_plugin.video.enlarge import make_parts
@@ -48,9 +47,8 @@ def upscale_video(args: argparse.Namespace, target: Target, options: "UpscaleOpt
 
     start = time.monotonic()
     crf = _crf(args)
-    weights = args.weights or str(DEFAULT)
     source, output = Path(args.images[0]).expanduser(), _output(args)
-    check_replaces_none([output], [("video", source), ("weights file", weights), ("option file", args.opt)])
+    check_replaces_none([output], [("video", source), ("weights file", args.weights), ("option file", args.opt)])
     if output.exists() and args.skip_existing:
         return 0
     if output.exists() and not args.overwrite:
@@ -59,9 +57,9 @@ def upscale_video(args: argparse.Namespace, target: Target, options: "UpscaleOpt
     size = _even(target, clip)
     check_sound(source, output)
     check_writable(output, needed=int(2 * _BYTES_PER_PIXEL * size[0] * size[1] * (clip.frames or 1)))
-    loaded = load_described(weights, args.opt, param_key=args.param_key)
+    loaded = load_described(args.weights, args.opt, param_key=args.param_key)
     net = loaded.net.to(choose_device(args.device))
-    about = About.read(loaded.rest, weights)
+    about = About.read(loaded.rest, args.weights)
     if warning := about.warning(clip.size, size):
         warn(f"{source}: {warning}")
     status = source.stat()
@@ -71,7 +69,7 @@ def upscale_video(args: argparse.Namespace, target: Target, options: "UpscaleOpt
             "video": [source.name, status.st_size, status.st_mtime_ns],
             "size": size,
             "crf": crf,
-            "weights": hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
+            "weights": hashlib.sha256(Path(args.weights).read_bytes()).hexdigest(),
             "--param-key": loaded.param_key,
             "--self-ensemble": options.views > 1,
             "version of PyAV": [av.__version__, ENCODER],

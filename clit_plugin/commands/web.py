@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         nargs="+",
         type=weights_path,
+        default=[str(DEFAULT)],
         help="trained weights, or a name of the package's; a second one to compare with (default: clit_small)",
     )
     parser.add_argument("--port", metavar="N", type=int, default=8484, help="default: %(default)s; 0: any that is free")
@@ -65,14 +66,13 @@ def run(args: argparse.Namespace) -> int:
     from clit_plugin.web.scene import load_lens
     from clit_plugin.web.server import Server
 
-    weights = args.weights or [str(DEFAULT)]
-    if len(weights) > 2:
-        raise UserError(f"--weights: expected one file or two to compare, got {len(weights)}")
+    if len(args.weights) > 2:
+        raise UserError(f"--weights: expected one file or two to compare, got {len(args.weights)}")
     if not 0 <= args.port <= 65535:
         raise UserError(f"--port: expected 0 to 65535, got {args.port}")
     given = None if args.image is None else (read_picture(Path(args.image)), Path(args.image).name)
     device = choose_device(args.device)
-    lenses = [load_lens(file, args.opt, param_key=args.param_key, device=device) for file in weights]
+    lenses = [load_lens(file, args.opt, param_key=args.param_key, device=device) for file in args.weights]
     listening = _listen(args.host, args.port)
     if not _is_loopback(listening):
         warn(f"--host {args.host}: everyone who reaches this address can use the page and see the picture given")

@@ -2,11 +2,9 @@
 
 from pathlib import PurePosixPath
 
-import numpy as np
-
 from clit_plugin.data.dataset_options import SetOptions
 from clit_plugin.data.image_source import ImageSource
-from clit_plugin.data.realistic_degradation import Degradation, draw_degradation
+from clit_plugin.data.realistic_degradation import Degradation, draw_seeded
 from clit_plugin.ops.sizes import ROUNDING, Pair, Size, by, scale_label
 from clit_plugin.utils.errors import UserError
 
@@ -53,10 +51,10 @@ class ImagePairs:
         return height / h, width / w
 
     def degradation(self, *entropy: int) -> str | Degradation:
-        """How LR is made from HR; a realistic degradation is drawn from a generator seeded with ``entropy``."""
+        """How LR is made from HR; see ``draw_seeded`` for a realistic degradation."""
         if self._realistic is None:
             return str(self._kernel)
-        return draw_degradation(self._realistic, np.random.default_rng((*entropy, self._realistic.seed)))
+        return draw_seeded(self._realistic, *entropy)
 
     def check_given(self, scales: Pair | None = None) -> None:
         """Check that every HR image has an LR image of a fitting size, where LR images are given.

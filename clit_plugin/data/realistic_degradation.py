@@ -181,6 +181,11 @@ def draw_degradation(options: RealisticOptions, rng: np.random.Generator) -> Deg
     )
 
 
+def draw_seeded(options: RealisticOptions, *entropy: int) -> Degradation:
+    """Draw the degradation of one image from a generator seeded with ``entropy`` and the options' seed."""
+    return draw_degradation(options, np.random.default_rng((*entropy, options.seed)))
+
+
 def name_entropy(name: str) -> int:
     """What seeds the degradation of an image of a validation set: the same in every process, unlike ``hash``."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest(), "big")
