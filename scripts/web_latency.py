@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import io
 import math
+import sys
 import time
 from itertools import pairwise
 
@@ -19,8 +20,10 @@ from aiohttp import web
 from PIL import Image
 
 import clit_plugin  # noqa: F401, makes basicsr importable
+from clit_plugin.commands.target_arguments import parse_size
 from clit_plugin.inference.pictures import Picture, decode_picture, read_picture
-from clit_plugin.inference.shipped import DEFAULT
+from clit_plugin.inference.shipped import DEFAULT, weights_path
+from clit_plugin.utils.errors import UserError
 from clit_plugin.web.scene import load_lens
 from clit_plugin.web.server import Server
 
@@ -64,6 +67,7 @@ async def measure(client: aiohttp.ClientSession, factor: float, screen: tuple[in
 
 async def run(picture: Picture, args: argparse.Namespace) -> None:
     """Serve the picture, and ask."""
+    screen = parse_size(args.screen, "--screen")
     lens = load_lens(args.weights, None, param_key=None, device=torch.device("cpu"))
     runner = Server([lens], (picture, "picture")).runner()
     await runner.setup()
@@ -73,7 +77,6 @@ async def run(picture: Picture, args: argparse.Namespace) -> None:
     height, width = picture.size
     print(f"{width}x{height} under {lens.name}, a screen of {args.screen}, {torch.get_num_threads()} threads")
     print("factor  first tile       CPU  full screen       CPU   tiles")
-    screen = tuple(int(n) for n in args.screen.split("x"))[::-1]
     async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
         await measure(client, args.factors[0], (1, 1))  # what a process does once
         for factor in args.factors:
@@ -85,7 +88,7 @@ def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image", nargs="?", help="default: scikit-image's astronaut, four times")
-    parser.add_argument("--weights", default=str(DEFAULT), help="default: those of the package")
+    parser.add_argument("--weights", type=weights_path, default=str(DEFAULT), help="default: those of the package")
     parser.add_argument("--factors", type=float, nargs="+", default=[1.5, 2.8, 4, 6, 10, 16, 30])
     parser.add_argument("--screen", default="1280x800", help="default: %(default)s")
     args = parser.parse_args()
@@ -99,4 +102,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"web_latency.py: {error}")
