@@ -167,5 +167,6 @@ def _bytes(func: Any, name: str, args: Any, kwargs: Any, ours: list[Tensor], res
 
 
 def _flops(func: Any, args: Any, kwargs: Any, out: Any) -> int:
-    count = flop_registry.get(func._overloadpacket)
+    name = func._schema.name.removesuffix("_")  # a product in place costs as much
+    count = flop_registry.get(getattr(torch.ops.aten, name.split("::")[1], None))
     return 0 if count is None else int(count(*args, **kwargs, out_val=out))

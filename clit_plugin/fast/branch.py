@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from clit_plugin.fast.axis import Axis, BiasedAxis, make_axis
+from clit_plugin.fast.device_memory import total_memory
 from clit_plugin.fast.map_tiles import NativeTiles, UpsampledTiles, WholeTiles
 from clit_plugin.fast.tile_tables import MapTiles
 from clit_plugin.ops.coordinates import Size, size_tensor
@@ -96,15 +97,8 @@ def make_tiles(
 
 
 def tile_pixels(feature: Tensor) -> int:
-    """Pixels of a tile of q, k and v: 64 MB on a CPU; on a GPU a 24th of its memory, at least 1 GB.
-
-    Where nothing is computed, on the device ``meta``, the GPU has 80 GB.
-    """
-    budget = 2**26 if feature.device.type == "cpu" else 2**30
-    if feature.device.type == "cuda":
-        budget = max(budget, torch.cuda.get_device_properties(feature.device).total_memory // 24)
-    elif feature.device.type == "meta":
-        budget = 80 * 10**9 // 24
+    """Pixels of a tile of q, k and v: 64 MB on a CPU; on an accelerator a 24th of its memory, at least 1 GB."""
+    budget = 2**26 if feature.device.type == "cpu" else max(2**30, total_memory(feature.device) // 24)
     return budget // (3 * feature.shape[1] * feature.element_size())
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from clit_plugin.fast.axis import BiasedAxis
 from clit_plugin.fast.buffers import Buffers
+from clit_plugin.fast.device_memory import part_memory
 from clit_plugin.fast.no_autocast import no_autocast
 from clit_plugin.fast.strips import Limits, Run, Strip, runs_of, strips
 from clit_plugin.fast.tile_tables import Layout, MapTiles, Window, grid_places, layout_of, read_tables
@@ -62,7 +63,6 @@ def attend_grid(
     rows, columns = axes
     out = rows.bias.new_zeros(len(rows.bias), len(columns.bias), 3)
     decoder = _GridDecoder(axes, head)
-    limits = decoder.limits(max_queries)
     row_runs, column_runs = (runs_of(axis.geometry.index) for axis in axes)
 
     def render(strip: Strip, tile: _Tile) -> None:
@@ -78,9 +78,11 @@ def attend_grid(
         )
         if not all(inside):
             continue
+        tile = decoder.read(tiles, window)
+        limits = decoder.limits(max_queries, tile)
         share_out(
             strips(*inside, size=tiles.size, grid=decoder.grid, limits=limits, device=out.device),
-            partial(render, tile=decoder.read(tiles, window)),
+            partial(render, tile=tile),
             device=out.device,
             done=None if progress is None else lambda strip: progress(strip.rows.numel() * strip.columns.numel()),
         )
@@ -93,13 +95,24 @@ def _centres(runs: list[Run]) -> tuple[int, int]:
 
 
 class _Tile(NamedTuple):
-    """What the strips of a window share: tables of q (pixels, C), k and v (heads, pixels, d), and W1 in their dtype."""
+    """What the strips of a window share.
+
+    q: Table, (pixels, C).
+    k, v: Tables, (heads, pixels, d).
+    patch: (N,), where the pixels of a local grid lie in the tables, relative to its centre.
+    around: (9,), likewise for q's neighbours.
+    weight: W1 in the tables' dtype.
+    layers: Weights and biases of the other layers, likewise.
+    """
 
     layout: Layout
     q: Tensor
     k: Tensor
     v: Tensor
+    patch: Tensor
+    around: Tensor
     weight: Tensor
+    layers: list[tuple[Tensor, Tensor]]
 
 
 class _GridDecoder:
@@ -115,18 +128,25 @@ class _GridDecoder:
         self.weight = head.first.view(len(head.first), self.grid[0] * self.grid[1], head.num_heads, -1)
         self.weight = self.weight.permute(2, 1, 3, 0).contiguous()
         self.buffers = Buffers()
-        self.cpu = self.weight.device.type == "cpu"
-        # As many heads at once as leave T of a small block in a CPU's cache: of a small network all of them.
+        self.cpu = lies_in_cache(self.weight.device)
+        # As many heads at once as leave T of a small block in a CPU's cache: of a small network, or on an accelerator
+        # with its large blocks, all of them.
         table = _SMALL_BLOCK * self.weight[0, :, 0].numel() * self.weight.element_size()
         fitting = [n for n in range(1, head.num_heads + 1) if head.num_heads % n == 0 and n * table <= _TABLE_BYTES]
-        self.together = max(fitting, default=1) if self.cpu else 1
+        self.together = max(fitting, default=1) if self.cpu else head.num_heads
 
-    def limits(self, max_queries: int) -> Limits:
-        """Parts that stay in a CPU's cache, or that fill an accelerator."""
+    def limits(self, max_queries: int, tile: _Tile) -> Limits:
+        """Parts that stay in a CPU's cache, or that fill an accelerator but not its memory."""
+        heads, pixels, depth, width = self.weight.shape
+        like = self.head.first if self.cpu else tile.weight
+        size = self.together * pixels * like.element_size()  # of one number per head and pixel of a centre
         if not self.cpu:
-            return Limits(max_queries, 16384, 16384)
-        _, pixels, depth, width = self.weight.shape
-        size = self.together * pixels * self.weight.element_size()  # of one number per head and pixel of a centre
+            budget = part_memory(tile.q.device)
+            # Logits and attention in float32, then twice in the tables' dtype; q twice; the hidden layers.
+            query = heads * pixels * 8 + 2 * size + (2 * heads * depth + 4 * width) * tile.q.element_size()
+            centres = budget // (size * depth + 16 * pixels)
+            block = budget // 4 // (size * width)
+            return Limits(min(max_queries, max(1, budget // query)), max(1, centres), max(1, block))
         centres, block = (
             max(1, bytes_ // (size * numbers * _SMALL_BLOCK)) * _SMALL_BLOCK
             for bytes_, numbers in ((_PATCH_BYTES, depth), (_TABLE_BYTES, width))
@@ -139,22 +159,27 @@ class _GridDecoder:
             table.view(len(table), self.head.num_heads, -1).transpose(0, 1).contiguous()
             for table in (tables.k, tables.v)
         )
-        self.weight = self.weight.to(tables.q.dtype)
-        return _Tile(layout_of(tiles, window), tables.q, k, v, self.weight)
+        dtype, layout = tables.q.dtype, layout_of(tiles, window)
+        self.weight = self.weight.to(dtype)
+        linear = [layer for layer in self.head.rest if isinstance(layer, nn.Linear)]
+        layers = [(layer.weight.to(dtype), layer.bias.to(dtype)) for layer in linear]
+        centre = torch.zeros((), dtype=torch.int64, device=k.device)
+        patch, around = (grid_places(centre, layout.width, grid) for grid in (self.grid, (3, 3)))
+        return _Tile(layout, tables.q, k, v, patch, around, self.weight, layers)
 
     def __call__(self, strip: Strip, tile: _Tile) -> Tensor:
         """(n * Q, 3) for the strip's n centres of Q queries each."""
-        return self._decode(self._first_layer(strip, tile, self._attention(strip, tile)))
+        centre = strip.places(tile.layout)
+        attention = self._attention(strip, tile, centre)
+        return self._decode(self._first_layer(strip, tile, centre, attention), tile.layers)
 
-    def _attention(self, strip: Strip, tile: _Tile) -> Tensor:
+    def _attention(self, strip: Strip, tile: _Tile, centre: Tensor) -> Tensor:
         """(groups, n, Q, heads of a group, N)."""
         heads, _, depth = tile.k.shape
         pixels = self.grid[0] * self.grid[1]
         ny, a, nx, b = *strip.rows.shape, *strip.columns.shape
         n, n_query = ny * nx, a * b
-        centre = strip.places(tile.layout)
-        patch = grid_places(centre, tile.layout.width, self.grid).flatten()  # n * N
-        around = grid_places(centre, tile.layout.width, (3, 3)).flatten()  # n * 9
+        patch, around = ((centre.unsqueeze(1) + places).flatten() for places in (tile.patch, tile.around))
         hats = [hat[part] for hat, part in zip(self.hats, (strip.rows, strip.columns), strict=True)]
         hat = torch.einsum("yai,xbj->yxabij", *hats).reshape(n, n_query, 9)
         q = torch.bmm(hat.to(tile.q.dtype), tile.q.index_select(0, around).view(n, 9, -1))  # n, Q, C
@@ -172,15 +197,16 @@ class _GridDecoder:
             if logits.dtype == q.dtype:
                 part.baddbmm_(q_group, k_group, alpha=scale)
             else:
-                part += torch.bmm(q_group, k_group) * scale
-        attention = torch.softmax(logits, -1, out=self.buffers.get("attention", logits, *logits.shape)).to(q.dtype)
-        return attention.unflatten(0, (-1, self.together)).permute(0, 2, 3, 1, 4).contiguous()
+                part.add_(torch.bmm(q_group, k_group), alpha=scale)
+        attention = torch.softmax(logits, -1, out=self.buffers.get("attention", logits, *logits.shape))
+        attention = attention.unflatten(0, (-1, self.together)).permute(0, 2, 3, 1, 4)
+        return attention.to(q.dtype, memory_format=torch.contiguous_format)
 
-    def _first_layer(self, strip: Strip, tile: _Tile, attention: Tensor) -> Tensor:
+    def _first_layer(self, strip: Strip, tile: _Tile, centre: Tensor, attention: Tensor) -> Tensor:
         """(n * Q, F) from attention (groups, n, Q, heads of a group, N)."""
         _, n, n_query, together, pixels = attention.shape
         depth, width = tile.weight.shape[2:]
-        patch = grid_places(strip.places(tile.layout), tile.layout.width, self.grid).T.flatten()  # N * n
+        patch = (tile.patch.unsqueeze(1) + centre).flatten()  # N * n
         hidden = self.buffers.get("hidden", tile.v, n, n_query, width).copy_(self.head.bias)
         for attention_group, group in zip(attention, self._groups(), strict=True):
             v = self._gather(tile.v[group], patch).view(together, pixels, n, depth)
@@ -199,21 +225,25 @@ class _GridDecoder:
     def _gather(self, table: Tensor, places: Tensor) -> Tensor:
         """Rows of several heads' tables, (heads, pixels, d) -> (heads * places, d); overwritten by the next call."""
         heads, pixels, depth = table.shape
+        if not self.cpu:
+            out = self.buffers.get("patch", table, heads, len(places), depth)
+            return torch.index_select(table, 1, places, out=out).flatten(0, 1)
         if heads > 1:
             places = (torch.arange(heads, device=places.device).unsqueeze(1) * pixels + places).flatten()
         out = self.buffers.get("patch", table, len(places), depth)
         return torch.index_select(table.flatten(0, 1), 0, places, out=out)
 
-    def _decode(self, hidden: Tensor) -> Tensor:
-        """(n, F) -> (n, 3). The layers are GELU, in place, and Linear."""
-        for i, layer in enumerate(self.head.rest):
-            if isinstance(layer, nn.Linear):
-                out = self.buffers.get(f"layer {i % 4}", hidden, len(hidden), layer.out_features)
-                weight, bias = layer.weight.to(hidden.dtype), layer.bias.to(hidden.dtype)
-                hidden = torch.addmm(bias, hidden, weight.T, out=out)
-            else:
-                hidden = torch.ops.aten.gelu_(hidden)
+    def _decode(self, hidden: Tensor, layers: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """(n, F) -> (n, 3); before each of the layers a GELU, in place."""
+        for i, (weight, bias) in enumerate(layers):
+            out = self.buffers.get(f"layer {i % 2}", hidden, len(hidden), len(weight))
+            hidden = torch.addmm(bias, torch.ops.aten.gelu_(hidden), weight.T, out=out)
         return hidden
+
+
+def lies_in_cache(device: torch.device) -> bool:
+    """Whether parts are so small that they stay in cache, as a CPU wants them; else they fill an accelerator."""
+    return device.type == "cpu"
 
 
 def _grid_bias(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from clit_plugin.ops.local_attention import resize_bilinear
 from clit_plugin.ops.local_ensemble import blend
 from clit_plugin.ops.parts import Part, whole
 
+_NEAREST = 2**18  # pixels without attention that are decoded at a time, at most
 # Of small networks.
 _MOST_PRODUCTS = 2**16  # of the first layer per query
 _FEW_QUERIES = 5  # of a pixel of the map, up to which the first layer is multiplied query by query; then
@@ -55,7 +56,7 @@ def render(
     cell = torch.stack([2.0 / size_tensor(out_size, feature.new_empty(0, dtype=dtype))])
     if pos_bias is None:
         resized = feature if size is None else resize_bilinear(feature, size)
-        return _render_nearest(branch, resized, coords, cell, most)
+        return _render_nearest(branch, resized, coords, cell, min(most, _NEAREST))
     map_size = size or part.lq_size
     head = Head(
         first=pixel_weight(branch, feature.shape[1]),
@@ -103,7 +104,7 @@ def _planar_window(size: Size, out_size: Size, part: Part, device: torch.device)
 
 
 def _queries_of_a_thread(max_queries: int | None, device: torch.device) -> int:
-    fast = 4096 if device.type == "cpu" else 2**18
+    fast = 4096 if device.type == "cpu" else 2**22  # or as many as memory has room for, see ``attend_grid``
     return fast if max_queries is None else min(fast, max(1, max_queries // worker_count(device)))
 
 

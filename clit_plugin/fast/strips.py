@@ -21,16 +21,32 @@ class Run:
     count: int
 
 
+class Group(NamedTuple):
+    """Runs of an axis that have equally many outputs.
+
+    centres: Their centres.
+    centre: (n,), the same on the device.
+    outputs: (n, count), on the device.
+    """
+
+    centres: Sequence[int]
+    centre: Tensor
+    outputs: Tensor
+
+    def part(self, start: int, stop: int) -> "Group":
+        """The runs [start, stop)."""
+        return Group(self.centres[start:stop], self.centre[start:stop], self.outputs[start:stop])
+
+
 class Strip:
     """Centres of ny rows and nx columns, n = ny * nx, with a x b queries each.
 
     Args:
-        rows: The rows' runs, all of a outputs.
-        columns: The columns' runs, all of b outputs.
+        rows: The rows' runs, of a outputs each.
+        columns: The columns' runs, of b outputs each.
         size: (H, W) of the map.
         grid: (G_h, G_w) of the local grid.
         block: Centres of a block, at most; see ``blocks``.
-        device: Where its indices are.
 
     Attributes:
         rows: (ny, a), rows of the output.
@@ -39,16 +55,14 @@ class Strip:
             centres: outside values are zero. Slices of n and of N.
     """
 
-    def __init__(
-        self, rows: Sequence[Run], columns: Sequence[Run], *, size: Size, grid: Size, block: int, device: torch.device
-    ) -> None:
-        self.rows, self.columns = (_outputs(runs).to(device) for runs in (rows, columns))
-        self._centres = [torch.tensor([run.centre for run in runs], device=device) for runs in (rows, columns)]
-        nx = len(columns)
+    def __init__(self, rows: Group, columns: Group, *, size: Size, grid: Size, block: int) -> None:
+        self.rows, self.columns = rows.outputs, columns.outputs
+        self._centres = rows.centre, columns.centre
+        nx = len(columns.centres)
         self.blocks: list[tuple[slice, slice]] = []
-        for start in range(0, len(rows) * nx, block):
-            stop = min(start + block, len(rows) * nx)
-            centres = [run.centre for run in rows[start // nx : (stop - 1) // nx + 1]]
+        for start in range(0, len(rows.centres) * nx, block):
+            stop = min(start + block, len(rows.centres) * nx)
+            centres = rows.centres[start // nx : (stop - 1) // nx + 1]
             top = max(0, grid[0] // 2 - max(centres))
             bottom = min(grid[0], grid[0] // 2 + size[0] - min(centres))
             self.blocks.append((slice(start, stop), slice(top * grid[1], bottom * grid[1])))
@@ -79,22 +93,23 @@ class Limits(NamedTuple):
 def strips(
     rows: Sequence[Run], columns: Sequence[Run], *, size: Size, grid: Size, limits: Limits, device: torch.device
 ) -> Iterator[Strip]:
-    """Cut the centres rows x columns into strips; the rest as in ``Strip``."""
-    for b, some_columns in _by_count(columns, limits.queries).items():
-        for a, some_rows in _by_count(rows, max(1, limits.queries // b)).items():
-            centres = max(1, min(limits.centres, limits.queries // (a * b)))
-            nx = -(-len(some_columns) // -(-len(some_columns) // centres))  # even parts
-            ny = max(1, centres // nx)
-            for y in range(0, len(some_rows), ny):
-                for x in range(0, len(some_columns), nx):
-                    yield Strip(
-                        some_rows[y : y + ny],
-                        some_columns[x : x + nx],
-                        size=size,
-                        grid=grid,
-                        block=limits.block,
-                        device=device,
-                    )
+    """Cut the centres rows x columns into strips, whose indices are on ``device``; the rest as in ``Strip``."""
+    most, longest = limits.queries, max(run.count for run in rows)
+    row_groups: dict[int, list[Group]] = {}  # by the longest run
+    for some_columns in _by_count(columns, most, device):
+        nx, b = some_columns.outputs.shape
+        tallest = min(longest, max(1, most // b))
+        if tallest not in row_groups:
+            row_groups[tallest] = _by_count(rows, tallest, device)
+        for some_rows in row_groups[tallest]:
+            ny, a = some_rows.outputs.shape
+            centres = max(1, min(limits.centres, most // (a * b)))
+            wide = -(-nx // -(-nx // centres))  # even parts
+            tall = max(1, centres // wide)
+            for y in range(0, ny, tall):
+                for x in range(0, nx, wide):
+                    parts = some_rows.part(y, y + tall), some_columns.part(x, x + wide)
+                    yield Strip(*parts, size=size, grid=grid, block=limits.block)
 
 
 def runs_of(index: Tensor) -> list[Run]:
@@ -104,17 +119,16 @@ def runs_of(index: Tensor) -> list[Run]:
     return [Run(*run) for run in zip(centres.tolist(), starts.tolist(), counts.tolist(), strict=True)]
 
 
-def _by_count(runs: Sequence[Run], most: int) -> dict[int, list[Run]]:
+def _by_count(runs: Sequence[Run], most: int, device: torch.device) -> list[Group]:
     """Runs by their length, longer ones than ``most`` cut up."""
-    groups: dict[int, list[Run]] = defaultdict(list)
+    groups: dict[int, list[tuple[int, int]]] = defaultdict(list)  # centres and first outputs
     for run in runs:
         for start in range(0, run.count, most):
-            count = min(most, run.count - start)
-            groups[count].append(Run(run.centre, run.start + start, count))
-    return groups
+            groups[min(most, run.count - start)].append((run.centre, run.start + start))
+    return [_group(count, some, device) for count, some in groups.items()]
 
 
-def _outputs(runs: Sequence[Run]) -> Tensor:
-    """(number of runs, their length)."""
-    starts = torch.tensor([run.start for run in runs])
-    return starts.unsqueeze(-1) + torch.arange(runs[0].count)
+def _group(count: int, runs: Sequence[tuple[int, int]], device: torch.device) -> Group:
+    centre, starts = torch.tensor(runs).T.to(device)  # one copy: a GPU's host waits for each
+    outputs = starts.unsqueeze(-1) + torch.arange(count, device=device)
+    return Group([first for first, _ in runs], centre, outputs)

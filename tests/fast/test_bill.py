@@ -30,6 +30,11 @@ def test_a_product_reads_its_operands_and_writes_its_result():
     assert counted(lambda: a @ b) == {"mm": (1, 4 * (15 + 35 + 21), 2 * 3 * 5 * 7)}
 
 
+def test_a_product_that_is_added_in_place_is_counted():
+    total, a, b = empty(2, 3, 7), empty(2, 3, 5), empty(2, 5, 7)
+    assert counted(lambda: total.baddbmm_(a, b)) == {"baddbmm_": (1, 4 * 2 * (15 + 35 + 2 * 21), 2 * 2 * 3 * 5 * 7)}
+
+
 def test_a_copy_reads_and_writes_and_a_view_costs_nothing():
     a, target = empty(4, 6), empty(6, 4)
     assert counted(lambda: target.copy_(a.T)) == {"copy_": (1, 4 * 48, 0)}
