@@ -1,7 +1,7 @@
 """What LIIF, UltraSR, IPE, LTE and Meta-SR share: each query is decoded from one LR pixel, or a blend of four."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,9 +10,12 @@ from torch import Tensor
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress, coordinate_dtype
 from clit_plugin.archs.encoders.registry import out_channels
+from clit_plugin.fast.device_memory import part_memory
 from clit_plugin.ops.coordinates import Size, make_cell, pixel_centres, size_tensor
 from clit_plugin.ops.local_ensemble import Neighbour, blend, ensemble_areas, ensemble_neighbours, nearest_neighbour
 from clit_plugin.ops.parts import Part, whole
+
+_QUERY_NUMBERS = 4  # of a query at a time for each channel of the latent, about
 
 
 class LocalImplicitArch(ArbitraryScaleArch):
@@ -90,18 +93,21 @@ class LocalImplicitArch(ArbitraryScaleArch):
         features, dtype = self.encoder(lq) if features is None else features, coordinate_dtype(lq)
         part = part or whole((features.shape[-2], features.shape[-1]), size)
         lr_size, (y0, x0) = part.lq_size, part.origin
-        rows, columns = (pixel_centres(n, device=lq.device, dtype=dtype) for n in size)
-        rows, columns = rows[slice(*part.rows)], columns[slice(*part.columns)]
-        cell = make_cell(size, device=lq.device, dtype=dtype).unsqueeze(0)
-        if max_queries is None:
-            max_queries = 8192 if lq.device.type == "cpu" else 131072
+        # Bands are planned on the host, from the same numbers, without waiting for a GPU.
+        rows, columns = (
+            pixel_centres(n, dtype=dtype)[slice(*wanted)] for n, wanted in zip(size, part[2:], strict=True)
+        )
+        cell = make_cell(size, dtype=dtype).unsqueeze(0)
+        bands = self._bands(rows, cell, lr_size, lq.device)
+        rows, columns, cell = rows.to(lq.device), columns.to(lq.device), cell.to(lq.device)
+        max_queries = max_queries or self._fast_queries(lq.device)
         images = []
         for feature in features.split(1):
             padded = self._pad(feature)
             parts: list[Tensor] = []
-            for top, bottom, some in self._bands(rows, cell, lr_size):
+            for top, bottom, band in bands:
                 latents = self._latents(padded[..., top - y0 : bottom - y0 + self.kernel - 1, :])
-                coord = torch.stack(torch.meshgrid(some, columns, indexing="ij"), -1).view(1, -1, 2)
+                coord = torch.stack(torch.meshgrid(rows[band], columns, indexing="ij"), -1).view(1, -1, 2)
                 for chunk in coord.split(max_queries, 1):
                     parts.append(self._predict(latents, (top, x0), chunk, cell, lr_size))
                     if progress is not None:
@@ -137,20 +143,34 @@ class LocalImplicitArch(ArbitraryScaleArch):
         latents = F.conv2d(padded, weight.view(len(weight), -1, self.kernel, self.kernel), bias)
         return latents.permute(0, 2, 3, 1).contiguous()
 
-    def _bands(self, rows: Tensor, cell: Tensor, size: Size) -> Iterator[tuple[int, int, Tensor]]:
-        """Cut the output's rows so that the latents of the LR rows [top, bottom) under them stay small."""
-        width = self.unfolded_channels if self.reference else len(self.projection()[0])
-        most = max(8, self.latent_bytes // (4 * width * size[1]))
+    def _bands(self, rows: Tensor, cell: Tensor, size: Size, device: torch.device) -> list[tuple[int, int, slice]]:
+        """Cut the output's rows so that the latents of the LR rows [top, bottom) under them stay small on ``device``.
+
+        ``rows`` and ``cell`` are on the host.
+        """
+        budget = self.latent_bytes if device.type == "cpu" else max(self.latent_bytes, part_memory(device) // 4)
+        most = max(8, budget // (4 * self._latent_channels * size[1]))
         column = torch.zeros_like(rows)
         indices = [n.pixel[0, :, 0] for n in self.neighbours(torch.stack([rows, column], -1).unsqueeze(0), cell, size)]
         lowest, highest = torch.stack(indices).amin(0).tolist(), torch.stack(indices).amax(0).tolist()
-        start = 0
+        bands, start = [], 0
         while start < len(rows):
             stop = start + 1
             while stop < len(rows) and highest[stop] - lowest[start] < most:
                 stop += 1
-            yield lowest[start], highest[stop - 1] + 1, rows[start:stop]
+            bands.append((lowest[start], highest[stop - 1] + 1, slice(start, stop)))
             start = stop
+        return bands
+
+    def _fast_queries(self, device: torch.device) -> int:
+        """Queries that are decoded at a time: on an accelerator as many as a part of its memory holds."""
+        if device.type == "cpu":
+            return 8192
+        return max(1, part_memory(device) // (_QUERY_NUMBERS * 4 * max(256, self._latent_channels)))
+
+    @property
+    def _latent_channels(self) -> int:
+        return self.unfolded_channels if self.reference else len(self.projection()[0])
 
 
 def check_hidden(widths: Sequence[int]) -> Sequence[int]:

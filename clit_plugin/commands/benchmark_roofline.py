@@ -46,6 +46,7 @@ _NETWORKS: dict[str, dict[str, Any]] = {
     },
     "LIIF": {"type": "LIIF", "encoder": _EDSR},
     "LTE": {"type": "LTE", "encoder": _EDSR},
+    "MetaSR": {"type": "MetaSR", "encoder": _EDSR},
 }
 
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from clit_plugin.archs import CLIT, IPE, LIIF, LTE, MetaSR, UltraSR
+from clit_plugin.fast.bill import billed
 from clit_plugin.ops.coordinates import make_cell, make_coord
 
 TINY = {"type": "EDSRBaseline", "num_feat": 6, "num_block": 1}
@@ -163,6 +164,15 @@ def test_whole_images_do_not_depend_on_how_they_are_cut(name):
     whole = net.upscale(lq, (103, 17))
     net.latent_bytes = 1  # bands of 8 LR rows
     torch.testing.assert_close(net.upscale(lq, (103, 17), max_queries=40), whole, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_gpu_s_host_waits_for_nothing_in_a_whole_image(name):
+    net = build(name).eval().float().to("meta")
+    with billed() as bill:  # which raises where it would
+        image = net.upscale(torch.empty(2, 3, 41, 6, device="meta"), (103, 17))
+    assert image.shape == (2, 3, 103, 17)
+    assert bill.copies == 3
 
 
 @pytest.mark.parametrize("name", NETS)
