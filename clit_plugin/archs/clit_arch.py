@@ -123,7 +123,8 @@ class CLIT(ArbitraryScaleArch):
         feature = self.features(lq)
         in_use = self._branches_in_use(stage_sizes)
         bias = self.pos_bias
-        if bias is not None and not self._plain and sampling_pays(feature, coord, stage_sizes, self.local_grid, bias):
+        first = in_use[0][1]
+        if bias is not None and not self._plain and sampling_pays(first, feature, coord, stage_sizes, bias):
             return self._cascade([sample(branch, feature, size, coord, cell, bias) for size, branch in in_use])
         images: list[Tensor] = []
         for size, branch in in_use:

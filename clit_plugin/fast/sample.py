@@ -11,27 +11,34 @@ from clit_plugin.fast.query_attention import attend_queries
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.local_ensemble import blend
 
-REFERENCE_BYTES = 2**29  # of the reference path's largest tensor, up to which it is the faster one on an accelerator
+# Of the reference path's largest tensor, up to which that path is the faster one on an accelerator: in chunks by
+# torch's operations ``sample`` moves about as much memory, in more launches; with fused kernels a third of it.
+REFERENCE_BYTES = 2**29
+REFERENCE_BYTES_FUSED = 2**27
 
 
-def sampling_pays(feature: Tensor, coord: Tensor, stage_sizes: Sequence[Size], grid: Size, pos_bias: Bias) -> bool:
+def sampling_pays(branch: Branch, feature: Tensor, coord: Tensor, stage_sizes: Sequence[Size], pos_bias: Bias) -> bool:
     """Whether ``sample`` is better than the reference path: always on a CPU, and elsewhere where tensors are large.
 
-    On an accelerator the reference path is few large operations; the chunks of ``sample`` cost a small network more
-    launches than they save memory.
+    On an accelerator the reference path is few large operations; ``sample`` costs a small network more launches than it
+    saves memory.
 
     Args:
+        branch: One of the branches.
         feature: (B, C, h, w).
         coord: (B, Q, 2).
         stage_sizes: The grids to which the feature is resized.
-        grid: (G_h, G_w) of the local grid.
         pos_bias: The network's positional bias.
     """
     if feature.device.type == "cpu":
         return True
+    grid, channels = branch.local_grid, feature.shape[1]
     pixels = max([coord.shape[1] * grid[0] * grid[1], *(h * w for h, w in stage_sizes)])
-    channels = max(feature.shape[1], pos_bias.in_features)
-    return len(feature) * pixels * channels * feature.element_size() > REFERENCE_BYTES
+    largest = len(feature) * pixels * max(channels, pos_bias.in_features) * feature.element_size()
+    if not REFERENCE_BYTES_FUSED < largest <= REFERENCE_BYTES:
+        return largest > REFERENCE_BYTES
+    weight = pixel_weight(branch, channels)
+    return fused_arithmetic(feature.movedim(1, -1), weight, pos_bias.out_features, grid) is not None
 
 
 def sample(branch: Branch, feature: Tensor, size: Size | None, coord: Tensor, cell: Tensor, pos_bias: Bias) -> Tensor:
