@@ -1,7 +1,7 @@
 """Print how long the page of ``clit web`` waits for its first tile, and for a full screen of them.
 
 Every line opens the picture afresh, so that the first tile includes its part of the encoder's work, and asks for tiles
-as the page does: from the centre outwards, three at a time. CPU seconds are those of this process, all threads.
+as the page does: from the centre outwards, few at a time. CPU seconds are those of this process, all threads.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from clit_plugin.utils.errors import UserError
 from clit_plugin.web.scene import load_lens
 from clit_plugin.web.server import Server
 
-TILE, AT_ONCE = 256, 3  # as in page/level.js and page/tiles.js
+TILE = 256  # as in page/level.js
 
 
 def places(size: tuple[int, int], screen: tuple[int, int]) -> list[tuple[int, int, int, int]]:
@@ -49,10 +49,12 @@ async def measure(client: aiohttp.ClientSession, factor: float, screen: tuple[in
         opened = await answer.json()
     size = (round(opened["height"] * factor), round(opened["width"] * factor))
     begun, cpu, done = time.perf_counter(), time.process_time(), []
-    gate = asyncio.Semaphore(AT_ONCE)
+    gate = asyncio.Semaphore(opened["at_once"])
+    seen = [max(0, (n - m) // 2) for n, m in zip(size, screen, strict=True)]  # y, x
+    view = f"{seen[1]},{seen[0]},{min(size[1], screen[1])},{min(size[0], screen[0])}"
 
     async def fetch(y: int, x: int, h: int, w: int) -> None:
-        values = {"lens": 0, "width": size[1], "height": size[0], "x": x, "y": y, "w": w, "h": h}
+        values = {"lens": 0, "width": size[1], "height": size[0], "x": x, "y": y, "w": w, "h": h, "seen": view}
         async with gate, client.get(f"/api/pictures/{opened['token']}/tile", params=values) as answer:
             answer.raise_for_status()
             await answer.read()

@@ -12,9 +12,11 @@ from clit_plugin.inference.tiled_encoder import encoder_in_tiles
 from clit_plugin.ops.parts import Span
 
 BLOCK = 32  # LR pixels
-_LEAST = 3  # blocks a side that are computed at a time: at high factors the next tile is a few pixels away
+_AT_A_TIME = 6  # blocks a side that are computed, if so many are seen: the margin around them is computed, too
 
 Place = tuple[int, int]
+
+_TILED = threading.Lock()  # one thread at a time may exchange a network's encoder
 
 
 class FeatureStore:
@@ -62,7 +64,7 @@ class FeatureStore:
 
 
 class KeptFeatures:
-    """Features of a picture in square blocks.
+    """Features of a picture in square blocks, for several threads, each block computed by one of them.
 
     An encoder whose ``reach`` is unknown sees the whole picture at once, in tiles where ``clit upscale`` uses tiles.
 
@@ -77,32 +79,70 @@ class KeptFeatures:
         self.owner = store.owner()
         self.reach: int | None = getattr(net.encoder, "reach", None)
         self.side = max(lq.shape[-2:]) if self.reach is None else BLOCK
+        self._claimed: set[Place] = set()  # being computed
+        self._changed = threading.Condition()
 
-    def cut(self, rows: Span, columns: Span) -> Tensor:
-        """Features (1, C, h, w) of some rows and columns of the picture."""
-        side = self.side
-        down, across = (range(start // side, -(-stop // side)) for start, stop in (rows, columns))
-        places = [(y, x) for y in down for x in across]
-        found = {place: block for place in places if (block := self.store.get(self.owner, place)) is not None}
-        missing = [place for place in places if place not in found]
-        if missing:
-            found |= self._encode(*(self._span([place[axis] for place in missing], axis) for axis in (0, 1)))
-        bands = [torch.cat([found[y, x] for x in across], -1) for y in down]
-        top, left = down[0] * side, across[0] * side
-        return torch.cat(bands, -2)[..., rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left]
+    def cut(self, rows: Span, columns: Span, seen: tuple[Span, Span] | None = None) -> Tensor:
+        """Features (1, C, h, w) of some rows and columns of the picture.
+
+        Args:
+            rows: Rows.
+            columns: Columns.
+            seen: Rows and columns of which more will be asked soon: those that are close are computed as well.
+        """
+        down, across = self._blocks(rows), self._blocks(columns)
+        places = [(y, x) for y in range(*down) for x in range(*across)]
+        view = [self._blocks(span) for span in seen] if seen else [down, across]
+        found: dict[Place, Tensor] = {}
+        while missing := [place for place in places if place not in found]:
+            with self._changed:
+                found |= {place: block for place in missing if (block := self.store.get(self.owner, place)) is not None}
+                left = [place for place in missing if place not in found]
+                unclaimed = [place for place in left if place not in self._claimed]
+                if left and not unclaimed:
+                    self._changed.wait()
+                if not unclaimed:
+                    continue
+                spans = self._together(unclaimed, view)
+                own = {(y, x) for y in range(*spans[0]) for x in range(*spans[1])} - self._claimed
+                self._claimed |= own
+            try:
+                found |= self._encode(*spans)
+            finally:
+                with self._changed:
+                    self._claimed -= own
+                    self._changed.notify_all()
+        bands = [torch.cat([found[y, x] for x in range(*across)], -1) for y in range(*down)]
+        top, left_edge = down[0] * self.side, across[0] * self.side
+        cut = torch.cat(bands, -2)
+        return cut[..., rows[0] - top : rows[1] - top, columns[0] - left_edge : columns[1] - left_edge]
 
     def forget(self) -> None:
         """Free what is kept of the picture."""
         self.store.drop(self.owner)
 
-    def _span(self, indices: list[int], axis: int) -> Span:
-        """The blocks of an axis to compute at a time: those of ``indices`` and, if they are few, their neighbours."""
-        count = -(-self.lq.shape[axis - 2] // self.side)
-        start, stop, least = min(indices), max(indices) + 1, min(_LEAST, count)
-        if stop - start >= least:
-            return start, stop
-        start = max(0, min((start + stop - least) // 2, count - least))
-        return start, start + least
+    def _blocks(self, span: Span) -> Span:
+        """Of an axis."""
+        return span[0] // self.side, -(-span[1] // self.side)
+
+    def _together(self, missing: list[Place], view: list[Span]) -> list[Span]:
+        """Rows and columns of blocks to compute at a time: the missing ones, and around them others that will be."""
+        spans = [(min(place[axis] for place in missing), max(place[axis] for place in missing) + 1) for axis in (0, 1)]
+        grown = True
+        while grown:
+            grown = False
+            for axis, forwards in ((0, True), (1, True), (0, False), (1, False)):
+                start, stop = spans[axis]
+                line = stop if forwards else start - 1
+                others = range(*spans[1 - axis])
+                places = [(line, other) if axis == 0 else (other, line) for other in others]
+                if stop - start < _AT_A_TIME and view[axis][0] <= line < view[axis][1] and self._mostly_missing(places):
+                    spans[axis], grown = (min(start, line), max(stop, line + 1)), True
+        return spans
+
+    def _mostly_missing(self, places: list[Place]) -> bool:
+        there = sum(place in self._claimed or self.store.get(self.owner, place) is not None for place in places)
+        return 2 * there < len(places)
 
     def _encode(self, down: Span, across: Span) -> dict[Place, Tensor]:
         """Compute, as one part of the picture, and keep a rectangle of blocks."""
@@ -115,7 +155,7 @@ class KeptFeatures:
             own.append(slice(start - begin, stop - begin))
         lq = self.lq[..., seen[0], seen[1]]
         if self.reach is None:
-            with encoder_in_tiles(self.net, lq):
+            with _TILED, encoder_in_tiles(self.net, lq):
                 features = self.net.encode(lq)
         else:
             features = self.net.encode(lq)

@@ -69,7 +69,7 @@ def open_picture(content: bytes, name: str) -> Picture:
 
 
 class Scene:
-    """A picture and the networks that enlarge it; for one thread at a time.
+    """A picture and the networks that enlarge it, for several threads.
 
     Args:
         picture: What was opened.
@@ -93,10 +93,20 @@ class Scene:
             features.forget()
 
     @torch.inference_mode()
-    def tile(self, lens: int, size: Size, rows: Span, columns: Span) -> Tensor:
-        """What ``upscale`` gives at ``size`` on some rows and columns: (3, h, w) on the CPU, not clamped."""
+    def tile(
+        self, lens: int, size: Size, rows: Span, columns: Span, *, seen: tuple[Span, Span] | None = None
+    ) -> Tensor:
+        """What ``upscale`` gives at ``size`` on some rows and columns: (3, h, w) on the CPU, not clamped.
+
+        Args:
+            lens: Which network.
+            size: (H, W) of the output.
+            rows: Rows of the output.
+            columns: Columns of the output.
+            seen: Rows and columns of which tiles will be asked for next.
+        """
         net = self.lenses[lens].net
-        lq, features, origin = self._given(lens, size, rows, columns)
+        lq, features, origin = self._given(lens, size, (rows, columns), seen)
         part = Part(self.size, origin, rows, columns)
         return net.upscale_part(lq, size, part, features=features)[0].float().cpu()
 
@@ -115,7 +125,7 @@ class Scene:
         if not isinstance(net, CLIT) or net.pos_bias is None:
             raise UserError(f"{self.lenses[lens].name}: has no local attention to look at")
         rows, columns = ((n, n + 1) for n in pixel)
-        lq, features, origin = self._given(lens, size, rows, columns)
+        lq, features, origin = self._given(lens, size, (rows, columns))
         place = [(2 * n + 1) / n_out - 1 for n, n_out in zip(pixel, size, strict=True)]
         stages = greedy_stage_sizes(self.size, size, net.num_branches)
         part = Part(self.size, origin, rows, columns)
@@ -130,12 +140,20 @@ class Scene:
             for maps in net.attention(lq, coord, stages, features, part)
         ]
 
-    def _given(self, lens: int, size: Size, rows: Span, columns: Span) -> tuple[Tensor, Tensor, Size]:
+    def _given(
+        self, lens: int, size: Size, part: tuple[Span, Span], seen: tuple[Span, Span] | None = None
+    ) -> tuple[Tensor, Tensor, Size]:
         """What a part of the output depends on: LR pixels, their features, and the first one's place."""
+        rows, columns = self._below(lens, size, part)
+        features = self.features[lens].cut(rows, columns, self._below(lens, size, seen) if seen else None)
+        return self.lq[..., slice(*rows), slice(*columns)], features, (rows[0], columns[0])
+
+    def _below(self, lens: int, size: Size, part: tuple[Span, Span]) -> tuple[Span, Span]:
+        """Rows and columns of the picture that a part of the output depends on."""
         reach = self.lenses[lens].net.head_reach
         assert reach is not None
-        spans: list[Span] = []
-        for n, n_out, (start, stop) in zip(self.size, size, (rows, columns), strict=True):
-            spans.append((max(0, start * n // n_out - reach), min(n, -(-stop * n // n_out) + reach)))
-        lq = self.lq[..., slice(*spans[0]), slice(*spans[1])]
-        return lq, self.features[lens].cut(spans[0], spans[1]), (spans[0][0], spans[1][0])
+        rows, columns = (
+            (max(0, start * n // n_out - reach), min(n, -(-stop * n // n_out) + reach))
+            for n, n_out, (start, stop) in zip(self.size, size, part, strict=True)
+        )
+        return rows, columns

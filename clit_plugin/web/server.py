@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import time
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -26,6 +25,7 @@ from clit_plugin.web.wanted import (
     MOST_SCALE,
     parse_order,
     parse_region,
+    parse_seen,
     parse_size,
     whole_number,
 )
@@ -63,11 +63,11 @@ class Server:
     given: tuple[Picture, str] | None = None
     names: frozenset[str] = frozenset({"localhost"})
     sessions: Sessions = field(default_factory=Sessions)
-    worker: Worker = field(default_factory=Worker)
     store: FeatureStore = field(default_factory=FeatureStore)
     receiving: int = 0
 
     def __post_init__(self) -> None:
+        self.worker = Worker(next(self.lenses[0].net.parameters()).device)
         self.maker = Maker(self.worker)
 
     def runner(self) -> web.AppRunner:
@@ -139,16 +139,13 @@ class Server:
         """A part of an output."""
         scene = self._session(request).scene
         region = parse_region(request.query, scene.size, len(self.lenses), longest=LONGEST_TILE)
+        seen = parse_seen(request.query, region.size)
 
-        def work() -> tuple[bytes, float]:
-            start = time.perf_counter()
-            rgb = scene.tile(*region)
-            alpha = scene.picture.alpha_part(*region[1:])
-            return _png(scene.picture, rgb, alpha), time.perf_counter() - start
+        def work() -> bytes:
+            rgb = scene.tile(*region, seen=seen)
+            return _png(scene.picture, rgb, scene.picture.alpha_part(*region[1:]))
 
-        content, seconds = await self.worker.do(work)
-        timing = {"Server-Timing": f"decode;dur={1000 * seconds:.0f}"}
-        return web.Response(body=content, content_type="image/png", headers=timing)
+        return web.Response(body=await self.worker.do(work), content_type="image/png")
 
     async def attention(self, request: web.Request) -> web.Response:
         """What every head of every branch attends to at an output pixel."""
@@ -195,7 +192,8 @@ class Server:
 
     def _about(self) -> dict[str, Any]:
         lenses = [{"name": lens.name, "range": lens.scale_range} for lens in self.lenses]
-        return {"lenses": lenses, "most_scale": MOST_SCALE, "most_bytes": MOST_BYTES}
+        at_once = self.worker.side_by_side + 1  # the next tile waits where one is done
+        return {"lenses": lenses, "most_scale": MOST_SCALE, "most_bytes": MOST_BYTES, "at_once": at_once}
 
     def _session(self, request: web.Request) -> Session:
         return self.sessions.of(request.match_info["token"])

@@ -69,6 +69,19 @@ def parse_region(values: Mapping[str, Any], picture: Size, lenses: int, *, longe
     return Region(lens, size, spans[0], spans[1])
 
 
+def parse_seen(values: Mapping[str, Any], size: Size) -> tuple[Span, Span] | None:
+    """Rows and columns of the output that the view shows, of ``seen``: x, y, w and h separated by commas; or None."""
+    given = values.get("seen")
+    if given is None:
+        return None
+    numbers = dict(zip(("seen x", "seen y", "seen w", "seen h"), str(given).split(","), strict=False))
+    spans = []
+    for place, side, n in (("seen y", "seen h", size[0]), ("seen x", "seen w", size[1])):
+        start = whole_number(numbers, place, 0, n - 1)
+        spans.append((start, start + whole_number(numbers, side, 1, n - start)))
+    return spans[0], spans[1]
+
+
 def parse_order(values: object, picture: Size, lenses: int) -> Order:
     """What is to be downloaded."""
     if not isinstance(values, dict):

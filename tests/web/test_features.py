@@ -1,7 +1,11 @@
 """Features of open pictures: computed once, where they are looked at, within one bound of memory."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
+from waiting import wait_until
 
 from clit_plugin.web.features import BLOCK, FeatureStore, KeptFeatures
 
@@ -39,14 +43,54 @@ def test_what_was_seen_is_not_encoded_again(nets, seen):
     assert len(seen) == 1
 
 
-def test_the_first_tile_does_not_wait_for_more_than_it_shows(nets, seen):
-    features = KeptFeatures(nets[0].net, torch.rand(1, 3, 300, 400), FeatureStore())
+def test_what_is_near_and_seen_is_encoded_together_and_nothing_else(nets, seen):
+    features = KeptFeatures(nets[0].net, torch.rand(1, 3, 30 * BLOCK, 20 * BLOCK), FeatureStore())
     margin = features.reach + 1
-    features.cut((100, 110), (200, 211))
-    assert seen == [(3 * BLOCK + 2 * margin,) * 2]
-    features.cut((90, 120), (190, 220))  # its neighbours came with it
-    features.cut((90, 120), (190, 260))  # two columns of blocks more, and a third
-    assert seen[1:] == [(3 * BLOCK + 2 * margin,) * 2]
+    features.cut((330, 340), (200, 211))
+    assert seen == [(BLOCK + 2 * margin,) * 2]
+    view = ((320, 320 + 9 * BLOCK), (160, 160 + 4 * BLOCK))
+    features.cut((330, 340), (200, 250), view)  # a block more, and with it what is near
+    assert seen[1:] == [(6 * BLOCK + 2 * margin, 4 * BLOCK + 2 * margin)]
+    features.cut((330, 400), (170, 250), view)
+    features.cut((320, 320 + 9 * BLOCK), (160, 160 + 4 * BLOCK), view)
+    assert seen[2:] == [(3 * BLOCK + 2 * margin, 4 * BLOCK + 2 * margin)]
+
+
+def test_two_threads_share_the_blocks_that_both_need(nets, seen, monkeypatch):
+    features = KeptFeatures(nets[0].net, torch.rand(1, 3, 6 * BLOCK, 9 * BLOCK), FeatureStore())
+    encode, met = nets[0].net.encode, threading.Barrier(2, timeout=30)
+    monkeypatch.setattr(nets[0].net, "encode", lambda lq: met.wait() and False or encode(lq))
+    parts = [((0, 6 * BLOCK), (0, 6 * BLOCK)), ((0, 6 * BLOCK), (3 * BLOCK, 9 * BLOCK))]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(features.cut, *parts[0])
+        wait_until(lambda: met.n_waiting == 1)
+        second = pool.submit(features.cut, *parts[1])
+        cuts = [first.result(), second.result()]
+    margin = features.reach + 1
+    assert sorted(width for _, width in seen) == [3 * BLOCK + margin, 6 * BLOCK + margin]
+    torch.testing.assert_close(cuts[0][..., 3 * BLOCK :], cuts[1][..., : 3 * BLOCK], rtol=0, atol=0)
+
+
+def test_where_encoding_fails_another_thread_that_waits_tries_itself(nets, monkeypatch):
+    features = KeptFeatures(nets[0].net, torch.rand(1, 3, BLOCK, BLOCK), FeatureStore())
+    encode, began, fail = nets[0].net.encode, threading.Event(), threading.Event()
+
+    def fail_once(lq):
+        if not began.is_set():
+            began.set()
+            fail.wait(30)
+            raise MemoryError
+        return encode(lq)
+
+    monkeypatch.setattr(nets[0].net, "encode", fail_once)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(features.cut, (0, BLOCK), (0, BLOCK))
+        began.wait(30)
+        second = pool.submit(features.cut, (0, BLOCK), (0, BLOCK))
+        fail.set()
+        assert second.result(30).shape[-2:] == (BLOCK, BLOCK)
+        with pytest.raises(MemoryError):
+            first.result(30)
 
 
 def test_an_encoder_of_unknown_reach_sees_the_whole_picture_once(nets, seen, monkeypatch):

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from waiting import wait_until
 from web_images import png
 
 from clit_plugin.web import server as server_module
@@ -18,18 +19,11 @@ TILE = "lens=0&width=610&height=470&x={x}&y=0&w=100&h=100"
 def blocked(server):
     """The thread that computes does nothing until this event is set."""
     event = threading.Event()
-    server.worker.pool.submit(event.wait, 60)
+    for _ in range(server.worker.side_by_side):
+        server.worker.pool.submit(event.wait, 60)
     yield event
     event.set()
     wait_until(lambda: server.worker.waiting == 0)
-
-
-def wait_until(true):
-    for _ in range(400):
-        if true():
-            return
-        time.sleep(0.05)
-    raise AssertionError("waited in vain")
 
 
 def begin(client, path, method="GET", body=None):
@@ -46,7 +40,7 @@ def given(client):
 def test_what_is_no_longer_seen_is_never_decoded(client, server, blocked, monkeypatch):
     decoded = []
     tile = Scene.tile
-    monkeypatch.setattr(Scene, "tile", lambda self, *region: decoded.append(region[-1][0]) or tile(self, *region))
+    monkeypatch.setattr(Scene, "tile", lambda self, *at, **seen: decoded.append(at[-1][0]) or tile(self, *at, **seen))
     picture = given(client)
     requests = {x: begin(client, f"{picture}/tile?{TILE.format(x=x)}") for x in (0, 100, 200, 300)}
     wait_until(lambda: server.worker.waiting == 4)
@@ -105,7 +99,7 @@ def test_a_picture_that_several_tabs_see_counts_once(client, server, monkeypatch
 
 
 def test_a_failure_of_the_server_is_one_line_and_it_goes_on(client, monkeypatch, capfd):
-    def fail(*_):
+    def fail(*_, **__):
         raise ZeroDivisionError("no such luck")
 
     picture = given(client)

@@ -58,7 +58,8 @@ def test_while_another_factor_is_decoded_the_last_one_stands_in_without_flicker(
     set_split(page, 0)
     canvas, size, _ = shown(page)
     blocked = threading.Event()
-    server.worker.pool.submit(blocked.wait, 60)
+    for _ in range(server.worker.side_by_side):
+        server.worker.pool.submit(blocked.wait, 60)
     try:
         page.locator("#zoom").fill(str(float(page.locator("#zoom").input_value()) + 0.05))
         page.wait_for_timeout(400)

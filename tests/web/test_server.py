@@ -161,6 +161,20 @@ def test_senseless_tiles_are_refused_in_one_line(client, change):
     assert json.loads(answer.content)["error"].startswith(f"{key}: expected a whole number")
 
 
+@pytest.mark.parametrize("seen", ["", "0,0,5", "0,0,NaN,5", "0,0,5,95", "-1,0,1,1", "122,0,1,1"])
+def test_a_senseless_view_is_refused_in_one_line(client, seen):
+    answer = client.ask("GET", f"{given(client)}/tile?lens=0&width=122&height=94&x=0&y=0&w=10&h=10&seen={seen}")
+    assert answer.status == 400
+    assert json.loads(answer.content)["error"].startswith("seen ")
+
+
+def test_a_tile_is_the_same_whatever_else_is_seen(client):
+    path = f"{given(client)}/tile?lens=0&width=610&height=470&x=100&y=90&w=120&h=110"
+    tiles = [decoded(client.ask("GET", path + seen).content) for seen in ("", "&seen=50,40,500,400", "&seen=0,0,1,1")]
+    for tile in tiles[1:]:
+        torch.testing.assert_close(tile, tiles[0], rtol=0, atol=1.001 / 255)
+
+
 @pytest.mark.parametrize(
     "path",
     ["/page/../server.py", "/page/..%2Fserver.py", "/page/%2e%2e/scene.py", "/page//etc/passwd", "/etc/passwd",

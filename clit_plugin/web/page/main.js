@@ -47,13 +47,13 @@ async function open(file) {
   else $("status").textContent = "";
 }
 
-async function load({ token, width, height, most_scale: mostScale }) {
+async function load({ token, width, height, most_scale: mostScale, at_once: atOnce }) {
   const address = `/api/pictures/${token}`;
   const response = await fetchGood(`${address}/image`);
   const image = await createImageBitmap(await response.blob());
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   context.drawImage(image, 0, 0);
-  return { image, source: context.getImageData(0, 0, width, height), width, height, address, mostScale };
+  return { image, source: context.getImageData(0, 0, width, height), width, height, address, atOnce, mostScale };
 }
 
 function forget({ image, address }) {

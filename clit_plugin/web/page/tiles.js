@@ -5,7 +5,6 @@ import { fetchGood } from "./ask.js";
 import { bicubic } from "./bicubic.js";
 
 const KEPT = 600; // tiles, about 160 MB
-const AT_ONCE = 3; // requests
 
 export class Tiles {
   // `changed` is called when a tile has come, `failed` with a line.
@@ -15,17 +14,18 @@ export class Tiles {
     this.kept = new Map(); // {lens, level, image} by key, those used last at the end
     this.running = new Map();
     this.wanted = [];
-    this.milliseconds = 0;
+    this.begun = this.milliseconds = 0;
     this.broken = false; // after a failure nothing is asked for until the view is moved to another factor
   }
 
-  // `source`: ImageData of the picture; `address`: where its tiles are.
-  start(address, source) {
+  // `source`: ImageData of the picture; `address`: where its tiles are, of which `atOnce` are asked for at a time.
+  start({ address, source, atOnce }) {
     this.stop();
     for (const { image } of this.kept.values()) image.close();
     this.kept.clear();
     this.address = address;
     this.source = source;
+    this.atOnce = atOnce;
     this.broken = false;
   }
 
@@ -90,8 +90,8 @@ export class Tiles {
     }
   }
 
-  // Ask for these tiles, {lens, level, place}, in this order, and for nothing else.
-  want(tiles) {
+  // Ask for these tiles, {lens, level, place}, in this order, and for nothing else. `seen`: what the view shows of them.
+  want(tiles, seen) {
     if (this.broken) tiles = [];
     this.wanted = tiles.filter((tile) => !this.has(tile.lens, tile.level, tile.place));
     const keys = new Set(this.wanted.map((tile) => Tiles.key(tile.lens, tile.level, tile.place)));
@@ -101,7 +101,8 @@ export class Tiles {
         this.running.delete(key);
       }
     }
-    if (this.wanted.length && !this.running.size) this.milliseconds = 0;
+    if (this.wanted.length && !this.running.size) this.begun = performance.now();
+    this.seen = seen;
     this.pump();
   }
 
@@ -111,7 +112,7 @@ export class Tiles {
 
   pump() {
     for (const tile of this.wanted) {
-      if (this.running.size >= AT_ONCE) return;
+      if (this.running.size >= this.atOnce) return;
       const key = Tiles.key(tile.lens, tile.level, tile.place);
       if (!this.running.has(key)) this.fetch(key, tile);
     }
@@ -120,13 +121,13 @@ export class Tiles {
   async fetch(key, { lens, level, place }) {
     const abort = new AbortController();
     this.running.set(key, abort);
-    const query = new URLSearchParams({ lens, width: level.width, height: level.height, ...place });
+    const { x, y, w, h } = this.seen;
+    const query = new URLSearchParams({ lens, width: level.width, height: level.height, ...place, seen: [x, y, w, h] });
     try {
       const response = await fetchGood(`${this.address}/tile?${query}`, { signal: abort.signal });
       const image = await createImageBitmap(await response.blob());
       if (abort.signal.aborted) return image.close();
-      const timing = /dur=(\d+)/.exec(response.headers.get("Server-Timing") ?? "");
-      this.milliseconds += timing ? Number(timing[1]) : 0;
+      this.milliseconds = performance.now() - this.begun;
       this.keep(key, { lens, level, image });
       this.wanted = this.wanted.filter((tile) => Tiles.key(tile.lens, tile.level, tile.place) !== key);
     } catch (error) {

@@ -23,10 +23,10 @@ export class View {
     new ResizeObserver(() => this.resize()).observe(canvas);
   }
 
-  // `picture`: {image, source, width, height, address, mostScale}
+  // `picture`: {image, source, width, height, address, atOnce, mostScale}
   show(picture) {
     this.picture = picture;
-    this.tiles.start(picture.address, picture.source);
+    this.tiles.start(picture);
     this.mark = null;
     this.fit();
   }
@@ -279,7 +279,7 @@ export class View {
       if (lens < 0 || to <= from) continue;
       wanted.push(...this.placesOf(level, from, to).map((place) => ({ lens, level, place })));
     }
-    this.tiles.want(wanted);
+    this.tiles.want(wanted, this.seen);
   }
 
   drawMark() {
