@@ -3,12 +3,14 @@
 Per launch, with n queries of N = G_h * G_w pixels, C = heads * depth channels and F features, ``bytes`` are
 
 - of the tables of q, k and v the rows that queries pick, 9 n or N n of C numbers each;
-- of v's gradient the rows that are added to, read and written, in float32;
-- what queries send back to q and k once a row of the grid, see ``scatter_kernel``;
+- of v's gradient the rows that atomics add to, read and written, in float32, see ``values_backward_kernel``;
+- of what is summed pixel by pixel, see ``scatter_kernel`` and ``values_by_pixel_kernel``, the sums once, and what
+  queries send once a row of the grid, for blocks of pixels that share the queries evenly;
 - of everything else each number once, as of other kernels.
 
 ``asked`` is what all programs ask of the caches: W1 once a block of queries, the gradient of the hidden layer once a
-block of W1's columns; the rest likewise as often as a program needs it.
+block of W1's columns; the rest likewise as often as a program needs it. ``flops`` has the products with the zeros of
+a matrix that says which query sees which pixel.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,10 +54,11 @@ class _Launcher:
 
 def _logits(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any]) -> _Cost:
     q, k, *others = tensors
-    logits = others[-1]
+    rows, columns, logits = others[-3:]
     n, pixels, c = len(logits), logits.shape[1], k.shape[1]
     memory = n * c * (9 * q.element_size() + pixels * k.element_size()) + _once(others)
-    return _Cost(memory, memory, 2.0 * n * c * (9 + pixels))
+    again = (columns.shape[1] - 1) * size_of(rows) + (rows.shape[1] - 1) * size_of(columns)
+    return _Cost(memory, memory + again, 2.0 * n * c * (9 + pixels))
 
 
 def _hidden(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any]) -> _Cost:
@@ -76,6 +79,23 @@ def _values_backward(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[
     return _Cost(memory + size_of(weight), asked, n * pixels * c * (2.0 * features + 4))
 
 
+def _values_by_pixel(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any]) -> _Cost:
+    v, centre, order, starts, attention, weight, grad, attention_grad, v_grad = tensors
+    (n, pixels, heads), c, features = attention.shape, v.shape[1], grad.shape[1]
+    grid_h, grid_w = args[-3:-1]
+    stretch = tile["block"] + grid_w - 1  # pixels whose queries a row of a block's grids sees
+    often = grid_h * stretch / tile["block"]
+    incoming = heads * often * size_of(grad)
+    picked = n * pixels * c * v.element_size() + incoming + heads * often * _once([centre, order])
+    memory = picked + _once([starts, attention, attention_grad, weight]) + 2 * size_of(v_grad)
+    blocks, seen = ceil(len(v) / tile["block"]), n * stretch / len(v)
+    asked = memory + (blocks * ceil(seen / tile["queries_tile"]) - 1) * size_of(weight)
+    if features > tile["features_tile"]:
+        asked += (grid_w - 1) * incoming
+    flops = n * pixels * c * (2.0 * features + 4) + 2.0 * tile["block"] * grid_w * often * n * c
+    return _Cost(memory, asked, flops)
+
+
 def _logits_backward(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any]) -> _Cost:
     q, k, centre, hat, logits_grad, *written = tensors
     n, pixels, c = len(logits_grad), logits_grad.shape[1], k.shape[1]
@@ -88,9 +108,9 @@ def _scatter(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any
     shares, values, centre, order, starts, table_grad = tensors
     grid_h, grid_w = args[-2:]
     # A row of a block's grids sees the queries of grid_w - 1 pixels more than the block has.
-    picked = grid_h * (1 + (grid_w - 1) / tile["block"]) * (size_of(values) + size_of(centre) + size_of(order))
-    memory = picked + size_of(shares) + size_of(starts) + 2 * size_of(table_grad)
-    return _Cost(memory, memory, 2.0 * grid_h * grid_w * values.numel())
+    often = grid_h * (1 + (grid_w - 1) / tile["block"])
+    memory = often * _once([values, centre, order]) + _once([shares, starts]) + 2 * size_of(table_grad)
+    return _Cost(memory, memory, 2.0 * tile["block"] * often * values.numel())
 
 
 def _weight_grad(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any]) -> _Cost:
@@ -112,6 +132,7 @@ _FORMULAS = {
     "logits_kernel": _logits,
     "hidden_kernel": _hidden,
     "values_backward_kernel": _values_backward,
+    "values_by_pixel_kernel": _values_by_pixel,
     "logits_backward_kernel": _logits_backward,
     "weight_grad_kernel": _weight_grad,
     "scatter_kernel": _scatter,

@@ -31,11 +31,15 @@ class Shapes(NamedTuple):
 
 
 class Tiles(NamedTuple):
-    """Of each kernel: sizes of what a program computes at once, its warps and how many steps are loaded ahead."""
+    """Of each kernel: sizes of what a program computes at once, its warps and how many steps are loaded ahead.
+
+    values_by_pixel: None where a head has more channels than a program has room for.
+    """
 
     logits: Tile
     hidden: Tile
     values_backward: Tile
+    values_by_pixel: Tile | None
     logits_backward: Tile
     weight_grad: Tile
     scatter: Tile
@@ -76,6 +80,7 @@ def choose_tiles(shapes: Shapes, dtype: torch.dtype, *, large: bool) -> Tiles:
         logits=whole,
         hidden=hidden,
         values_backward=values,
+        values_by_pixel=_by_pixel(features, power(shapes.depth), half=half, large=large),
         logits_backward=whole,
         weight_grad=weight,
         scatter=scatter_tile(shapes.depth),
@@ -86,6 +91,17 @@ def scatter_tile(depth: int) -> Tile:
     """Of ``scatter_kernel``, for heads of this depth."""
     tile = {"block": 64, "queries_tile": 64, "depth_tile": max(16, min(power(depth), 32))}
     return {**tile, "num_warps": 8, "num_stages": 2}
+
+
+def _by_pixel(features: int, depth: int, *, half: bool, large: bool) -> Tile | None:
+    if depth > 64:
+        return None
+    depth_tile = max(16, depth)
+    block = min(128 if large else 64, 4096 // depth_tile) if half else min(64 if large else 32, 2048 // depth_tile)
+    few = (features if features <= 256 else 64) if half else min(features, 32)
+    stages = 3 if half and depth_tile < 64 else 2
+    tile = _tile(block, few, warps=8 if block > 64 else 4, stages=stages)
+    return {**tile, "queries_tile": block, "depth_tile": depth_tile}
 
 
 def power(n: int) -> int:

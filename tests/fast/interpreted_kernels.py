@@ -1,7 +1,9 @@
 """The fused kernels on CPU tensors; test_fused_attention.py runs this file with TRITON_INTERPRET=1."""
 
+import math
 import os
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,7 +11,11 @@ if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("runs in Triton's interpreter, see test_fused_attention.py", allow_module_level=True)
 
 from clit_plugin.archs.clit_arch import CLIT
-from clit_plugin.fast.fused_attention import FusedAttention
+from clit_plugin.fast import fused_kernels
+from clit_plugin.fast.arithmetic import Totals
+from clit_plugin.fast.bill import Bill
+from clit_plugin.fast.fused_attention import CROWDED, FusedAttention
+from clit_plugin.fast.fused_bill import BilledKernels
 from clit_plugin.fast.fused_check import Batch, compute, largest_differences, make_batch
 from clit_plugin.fast.fused_tiles import Shapes
 from clit_plugin.fast.torch_arithmetic import TorchArithmetic
@@ -28,37 +34,131 @@ SHAPES = {
 ACCURACY = {torch.float32: 1e-5, torch.float16: 2e-3}
 
 
-def fused_for(shapes: Shapes, dtype: torch.dtype, large: bool = True) -> FusedAttention:
-    return FusedAttention(shapes, dtype, tf32=False, large=large)
+# How v's gradient is summed, whatever the number of queries; of heads of 96 channels always by atomics.
+BY_ATOMICS, BY_PIXEL = math.inf, 0.0
+ALSO_BY_ATOMICS = ("four heads of 8", "three heads of 5", "a hidden layer in two tiles")
+SUMS = pytest.mark.parametrize("crowded", [BY_ATOMICS, BY_PIXEL], ids=["atomics", "by pixel"])
 
 
-@pytest.mark.parametrize("shapes", SHAPES.values(), ids=SHAPES)
+def fused_for(shapes: Shapes, dtype: torch.dtype, crowded: float, large: bool = True) -> FusedAttention:
+    return FusedAttention(shapes, dtype, tf32=False, large=large, crowded=crowded)
+
+
 @pytest.mark.parametrize("dtype", ACCURACY)
-def test_kernels_agree_with_torch(shapes, dtype):
-    large = dtype == torch.float16
-    differences = largest_differences(fused_for(shapes, dtype, large), shapes, dtype, CPU, num_queries=35)
+@pytest.mark.parametrize(
+    ("shapes", "crowded"),
+    [
+        *(pytest.param(shapes, BY_PIXEL, id=name) for name, shapes in SHAPES.items()),
+        *(pytest.param(SHAPES[name], BY_ATOMICS, id=f"{name}, by atomics") for name in ALSO_BY_ATOMICS),
+    ],
+)
+def test_kernels_agree_with_torch(shapes, dtype, crowded):
+    fused = fused_for(shapes, dtype, crowded, large=dtype == torch.float16)
+    differences = largest_differences(fused, shapes, dtype, CPU, num_queries=35)
     assert max(differences.values()) < ACCURACY[dtype], differences
 
 
-def test_crowded_and_empty_pixels_agree_with_torch():
+@SUMS
+def test_crowded_and_empty_pixels_agree_with_torch(crowded):
     shapes = Shapes(2, 8, 16, (3, 1))
     batch = make_batch(shapes, torch.float32, CPU, 40)
     centre = batch.chunk.centre.clone()
     centre[5:] = centre[0]  # nearly all queries in one pixel, most pixels without any
-    assert_agree(shapes, batch._replace(chunk=batch.chunk._replace(centre=centre)))
+    assert_agree(shapes, batch._replace(chunk=batch.chunk._replace(centre=centre)), crowded)
 
 
-def test_a_grid_that_reaches_the_table_s_ends_agrees_with_torch():
+@SUMS
+def test_a_grid_that_reaches_the_table_s_ends_agrees_with_torch(crowded):
     shapes = Shapes(2, 8, 16, (3, 3))
     batch = make_batch(shapes, torch.float32, CPU, 20)
     width, pixels = batch.chunk.width, len(batch.tables.q)
     centre = torch.tensor([width + 1, pixels - width - 2] * 10)
-    assert_agree(shapes, batch._replace(chunk=batch.chunk._replace(centre=centre)))
+    assert_agree(shapes, batch._replace(chunk=batch.chunk._replace(centre=centre)), crowded)
 
 
-def assert_agree(shapes: Shapes, batch: Batch) -> None:
+BY_QUERY = ("centre", "hat", "rows", "columns")
+
+
+def totals_of(batch: Batch) -> Totals:
+    return Totals(*(torch.zeros_like(tensor, dtype=torch.float32) for tensor in (*batch.tables, batch.weight)))
+
+
+def test_chunks_add_up_pixel_by_pixel():
+    shapes = Shapes(2, 8, 16, (3, 1))
+    fused = fused_for(shapes, torch.float32, BY_PIXEL)
+    batch = make_batch(shapes, torch.float32, CPU, 40)
+    whole, parts = compute(fused, batch)["gradient of v"], totals_of(batch)
+    for part in (slice(0, 15), slice(15, 40)):
+        some = batch.chunk._replace(**{name: getattr(batch.chunk, name)[part] for name in BY_QUERY})
+        fused.backward(batch.tables, some, batch.weight, batch.grad[part], parts, None)
+    torch.testing.assert_close(parts.v, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
+
+
+SPREAD = ("values_by_pixel", "scatter")  # whose bill takes queries for evenly spread, up to the border
+
+
+@pytest.mark.parametrize(("crowded", "kernel"), [(BY_ATOMICS, "values_backward"), (BY_PIXEL, "values_by_pixel")])
+def test_programs_ask_for_the_bytes_of_the_bill(monkeypatch, crowded, kernel):
+    """Counted address by address; queries have a pixel each, so that no load of theirs has an address twice."""
+    shapes = Shapes(2, 8, 16, (3, 3))
+    batch = make_batch(shapes, torch.float32, CPU, 40)
+    rows, columns = torch.arange(6).unsqueeze(1), torch.arange(7)
+    places = ((rows + 1) * batch.chunk.width + columns + 1).flatten()
+    batch = batch._replace(chunk=batch.chunk._replace(centre=places.flip(0)[:40]))
+    bill, touched = Bill(), Touched(monkeypatch)
+    for kernels in (touched, BilledKernels(bill)):
+        fused = FusedAttention(shapes, torch.float32, tf32=False, large=True, crowded=crowded, kernels=kernels)
+        small = {"block": 16, "queries_tile": 32}
+        fused.tiles = fused.tiles._replace(**{n: {**getattr(fused.tiles, n), **small} for n in SPREAD})
+        compute(fused, batch)
+    asked = {name: line.asked for name, line in bill.lines.items()}
+    assert kernel + "_kernel" in asked
+    for name, expected in asked.items():
+        near = 0.1 if name.removesuffix("_kernel") in SPREAD else 0.0
+        assert touched.bytes[name] == pytest.approx(expected, rel=near), name
+
+
+class Touched:
+    """The kernels' module; counts the bytes that their programs load and store, those of an atomic sum twice."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from triton.runtime.interpreter import InterpreterBuilder
+
+        self.bytes: dict[str, int] = {}
+        for operation, mask, times in (
+            ("create_masked_load", 0, 1),
+            ("create_masked_store", 1, 1),
+            ("create_atomic_rmw", 2, 2),
+        ):
+            original = getattr(InterpreterBuilder, operation)
+            monkeypatch.setattr(InterpreterBuilder, operation, self._counting(original, mask, times))
+
+    def _counting(self, original, mask: int, times: int):
+        def counting(builder, *args):
+            pointers = args[1] if times == 2 else args[0]
+            addresses = np.unique(pointers.data[args[mask + 1].data.astype(bool)])
+            self.bytes[self.running] += times * len(addresses) * pointers.get_element_ty().primitive_bitwidth // 8
+            return original(builder, *args)
+
+        return counting
+
+    def __getattr__(self, name: str):
+        return _Running(self, name)
+
+
+class _Running:
+    def __init__(self, touched: Touched, name: str) -> None:
+        self.touched, self.name = touched, name
+
+    def __getitem__(self, grid):
+        self.touched.running = self.name
+        self.touched.bytes.setdefault(self.name, 0)
+        return getattr(fused_kernels, self.name)[grid]
+
+
+def assert_agree(shapes: Shapes, batch: Batch, crowded: float) -> None:
     expected = compute(TorchArithmetic(grid=shapes.grid, num_heads=shapes.heads, weight=batch.weight), batch)
-    actual = compute(fused_for(shapes, torch.float32), batch)
+    actual = compute(fused_for(shapes, torch.float32, crowded, large=False), batch)
     for name, value in expected.items():
         torch.testing.assert_close(actual[name], value, rtol=0, atol=1e-5 * float(value.abs().max()), msg=name)
 
@@ -69,7 +169,7 @@ def test_a_network_s_colours_and_gradients_are_those_of_torch(monkeypatch):
     coord = torch.rand(2, 23, 2) * 2 - 1
     inputs = (torch.rand(2, 3, 4, 5), coord, torch.full((2, 2), 0.1), [(7, 9)])
     results = []
-    for fused in (None, fused_for(Shapes(3, 4, 16, (3, 1)), torch.float32)):
+    for fused in (None, fused_for(Shapes(3, 4, 16, (3, 1)), torch.float32, CROWDED)):
         monkeypatch.setattr("clit_plugin.fast.sample.fused_arithmetic", lambda *_, fused=fused: fused)
         net.zero_grad()
         output = net(*inputs)

@@ -127,6 +127,20 @@ def test_a_fused_kernel_s_bill_is_that_of_its_formula():
     assert bill.lines["hidden_kernel"].flops == n * pixels * c * (2 * f + 1)
 
 
+def test_the_bill_of_values_summed_by_pixel_has_what_queries_send_once_a_row_of_the_grid():
+    """The same, in a table of 8 rows of 9 pixels with their halo."""
+    shapes, n, pixels, c, f = Shapes(2, 8, 16, (3, 1)), 35, 3, 16, 16
+    batch = make_batch(shapes, torch.float32, torch.device("cpu"), n)
+    with billed() as bill:
+        kernels = BilledKernels(bill)
+        compute(FusedAttention(shapes, torch.float32, tf32=False, large=True, crowded=0.0, kernels=kernels), batch)
+    attention, weight, table = 4 * n * pixels * 2, 4 * f * pixels * c, 4 * 72 * c
+    sent = 3 * 2 * (4 * n * f + 16 * n)  # by heads and rows: the gradient, a query's number and its centre
+    expected = pixels * 4 * n * c + sent + 8 * 73 + 2 * attention + weight + 2 * table
+    assert bill.lines["values_by_pixel_kernel"].bytes == expected
+    assert "values_backward_kernel" not in bill.lines
+
+
 @pytest.mark.parametrize("stages", [[], [(20, 21)]])
 def test_a_training_step_with_fused_kernels_does_not_wait(monkeypatch, stages):
     monkeypatch.setattr(sample, "REFERENCE_BYTES", 0)
@@ -135,8 +149,10 @@ def test_a_training_step_with_fused_kernels_does_not_wait(monkeypatch, stages):
     with billed(torch.bfloat16) as bill, counted_kernels(BilledKernels(bill)):
         output = net(empty(2, 3, 6, 7), empty(2, 23, 2), empty(2, 2), stages)
         output.float().square().mean().backward()
-    for kernel in ("logits_kernel", "hidden_kernel", "values_backward_kernel", "weight_grad_kernel"):
+    for kernel in ("logits_kernel", "hidden_kernel", "weight_grad_kernel"):
         assert bill.lines[kernel].calls == 1 + len(stages)
+    values = [bill.lines[name].calls for name in bill.lines if name.startswith("values_")]
+    assert sum(values) == 1 + len(stages)
     assert bill.copies == 0
     assert all(p.grad is not None for p in net.branches[0].parameters())
 

@@ -9,7 +9,7 @@ float32 (``ieee``, ``tf32x3`` or ``tf32``).
 
 from clit_plugin.fast.fused_kernels.backward import logits_backward_kernel, values_backward_kernel, weight_grad_kernel
 from clit_plugin.fast.fused_kernels.forward import hidden_kernel, logits_kernel
-from clit_plugin.fast.fused_kernels.scatter import scatter_kernel
+from clit_plugin.fast.fused_kernels.scatter import scatter_kernel, values_by_pixel_kernel
 
 __all__ = [
     "hidden_kernel",
@@ -17,5 +17,6 @@ __all__ = [
     "logits_kernel",
     "scatter_kernel",
     "values_backward_kernel",
+    "values_by_pixel_kernel",
     "weight_grad_kernel",
 ]
