@@ -1,5 +1,6 @@
 """Relative positional bias of local attention."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,22 +20,24 @@ class PositionalBias(nn.Linear):
     def forward(self, delta: Tensor) -> Tensor:
         return super().forward(positional_encoding(delta, self.frequencies))
 
-    def along(self, delta: Tensor, axis: int) -> Tensor:
-        """The part of one axis: FC is linear and no feature mixes the axes, so that the two parts add up to the bias.
+    def parts(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """The bias as a sum of two parts: FC is linear, and no feature mixes the axes.
 
         Args:
-            delta: (...), relative coordinates along the axis.
-            axis: 0, rows (with FC's own bias), or 1, columns.
+            rows: (...), relative coordinates along the rows' axis.
+            columns: (...), along the columns' axis.
 
         Returns:
-            (..., heads).
+            (..., heads) each, the rows' with FC's own bias.
         """
-        n = self.frequencies.numel() or 1
-        weight = self.weight.to(delta.dtype)
-        sines = weight[:, axis * n : (axis + 1) * n]
-        bias = self.bias.to(delta.dtype) if axis == 0 else None
+        weight, bias = self.weight.to(rows.dtype), self.bias.to(rows.dtype)
         if self.frequencies.numel() == 0:
-            return F.linear(delta.unsqueeze(-1), sines, bias)
+            row_weight, column_weight = weight.chunk(2, dim=1)
+            return F.linear(rows.unsqueeze(-1), row_weight, bias), F.linear(columns.unsqueeze(-1), column_weight)
+        row_sines, column_sines, row_cosines, column_cosines = weight.chunk(4, dim=1)
+        return self._part(rows, row_sines, row_cosines, bias), self._part(columns, column_sines, column_cosines)
+
+    def _part(self, delta: Tensor, sines: Tensor, cosines: Tensor, bias: Tensor | None = None) -> Tensor:
         phase = delta.unsqueeze(-1) * self.frequencies
-        cosines = weight[:, (axis + 2) * n : (axis + 3) * n]
-        return F.linear(phase.sin(), sines, bias) + F.linear(phase.cos(), cosines)
+        part = F.linear(phase.sin(), sines, bias)
+        return torch.addmm(part.flatten(0, -2), phase.cos().flatten(0, -2), cosines.T).view(part.shape)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clit_plugin.ops.coordinates import pixel_centres
+from clit_plugin.ops.coordinates import centres_at
 from clit_plugin.ops.local_ensemble import EDGE
 
 
@@ -47,17 +47,23 @@ def make_axis(coord: Tensor, n: int, grid: int, shift: int = 0) -> Axis:
             ensemble).
     """
     pixel = float(np.float32(2.0) / np.float32(n)) if coord.dtype == torch.float32 else 2.0 / n  # its width
-    centre = coord if shift == 0 else (coord + shift * pixel / 2 + EDGE).clamp(-1 + EDGE, 1 - EDGE)
-    index = torch.round((centre + 1.0) * (n / 2.0) - 0.5).clamp(0, n - 1).long()
+    position = map_position(coord, n)
+    shifted = position
+    if shift:
+        shifted = map_position((coord + shift * pixel / 2 + EDGE).clamp(-1 + EDGE, 1 - EDGE), n)
+    index = torch.round(shifted).clamp(0, n - 1)
     offsets = torch.arange(-(grid // 2), grid // 2 + 1, device=coord.device, dtype=coord.dtype) * pixel
-    points = pixel_centres(n, device=coord.device, dtype=coord.dtype)[index].unsqueeze(-1) + offsets
+    points = centres_at(index, n).unsqueeze(-1) + offsets
     delta = (coord.unsqueeze(-1) - points) * float(n)
-    return Axis(index, delta, hat_weights(map_position(coord, n), index.unsqueeze(-1) + _neighbours(coord)))
+    return Axis(index.long(), delta, hat_weights(position, index.unsqueeze(-1) + _neighbours(coord)))
 
 
 def map_position(coord: Tensor, n: int) -> Tensor:
-    """Coordinates in [-1, 1] as positions in pixels of an axis of ``n``, as ``grid_sample`` computes them."""
-    return ((coord + 1.0) * n - 1.0) / 2.0
+    """Coordinates in [-1, 1] as positions in pixels of an axis of ``n``.
+
+    The bits are those of ``nearest_index``, and of ``grid_sample``, which computes ((coord + 1) n - 1) / 2.
+    """
+    return (coord + 1.0) * (n / 2.0) - 0.5
 
 
 def hat_weights(position: Tensor, index: Tensor) -> Tensor:
@@ -66,4 +72,4 @@ def hat_weights(position: Tensor, index: Tensor) -> Tensor:
 
 
 def _neighbours(like: Tensor) -> Tensor:
-    return torch.arange(-1, 2, device=like.device)
+    return torch.arange(-1, 2, device=like.device, dtype=like.dtype)

@@ -51,8 +51,8 @@ class Bias(Protocol):
     in_features: int
     out_features: int
 
-    def along(self, delta: Tensor, axis: int) -> Tensor:
-        """The part of one axis, (...) -> (..., heads)."""
+    def parts(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """Of relative coordinates (...) of rows and columns, (..., heads) each."""
         ...
 
 
@@ -116,7 +116,7 @@ def biased_axes(
     """
     rows, columns = (make_axis(coords[i], size[i], branch.local_grid[i], shift[i]) for i in (0, 1))
     device = branch.to_v.weight.device
-    row_bias, column_bias = (pos_bias.along(axis.delta.to(device), i) for i, axis in enumerate((rows, columns)))
+    row_bias, column_bias = pos_bias.parts(rows.delta.to(device), columns.delta.to(device))
     return BiasedAxis(rows, row_bias), BiasedAxis(columns, column_bias)
 
 

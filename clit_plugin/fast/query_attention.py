@@ -4,7 +4,6 @@ What a query attends to, (N, C) keys, values and weighted values, is gathered, u
 computed again in the backward pass; only the maps and the (Q, F) result are kept.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -39,8 +38,9 @@ def attend_queries(
     grid = (grid_h, columns.bias.shape[2])
     if arithmetic is None:
         arithmetic = TorchArithmetic(grid=grid, num_heads=num_heads, weight=weight)
-    plan = _Plan(tiles, (rows.geometry.index, columns.geometry.index), grid, arithmetic)
-    hat = torch.einsum("bqi,bqj->bqij", rows.geometry.hat, columns.geometry.hat)
+    index = (rows.geometry.index, columns.geometry.index)
+    plan = _Plan(tiles, list(query_windows(tiles, index, arithmetic.longest)), grid, arithmetic)
+    hat = rows.geometry.hat.unsqueeze(-1) * columns.geometry.hat.unsqueeze(-2)
     hat = hat.view(b * n_query, 9).to(weight.dtype)
     hidden = _Attend.apply(plan, hat, rows.bias.flatten(0, 1), columns.bias.flatten(0, 1), weight, *tiles.sources)
     return hidden.view(b, n_query, -1)
@@ -51,12 +51,9 @@ class _Plan:
     """Which queries are computed together, and how."""
 
     tiles: MapTiles
-    index: tuple[Tensor, Tensor]
+    windows: list[tuple[Window, list[Picked]]]
     grid: Size
     arithmetic: Arithmetic
-
-    def windows(self) -> Iterator[tuple[Window, list[Picked]]]:
-        return query_windows(self.tiles, self.index, self.arithmetic.longest)
 
 
 class _Queries(NamedTuple):
@@ -76,12 +73,12 @@ class _Attend(torch.autograd.Function):
         ctx: Any, plan: _Plan, hat: Tensor, rows: Tensor, columns: Tensor, weight: Tensor, *sources: Tensor
     ) -> Tensor:
         ctx.plan, ctx.kept = plan, []
-        ctx.save_for_backward(hat, rows, columns, weight, *sources)
+        cast = weight.to(sources[0].dtype)
+        ctx.save_for_backward(hat, rows, columns, weight, cast, *sources)
         queries = _Queries(hat, rows, columns)
         with no_autocast(weight.device):  # dtypes are chosen here
-            cast = weight.to(sources[0].dtype)
             hidden = cast.new_empty(len(hat), len(weight))
-            for window, chunks in plan.windows():
+            for window, chunks in plan.windows:
                 tables = read_tables(plan.tiles, sources, window)
                 for picked in chunks:
                     some, kept = plan.arithmetic.forward(tables, queries.pick(picked), cast)
@@ -96,15 +93,14 @@ class _Attend(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         plan: _Plan = ctx.plan
-        hat, rows, columns, weight, *sources = ctx.saved_tensors
+        hat, rows, columns, weight, cast, *sources = ctx.saved_tensors
         queries = _Queries(hat, rows, columns)
-        cast = weight.to(sources[0].dtype)
         weight_grad = torch.zeros_like(weight)
         row_grad, column_grad = torch.empty_like(rows), torch.empty_like(columns)
         kept = iter(ctx.kept)
         only = len(plan.tiles.windows()) == 1
         source_grads = [] if only else [torch.zeros_like(source) for source in sources]
-        for window, chunks in plan.windows():
+        for window, chunks in plan.windows:
             parts = [part.detach().requires_grad_() for part in plan.tiles.select(sources, window)]
             with torch.enable_grad():
                 maps = plan.tiles.read(parts, window)
@@ -117,7 +113,11 @@ class _Attend(torch.autograd.Function):
                     tables, queries.pick(picked), cast, grad[part], totals, next(kept)
                 )
                 bias_grad = logits_grad.unflatten(1, plan.grid)  # n, G_h, G_w, heads
-                row_grad[part], column_grad[part] = bias_grad.sum(2), bias_grad.sum(1)
+                sums = bias_grad.sum(2), bias_grad.sum(1)
+                if len(bias_grad) == len(rows):
+                    row_grad, column_grad = sums
+                else:
+                    row_grad[part], column_grad[part] = sums
             tile_grads = list(table_grads.to(maps[0].dtype).view(3, *maps[0].shape))
             part_grads = torch.autograd.grad(maps, parts, tile_grads)
             if only:

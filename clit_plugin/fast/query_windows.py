@@ -42,8 +42,8 @@ def query_windows(
 def _chunks(tiles: MapTiles, window: Window, index: tuple[Tensor, Tensor], longest: int) -> list[Picked]:
     rows, columns = (each[window.first : window.last] for each in index)
     layout = layout_of(tiles, window)
-    image = torch.arange(window.last - window.first, device=rows.device).unsqueeze(1)
-    centre = (layout.places(rows, columns) + image * layout.columns).flatten()
+    images = torch.arange(0, layout.width, layout.columns, device=rows.device).unsqueeze(1)  # where each begins
+    centre = (layout.places(rows, columns) + images).flatten()
     first = window.first * rows.shape[1]
     if (window.top, window.left, window.bottom, window.right) == (0, 0, *tiles.size):
         # All queries of these images: nothing has to be picked, for which an accelerator's host would wait.

@@ -68,7 +68,7 @@ class Layout(NamedTuple):
 
     def places(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Index in the table of the first image's pixels (rows, columns), broadcast."""
-        return (rows - self.top) * self.width + (columns - self.left)
+        return torch.add(columns, rows, alpha=self.width) - (self.top * self.width + self.left)
 
 
 class Tables(NamedTuple):

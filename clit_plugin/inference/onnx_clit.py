@@ -139,7 +139,7 @@ class _Attention:
 
 
 def _bias_along(g: OnnxGraph, pos_bias: PositionalBias, delta: Value, axis: int) -> Value:
-    """As ``PositionalBias.along``: (Q, G) to (Q, G, heads)."""
+    """One of ``PositionalBias.parts``: (Q, G) to (Q, G, heads)."""
     n = len(pos_bias.frequencies) or 1
     bias = pos_bias.bias if axis == 0 else None
     seen, parts = g.op("Unsqueeze", delta, [-1]), [slice(axis * n, (axis + 1) * n)]

@@ -11,8 +11,13 @@ from clit_plugin.ops.sizes import Size
 
 def pixel_centres(n: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Tensor:
     """Centres of the n pixels of an axis, (n,), ascending, in (-1, 1)."""
+    return centres_at(torch.arange(n, device=device, dtype=dtype or torch.get_default_dtype()), n)
+
+
+def centres_at(index: Tensor, n: int) -> Tensor:
+    """Centres of some pixels of an axis of n: (...), whole numbers of a floating dtype, -> (...)."""
     half = 1.0 / n
-    return half - 1.0 + 2.0 * half * torch.arange(n, device=device, dtype=dtype or torch.get_default_dtype())
+    return half - 1.0 + 2.0 * half * index
 
 
 def make_coord(size: Size, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Tensor:
