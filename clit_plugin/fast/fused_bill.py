@@ -5,7 +5,8 @@ Per launch, with n queries of N = G_h * G_w pixels, C = heads * depth channels a
 - of the tables of q, k and v the rows that queries pick, 9 n or N n of C numbers each;
 - of v's gradient the rows that atomics add to, read and written, in float32, see ``values_backward_kernel``;
 - of what is summed pixel by pixel, see ``scatter_kernel`` and ``values_by_pixel_kernel``, the sums once, and what
-  queries send once a row of the grid, for blocks of pixels that share the queries evenly;
+  queries send once a row of the grid, the gradient of the hidden layer also once a head, for blocks of pixels that
+  share the queries evenly;
 - of everything else each number once, as of other kernels.
 
 ``asked`` is what all programs ask of the caches: W1 once a block of queries, the gradient of the hidden layer once a
