@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from clit_plugin.archs.encoders import build_encoder
+from clit_plugin.fast.margins import NO_MARGINS, Margins, encode_inside
 from clit_plugin.ops.coordinates import Size, make_cell, make_coord
 from clit_plugin.ops.local_attention import sample_bilinear
-from clit_plugin.ops.parts import Part, sample_bilinear_part, whole
+from clit_plugin.ops.parts import Part, sample_bilinear_part, span_below, whole
 from clit_plugin.ops.stages import check_sizes, check_stage_sizes, greedy_stage_sizes
 
 Progress = Callable[[float], object]  # called with the number of output pixels done since the last call
@@ -71,10 +72,19 @@ class ArbitraryScaleArch(nn.Module, ABC):
         """The head's input (B, C, H, W) for ``lq`` in [-1, 1]."""
         return self.encoder(lq)
 
+    def features_inside(self, lq: Tensor, margins: Margins) -> Tensor:
+        """``features`` without the margins; without gradients."""
+        return encode_inside(self.encoder, lq, margins)
+
     @torch.no_grad()
-    def encode(self, lq: Tensor) -> Tensor:
-        """``features`` of ``lq`` (B, 3, H, W), RGB in [0, 1], without gradients, to be reused by ``upscale_part``."""
-        return self.features((lq - 0.5) / 0.5)
+    def encode(self, lq: Tensor, margins: Margins = NO_MARGINS) -> Tensor:
+        """``features`` of ``lq`` (B, 3, H, W), RGB in [0, 1], without gradients, to be reused by ``upscale_part``.
+
+        Args:
+            lq: An image or a part of one.
+            margins: What of ``lq`` is context only; the features of the rest are returned.
+        """
+        return self.features_inside((lq - 0.5) / 0.5, margins)
 
     def forward(
         self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Sequence[int]] | None = None
@@ -173,12 +183,27 @@ class ArbitraryScaleArch(nn.Module, ABC):
             if part != whole(part.lq_size, size):
                 raise ValueError(f"{type(self).__name__} computes whole images only")
             return self.upscale(lq, size, max_queries=max_queries, progress=progress)
+        if features is None:
+            lq, features, part = self._encode_part(lq, size, part, self.head_reach)
         stages = greedy_stage_sizes(part.lq_size, size, self.num_branches)
         lq = (lq - 0.5) / 0.5
         image = self.residual_image(lq, size, stages, max_queries, progress, part, features)
         if self.bilinear_skip:
             image = image + sample_bilinear_part(lq, size, part, dtype=coordinate_dtype(lq))
         return (image * 0.5 + 0.5).to(lq.dtype)
+
+    def _encode_part(self, lq: Tensor, size: Size, part: Part, reach: int) -> tuple[Tensor, Tensor, Part]:
+        """The pixels of ``lq`` that the head needs, their features, and the part with their position."""
+        slices, margins, origin = [], [], []
+        for axis, span in ((1, part.columns), (0, part.rows)):
+            start, stop = span_below(span, part.lq_size[axis], size[axis], reach)
+            begin, given = part.origin[axis], lq.shape[axis - 2]
+            inner = slice(max(start - begin, 0), min(stop - begin, given))
+            slices.append(inner)
+            margins += [inner.start, given - inner.stop]
+            origin.append(begin + inner.start)
+        features = self.encode(lq, Margins(*margins))
+        return lq[..., slices[1], slices[0]], features, part._replace(origin=(origin[1], origin[0]))
 
     def _default_stages(self, lq: Tensor, size: Size) -> list[Size]:
         return greedy_stage_sizes((lq.shape[-2], lq.shape[-1]), size, self.num_branches)

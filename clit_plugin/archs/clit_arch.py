@@ -12,6 +12,7 @@ from clit_plugin.archs.encoders.registry import out_channels
 from clit_plugin.archs.lit_branch import Branch
 from clit_plugin.archs.positional_bias import PositionalBias
 from clit_plugin.fast.attention_maps import attention_maps
+from clit_plugin.fast.margins import Margins, convolve_inside, encode_inside
 from clit_plugin.fast.render import render
 from clit_plugin.fast.sample import sample, sampling_pays
 from clit_plugin.ops.coordinates import Size
@@ -116,6 +117,10 @@ class CLIT(ArbitraryScaleArch):
 
     def features(self, lq: Tensor) -> Tensor:
         return self.conv_feat(self.encoder(lq))
+
+    def features_inside(self, lq: Tensor, margins: Margins) -> Tensor:
+        last = margins.take(1)
+        return convolve_inside(self.conv_feat, encode_inside(self.encoder, lq, margins.without(last)), last)
 
     def residual(
         self, lq: Tensor, coord: Tensor, cell: Tensor, stage_sizes: Sequence[Size], max_queries: int | None

@@ -35,6 +35,11 @@ def whole(lq_size: Size, size: Size) -> Part:
     return Part(lq_size, (0, 0), (0, size[0]), (0, size[1]))
 
 
+def span_below(span: Span, n: int, n_out: int, reach: int) -> Span:
+    """LR pixels [start, stop) of an axis that lie below a span of the output's, and ``reach`` more on both sides."""
+    return max(0, span[0] * n // n_out - reach), min(n, -(-span[1] * n // n_out) + reach)
+
+
 def sample_bilinear_part(lq: Tensor, size: Size, part: Part, *, dtype: torch.dtype) -> Tensor:
     """The bilinear image on a part of the output, as by ``sample_bilinear`` with ``padding_mode="border"``.
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
+from clit_plugin.fast.margins import Margins
 from clit_plugin.inference.tiled_encoder import encoder_in_tiles
 from clit_plugin.ops.parts import Span
 
@@ -147,19 +148,18 @@ class KeptFeatures:
     def _encode(self, down: Span, across: Span) -> dict[Place, Tensor]:
         """Compute, as one part of the picture, and keep a rectangle of blocks."""
         margin = 0 if self.reach is None else self.reach + 1  # a head may begin with a convolution, as CLIT's does
-        seen, own = [], []
-        for (first, last), n in zip((down, across), self.lq.shape[-2:], strict=True):
+        given, margins = [], []
+        for (first, last), n in zip((across, down), (self.lq.shape[-1], self.lq.shape[-2]), strict=True):
             start, stop = first * self.side, min(last * self.side, n)
-            begin = max(0, start - margin)
-            seen.append(slice(begin, min(n, stop + margin)))
-            own.append(slice(start - begin, stop - begin))
-        lq = self.lq[..., seen[0], seen[1]]
+            given.append(slice(max(0, start - margin), min(n, stop + margin)))
+            margins += [start - given[-1].start, given[-1].stop - stop]
+        lq = self.lq[..., given[1], given[0]]
         if self.reach is None:
             with _TILED, encoder_in_tiles(self.net, lq):
                 features = self.net.encode(lq)
         else:
-            features = self.net.encode(lq)
-        bands = features[..., own[0], own[1]].split(self.side, -2)
+            features = self.net.encode(lq, Margins(*margins))
+        bands = features.split(self.side, -2)
         made = {}
         for y, band in zip(range(*down), bands, strict=True):
             for x, block in zip(range(*across), band.split(self.side, -1), strict=True):

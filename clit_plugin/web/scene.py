@@ -16,7 +16,7 @@ from clit_plugin.inference.about import About
 from clit_plugin.inference.load_network import load_described
 from clit_plugin.inference.pictures import Picture, decode_picture
 from clit_plugin.ops.coordinates import Size
-from clit_plugin.ops.parts import Part, Span
+from clit_plugin.ops.parts import Part, Span, span_below
 from clit_plugin.ops.sizes import by
 from clit_plugin.ops.stages import greedy_stage_sizes
 from clit_plugin.utils.errors import UserError
@@ -153,7 +153,6 @@ class Scene:
         reach = self.lenses[lens].net.head_reach
         assert reach is not None
         rows, columns = (
-            (max(0, start * n // n_out - reach), min(n, -(-stop * n // n_out) + reach))
-            for n, n_out, (start, stop) in zip(self.size, size, part, strict=True)
+            span_below(span, n, n_out, reach) for n, n_out, span in zip(self.size, size, part, strict=True)
         )
         return rows, columns

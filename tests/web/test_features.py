@@ -22,7 +22,7 @@ PARTS = [
 def seen(nets, monkeypatch):
     """Sizes of what the encoder was given."""
     seen, encode = [], nets[0].net.encode
-    monkeypatch.setattr(nets[0].net, "encode", lambda lq: seen.append(tuple(lq.shape[-2:])) or encode(lq))
+    monkeypatch.setattr(nets[0].net, "encode", lambda lq, *rest: seen.append(tuple(lq.shape[-2:])) or encode(lq, *rest))
     return seen
 
 
@@ -59,7 +59,7 @@ def test_what_is_near_and_seen_is_encoded_together_and_nothing_else(nets, seen):
 def test_two_threads_share_the_blocks_that_both_need(nets, seen, monkeypatch):
     features = KeptFeatures(nets[0].net, torch.rand(1, 3, 6 * BLOCK, 9 * BLOCK), FeatureStore())
     encode, met = nets[0].net.encode, threading.Barrier(2, timeout=30)
-    monkeypatch.setattr(nets[0].net, "encode", lambda lq: met.wait() and False or encode(lq))
+    monkeypatch.setattr(nets[0].net, "encode", lambda lq, *rest: met.wait() and False or encode(lq, *rest))
     parts = [((0, 6 * BLOCK), (0, 6 * BLOCK)), ((0, 6 * BLOCK), (3 * BLOCK, 9 * BLOCK))]
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(features.cut, *parts[0])
@@ -75,12 +75,12 @@ def test_where_encoding_fails_another_thread_that_waits_tries_itself(nets, monke
     features = KeptFeatures(nets[0].net, torch.rand(1, 3, BLOCK, BLOCK), FeatureStore())
     encode, began, fail = nets[0].net.encode, threading.Event(), threading.Event()
 
-    def fail_once(lq):
+    def fail_once(lq, *margins):
         if not began.is_set():
             began.set()
             fail.wait(30)
             raise MemoryError
-        return encode(lq)
+        return encode(lq, *margins)
 
     monkeypatch.setattr(nets[0].net, "encode", fail_once)
     with ThreadPoolExecutor(2) as pool:

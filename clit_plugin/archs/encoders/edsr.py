@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from clit_plugin.archs.encoders.checks import check_positive
 from clit_plugin.archs.encoders.recompute import run_blocks
 from clit_plugin.archs.encoders.registry import ENCODER_REGISTRY
+from clit_plugin.fast.margins import NO_MARGINS, Margins, convolve_inside
 
 
 class EDSRTrunk(nn.Module):
@@ -33,20 +34,41 @@ class EDSRTrunk(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, num_feat, H, W) of an image (B, 3, H, W) in [-1, 1]."""
-        # A third less time for narrow convolutions on a CPU; exporters know one order only.
-        last = x.device.type == "cpu" and not (torch.is_grad_enabled() or torch.jit.is_tracing())
-        h = self.conv_first(x.contiguous(memory_format=torch.channels_last) if last else x)
-        h = self.conv_after_body(run_blocks(self.body, h, recompute=self.use_checkpoint)) + h
+        if not (torch.is_grad_enabled() or torch.jit.is_tracing()):
+            return self.inside(x, NO_MARGINS)
+        h = self.conv_first(x)
+        return self.conv_after_body(run_blocks(self.body, h, recompute=self.use_checkpoint)) + h
+
+    def inside(self, x: Tensor, margins: Margins) -> Tensor:
+        """``forward(x)`` without the margins, in fewer operations and without gradients."""
+        last = x.device.type == "cpu"  # a third less time for narrow convolutions
+        reach = 2 * len(self.body) + 2
+        wide = margins.take(reach)
+        first = convolve_inside(self.conv_first, x.contiguous(memory_format=torch.channels_last) if last else x, wide)
+        h = first
+        for block in self.body:
+            h = block.inside(h, wide)
+        h = convolve_inside(self.conv_after_body, h, wide)
+        h += wide.take(reach - 1).crop(first)
+        h = margins.without(wide).crop(h)
         return h.contiguous() if last else h
 
 
 class ResidualBlock(ResidualBlockNoBN):
-    """BasicSR's, without the product where the factor is 1."""
+    """BasicSR's, without the product where the factor is 1, and of tiles."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.res_scale == 1:
             return x + self.conv2(self.relu(self.conv1(x)))
         return super().forward(x)
+
+    def inside(self, x: Tensor, wide: Margins) -> Tensor:
+        """``forward(x)`` without two pixels of those sides that have a margin in ``wide``; without gradients."""
+        h = convolve_inside(self.conv2, convolve_inside(self.conv1, x, wide).relu_(), wide)
+        if self.res_scale != 1:
+            h *= self.res_scale
+        h += wide.take(2).crop(x)
+        return h
 
 
 @ENCODER_REGISTRY.register()
