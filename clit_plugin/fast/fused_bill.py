@@ -125,11 +125,33 @@ def _weight_grad(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str,
     return _Cost(memory, asked + 2 * ceil(n / queries) * size_of(weight_grad), n * pixels * c * (2.0 * features + 1))
 
 
+def _grid_attention(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any]) -> _Cost:
+    q, k, *others = tensors
+    n, each, heads, pixels = others[-1].shape
+    c, parts = heads * k.shape[-1], ceil(each / tile["block"])
+    memory = parts * n * c * (9 * q.element_size() + pixels * k.element_size()) + _once(others)
+    again = n * each * (pixels - 1) * heads * 2 * others[-2].element_size()  # bias, of which the tables are small
+    return _Cost(memory, memory + again, 2.0 * n * each * c * (9 + pixels))
+
+
+def _grid_hidden(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any]) -> _Cost:
+    v, centre, attention, weight, _, hidden = tensors
+    (n, each, heads, pixels), depth, features = attention.shape, v.shape[-1], hidden.shape[-1]
+    picked = n * heads * pixels * depth * v.element_size()
+    rows, wide = ceil(n / tile["block"]), ceil(features / tile["features_tile"])
+    parts = ceil(each / tile["queries_tile"])
+    asked = wide * (parts * picked + size_of(attention)) + rows * parts * size_of(weight) + size_of(hidden)
+    flops = 2.0 * n * heads * pixels * features * (parts * depth + each)
+    return _Cost(parts * picked + _once(tensors[1:]), asked, flops)
+
+
 def _once(tensors: Sequence[Tensor]) -> int:
     return sum(map(size_of, tensors))
 
 
 _FORMULAS = {
+    "grid_attention_kernel": _grid_attention,
+    "grid_hidden_kernel": _grid_hidden,
     "logits_kernel": _logits,
     "hidden_kernel": _hidden,
     "values_backward_kernel": _values_backward,

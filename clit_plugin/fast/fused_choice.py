@@ -56,14 +56,12 @@ def fused_arithmetic(table: Tensor, weight: Tensor, num_heads: int, grid: Size) 
         num_heads: Attention heads.
         grid: (G_h, G_w), odd.
     """
-    device = table.device
-    counted = device.type == "meta" and _counted is not None
-    on_gpu = device.type == "cuda" and device.index == torch.cuda.current_device()
-    if _mode == "off" or not (on_gpu or counted):
+    device, counted = table.device, counted_on(table.device)
+    if not (counted or runs_on(device)):
         return None
     shapes = Shapes(num_heads, table.shape[-1] // num_heads, len(weight), grid)
     if counted and supported(shapes, table.dtype, weight.dtype):
-        return FusedAttention(shapes, table.dtype, tf32=_mode == "tf32", large=True, kernels=_counted)
+        return FusedAttention(shapes, table.dtype, tf32=allows_tf32(), large=True, kernels=counted)
     if not supported(shapes, table.dtype, weight.dtype) or torch.are_deterministic_algorithms_enabled():
         return None
     key = (shapes, table.dtype, _mode, device)
@@ -72,6 +70,21 @@ def fused_arithmetic(table: Tensor, weight: Tensor, num_heads: int, grid: Size) 
             return None  # now nothing can be compared
         _usable[key] = first_use(shapes, table.dtype, tf32=_mode == "tf32", device=device)
     return make_fused(shapes, table.dtype, _mode == "tf32", device) if _usable[key] else None
+
+
+def counted_on(device: torch.device) -> Any:
+    """The kernels that are only counted on the device ``meta``; None elsewhere, or if there are none."""
+    return _counted if device.type == "meta" and _mode != "off" else None
+
+
+def runs_on(device: torch.device) -> bool:
+    """Whether kernels may run on ``device``."""
+    return _mode != "off" and device.type == "cuda" and device.index == torch.cuda.current_device()
+
+
+def allows_tf32() -> bool:
+    """Whether float32 may be multiplied with 10 bits."""
+    return _mode == "tf32"
 
 
 def supported(shapes: Shapes, table: torch.dtype, weight: torch.dtype) -> bool:

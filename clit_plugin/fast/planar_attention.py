@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from clit_plugin.fast.axis import BiasedAxis
 from clit_plugin.fast.buffers import Buffers
-from clit_plugin.fast.grid_attention import Head
+from clit_plugin.fast.grid_decoder import Head
 from clit_plugin.fast.planar_tiles import Block, Part, Shape, blocks, interpolate, near_columns, order_columns
 from clit_plugin.fast.strips import runs_of
 from clit_plugin.fast.tile_tables import MapTiles, Window

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from clit_plugin.fast.axis import Axis, make_axis
 from clit_plugin.fast.branch import Bias, Branch, biased_axes, central, constant, make_tiles, pixel_weight, shifts
-from clit_plugin.fast.grid_attention import Head, attend_grid
+from clit_plugin.fast.fused_grid_choice import fused_grid
+from clit_plugin.fast.grid_attention import attend_grid
+from clit_plugin.fast.grid_decoder import Head
 from clit_plugin.fast.planar_attention import attend_planar
 from clit_plugin.fast.workers import worker_count
 from clit_plugin.ops.coordinates import Size, pixel_centres, size_tensor
@@ -67,7 +70,8 @@ def render(
     planar = _planar_pays(head.first, feature, map_size, out_size)
     window = _planar_window(map_size, out_size, part, feature.device) if planar else _window(head.first, size)
     tiles = make_tiles(branch, feature, size, keep_products=False, part=part, window=window)
-    attend = attend_planar if planar else attend_grid
+    fused = None if planar else fused_grid(feature, head, branch.local_grid, part.shape[0] * part.shape[1])
+    attend = attend_planar if planar else partial(attend_grid, fused=fused)
     ensemble = shifts(branch)
     done = None if progress is None else lambda pixels: progress(pixels / len(ensemble))
     wanted = (coords[0][slice(*part.rows)], coords[1][slice(*part.columns)])

@@ -3,21 +3,19 @@
 import logging
 import math
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from compiled_kernels import TARGETS, compiled
 
 from clit_plugin.fast import fused_choice
 from clit_plugin.fast.fused_tiles import Shapes, choose_tiles
 
 FOLDER = Path(__file__).parent
 CPU = torch.device("cpu")
-# The most shared memory that a block may have, bytes: Hopper, and what every GPU from 8.0 has.
-TARGETS = {"sm_90": (90, True, 227 * 1024), "sm_80": (80, False, 99 * 1024)}
 COMPILED = {
     "the paper's": Shapes(8, 32, 256, (7, 7)),
     "small": Shapes(4, 8, 64, (7, 7)),
@@ -50,63 +48,18 @@ def test_the_kernels_hold_in_the_interpreter():
 @pytest.mark.parametrize("dtype", ["bf16", "fp32"])
 def test_the_kernels_compile_without_spills(shapes, target, dtype, tmp_path):
     pytest.importorskip("triton", reason="the fused kernels need Triton")
+    from clit_plugin.fast import fused_kernels
+
     capability, large, most = TARGETS[target]
     tiles = choose_tiles(shapes, torch.bfloat16 if dtype == "bf16" else torch.float32, large=large)
     for name, tile in tiles._asdict().items():
         if tile is None:
             continue
-        registers, spilled, shared = compiled(name + "_kernel", shapes, tile, dtype, capability, tmp_path)
+        kernel = getattr(fused_kernels, name + "_kernel")
+        registers, spilled, shared = compiled(kernel, shapes, tile, dtype, capability, tmp_path)
         print(f"{target} {dtype} {name}: {registers} registers, {shared} B of shared memory")
         assert spilled == 0, name
         assert shared <= most, name
-
-
-def compiled(
-    name: str, shapes: Shapes, tile: dict[str, int], dtype: str, capability: int, folder: Path
-) -> tuple[int, int, int]:
-    """Registers of a thread, bytes of its stack (what does not fit in registers) and a block's shared memory."""
-    import triton
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    from clit_plugin.fast import fused_kernels
-
-    dump = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
-    if not dump.exists():
-        pytest.skip(f"no {dump}, which reads what a kernel needs")
-    kernel = getattr(fused_kernels, name)
-    integers = {
-        "centre": "*i64",
-        "order": "*i64",
-        "starts": "*i64",
-        "pixels": "i32",
-        "n": "i32",
-        "width": "i32",
-        "queries": "i32",
-        "scale": "fp32",
-    }
-    typed = dict.fromkeys(("q_table", "k_table", "v_table", "weight", "hidden", "grad", "values"), "*" + dtype)
-    typed |= dict.fromkeys(("q_between", "q_grad"), "*" + dtype)
-    sizes = {"heads": shapes.heads, "depth": shapes.depth, "features": shapes.features}
-    sizes |= {"grid_h": shapes.grid[0], "grid_w": shapes.grid[1], **tile}
-    constants = {**sizes, "precision": "ieee" if dtype == "bf16" else "tf32x3"}
-    signature, aligned = {}, {}
-    for i, parameter in enumerate(kernel.params):
-        kind = "constexpr" if parameter.is_constexpr else {**integers, **typed}.get(parameter.name, "*fp32")
-        signature[parameter.name] = kind
-        if kind.startswith("*"):
-            aligned[(i,)] = [["tt.divisibility", 16]]
-    used = {key: constants[key] for key, kind in signature.items() if kind == "constexpr"}
-    binary = triton.compile(
-        ASTSource(fn=kernel, signature=signature, constexprs=used, attrs=aligned),
-        target=GPUTarget("cuda", capability, 32),
-        options={key: tile[key] for key in ("num_warps", "num_stages")},
-    )
-    file = folder / f"{name}.cubin"
-    file.write_bytes(binary.asm["cubin"])
-    usage = subprocess.run([dump, "--dump-resource-usage", file], capture_output=True, text=True, check=True).stdout
-    found = {key: int(value) for key, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", usage)}
-    return found["REG"], found["STACK"] + found["LOCAL"], binary.metadata.shared
 
 
 def test_the_package_imports_without_triton():

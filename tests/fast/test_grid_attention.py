@@ -5,7 +5,7 @@ import torch
 
 from clit_plugin.archs.clit_arch import CLIT
 from clit_plugin.commands.benchmark_roofline import CASES, bill_of
-from clit_plugin.fast import grid_attention
+from clit_plugin.fast import fused_choice, grid_decoder
 from clit_plugin.fast.strips import Limits, runs_of, strips
 
 SMALL = {"encoder": {"type": "EDSRBaseline", "num_feat": 8, "num_block": 1}, "dim": 12, "decoder_hidden": [16, 16]}
@@ -16,8 +16,8 @@ def large_parts(monkeypatch):
     """Parts as on an accelerator with so many bytes for each."""
 
     def choose(memory: int) -> None:
-        monkeypatch.setattr(grid_attention, "lies_in_cache", lambda device: False)
-        monkeypatch.setattr(grid_attention, "part_memory", lambda device: memory)
+        monkeypatch.setattr(grid_decoder, "lies_in_cache", lambda device: False)
+        monkeypatch.setattr(grid_decoder, "part_memory", lambda device: memory)
 
     return choose
 
@@ -73,16 +73,18 @@ def test_strips_cover_an_output_once_and_keep_to_their_limits(limits):
 
 @pytest.mark.parametrize("network", ["CLIT", "small CLIT"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, None])
-def test_a_2k_output_takes_a_few_hundred_kernels(network, dtype):
+@pytest.mark.parametrize("mode", ["auto", "off"])
+def test_a_2k_output_takes_a_few_hundred_kernels(monkeypatch, network, dtype, mode):
+    monkeypatch.setattr(fused_choice, "_mode", mode)
     case = next(each for each in CASES if each.network == network and each.lq_size == (339, 510))
-    assert bill_of(case, dtype).total.calls <= 400
+    assert bill_of(case, dtype).total.calls <= (300 if mode == "auto" else 400)
 
 
 def test_a_gpu_with_less_memory_computes_smaller_parts(monkeypatch):
     case = next(each for each in CASES if each.network == "CLIT" and each.lq_size == (339, 510))
     largest = []
-    for memory in (10 * 10**9, 3 * 10**9):
-        monkeypatch.setattr(grid_attention, "part_memory", lambda device, memory=memory: memory)
-        softmax = bill_of(case, torch.bfloat16).lines["softmax"]
-        largest.append(softmax.bytes / softmax.calls)
+    for memory in (10 * 10**9, 10**9):
+        monkeypatch.setattr(grid_decoder, "part_memory", lambda device, memory=memory: memory)
+        activation = bill_of(case, torch.bfloat16).lines["gelu_"]
+        largest.append(activation.bytes / activation.calls)
     assert largest[1] < largest[0] / 2
