@@ -12,7 +12,7 @@ from clit_plugin.commands.upscale_jobs import FORMATS, Job, find_jobs, is_video
 from clit_plugin.inference.shipped import DEFAULT, is_shipped, weights_path
 from clit_plugin.inference.target_size import Target
 from clit_plugin.inference.tiles import ALIGNMENT
-from clit_plugin.ops.sizes import by
+from clit_plugin.ops.sizes import wxh
 from clit_plugin.utils.console import bar, say, warn, written
 from clit_plugin.utils.errors import IncompleteError, UserError
 from clit_plugin.utils.output_files import check_writable
@@ -197,7 +197,7 @@ def _upscale_file(task: _Task, job: Job) -> None:
     if warning is not None and warning not in task.warned:
         task.warned.add(warning)
         warn(f"{source}: {warning}")
-    label = f"{source.name} {by(picture.size)} to {by(size)}"
+    label = f"{source.name} {wxh(picture.size)} to {wxh(size)}"
     strips = with_bar(
         lambda progress: strips_of(
             task.net,
@@ -213,4 +213,4 @@ def _upscale_file(task: _Task, job: Job) -> None:
         label=label,
     )
     write_upscaled(output, picture, size, strips, quality=task.quality)
-    say(written(output, time.monotonic() - start, by(size)))
+    say(written(output, time.monotonic() - start, wxh(size)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clit_plugin.commands.upscale_jobs import VIDEOS
 from clit_plugin.inference.target_size import Target
-from clit_plugin.ops.sizes import by
+from clit_plugin.ops.sizes import wxh
 from clit_plugin.utils.console import AnyBar, bar, say, warn, written
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.output_files import check_replaces_none, check_writable
@@ -81,7 +81,7 @@ def upscale_video(args: argparse.Namespace, target: Target, options: "UpscaleOpt
         raise UserError(f"{source}: has no frames")
     join(parts.finished, clip, output)
     parts.remove()
-    say(written(output, time.monotonic() - start, by(size)))
+    say(written(output, time.monotonic() - start, wxh(size)))
     return 0
 
 
@@ -115,7 +115,7 @@ def _even(target: Target, clip: "Clip") -> "Size":
     height, width = target.of(clip.size, clip.path)
     even = (height + height % 2, width + width % 2)
     if target.kind == "size" and even != (height, width):
-        raise UserError(f"--size {by((height, width))}: the sides of a video must be even, as in {by(even)}")
+        raise UserError(f"--size {wxh((height, width))}: the sides of a video must be even, as in {wxh(even)}")
     return even
 
 
@@ -127,7 +127,7 @@ def _frames(source: Path, clip: "Clip", size: "Size", *, done: list[Path]) -> It
     before = len(done) * FRAMES
     if clip.frames is not None:
         before = min(before, clip.frames)
-    label = f"{source.name} {by(clip.size)} to {by(size)}"
+    label = f"{source.name} {wxh(clip.size)} to {wxh(size)}"
     if before:
         say(f"{label}: continuing after {before} frames")
     shown: AnyBar

@@ -6,7 +6,7 @@ from typing import IO, BinaryIO, NamedTuple
 
 from PIL import Image, ImageFile
 
-from clit_plugin.ops.sizes import by
+from clit_plugin.ops.sizes import wxh
 from clit_plugin.utils.byte_sizes import byte_size
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.memory_left import memory_left
@@ -85,11 +85,11 @@ def check_decodable(header: Header, name: str, *, bytes_per_pixel: int) -> None:
     if header.mode in _FOREIGN_COLOURS:
         raise UserError(f"{name}: holds {header.mode} colours; convert it to RGB with a program that knows its profile")
     if height * width > _MOST_PIXELS or max(height, width) > _LONGEST_SIDE:
-        raise UserError(f"{name}: claims {by(header.size)} pixels, more than can be decoded; replace or remove it")
+        raise UserError(f"{name}: claims {wxh(header.size)} pixels, more than can be decoded; replace or remove it")
     needed, left = height * width * bytes_per_pixel, memory_left()
     if left is not None and needed > left:
         raise UserError(
-            f"{name}: claims {by(header.size)} pixels, which take about {byte_size(needed)}, but only "
+            f"{name}: claims {wxh(header.size)} pixels, which take about {byte_size(needed)}, but only "
             f"{byte_size(left)} of memory are free; crop or remove it"
         )
 

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from clit_plugin.data.dataset_options import SetOptions
 from clit_plugin.data.image_source import ImageSource
 from clit_plugin.data.realistic_degradation import Degradation, draw_seeded
-from clit_plugin.ops.sizes import ROUNDING, Pair, Size, by, scale_label
+from clit_plugin.ops.sizes import ROUNDING, Pair, Size, scale_label, wxh
 from clit_plugin.utils.errors import UserError
 
 
@@ -75,10 +75,10 @@ class ImagePairs:
                 )
             size, lq_size = self.gt.sizes[name], self.lq.sizes[lq_name]
             if min(self.ratio(name)) < 1:
-                raise UserError(f"{self.lq.describe(lq_name)}: {by(lq_size)} is larger than its HR image, {by(size)}")
+                raise UserError(f"{self.lq.describe(lq_name)}: {wxh(lq_size)} is larger than its HR image, {wxh(size)}")
             if scales is not None and not _fits(size, lq_size, scales):
                 raise UserError(
-                    f"{self.lq.describe(lq_name)}: {by(lq_size)} does not fit its HR image, {by(size)}, "
+                    f"{self.lq.describe(lq_name)}: {wxh(lq_size)} does not fit its HR image, {wxh(size)}, "
                     f"at x{scale_label(scales)}"
                 )
 
@@ -97,7 +97,7 @@ class ImagePairs:
             size = source.sizes[name]
             if size[0] + ROUNDING < least[0] or size[1] + ROUNDING < least[1]:
                 raise UserError(
-                    f"{source.describe(name)}: {by(size)} is smaller than the crop of {least[1]:g}x{least[0]:g}; "
+                    f"{source.describe(name)}: {wxh(size)} is smaller than the crop of {least[1]:g}x{least[0]:g}; "
                     f"remove the image or choose a smaller {option}"
                 )
 

@@ -18,7 +18,7 @@ from clit_plugin.data.lmdb_files.check import check_data_file, check_listed
 from clit_plugin.data.lmdb_files.reader import read_meta_info
 from clit_plugin.data.lmdb_files.sources import find_sources
 from clit_plugin.data.lmdb_files.writer import lmdb_key
-from clit_plugin.ops.sizes import by
+from clit_plugin.ops.sizes import wxh
 from clit_plugin.utils.byte_sizes import byte_size
 from clit_plugin.utils.console import bar, warn
 from clit_plugin.utils.errors import UserError
@@ -85,7 +85,7 @@ class ImageSource:
         image = decode_rgb(self.content(name), self.describe(name), grey=not self.strict)
         found = (image.shape[0], image.shape[1])
         if found != (height, width):
-            raise UserError(f"{self.describe(name)}: is {by(found)}, but was listed as {by((height, width))}")
+            raise UserError(f"{self.describe(name)}: is {wxh(found)}, but was listed as {wxh((height, width))}")
         return image
 
     def content(self, name: str) -> bytes | None:
@@ -117,7 +117,7 @@ class ImageSource:
             largest = max(sizes, key=lambda name: sizes[name][0] * sizes[name][1])
             raise UserError(
                 f"cache: the images of {self.root} take {byte_size(needed)}, but only {byte_size(left)} of memory are "
-                f"free (the largest, {largest!r}, is {by(sizes[largest])}); set cache: false"
+                f"free (the largest, {largest!r}, is {wxh(sizes[largest])}); set cache: false"
             )
 
     def fill_cache(self, names: Iterable[str], *, progress: bool = True) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from clit_plugin.ops.sizes import ROUNDING, Size, by, scale_label
+from clit_plugin.ops.sizes import ROUNDING, Size, scale_label, wxh
 from clit_plugin.utils.errors import UserError
 
 _LEAST_SCALE = 1.2
@@ -35,7 +35,7 @@ class ScaleReach:
         names = [name for name, reach in self.reach.items() if reach < least]
         if not names:
             return
-        listed = ", ".join(f"{name} ({by(self.sizes[name])})" for name in names[:_MOST_NAMES])
+        listed = ", ".join(f"{name} ({wxh(self.sizes[name])})" for name in names[:_MOST_NAMES])
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         raise UserError(
             f"{len(names)} of {len(self.reach)} images are too small for x{scale_label(least)}, which needs sides of "
@@ -60,7 +60,7 @@ class ScaleReach:
         return (
             f"{len(small)} of {len(self.reach)} training images are too small for x{scale_label(self.most)}, which "
             f"needs sides of {self._side(self.most)} pixels with lq_size {self.lq_size}; the smallest, {smallest} "
-            f"({by(self.sizes[smallest])}), allows x{self.reach[smallest]:.2f}. A batch's scale is capped by its "
+            f"({wxh(self.sizes[smallest])}), allows x{self.reach[smallest]:.2f}. A batch's scale is capped by its "
             f"smallest image: {capped:.0%} of the batches of {batch_size} contain one of these{half}"
         )
 

@@ -10,7 +10,7 @@ from clit_plugin.data.image_pairs import ImagePairs
 from clit_plugin.data.realistic_degradation import make_lr, name_entropy
 from clit_plugin.metrics.protocol import EvaluationProtocol
 from clit_plugin.ops.pixels import to_tensor
-from clit_plugin.ops.sizes import Pair, Size, by, lr_size, scale_label, scaled_size
+from clit_plugin.ops.sizes import Pair, Size, lr_size, scale_label, scaled_size, wxh
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.path_names import check_written_names
 
@@ -97,7 +97,7 @@ class ValidationSet:
             shave = self.protocol.shave(max(scales))
             if min(size) - 2 * shave < least:
                 raise UserError(
-                    f"{self.pairs.gt.describe(name)}: {by(size)} at x{scale_label(max(scales))} is too small for the "
+                    f"{self.pairs.gt.describe(name)}: {wxh(size)} at x{scale_label(max(scales))} is too small for the "
                     f"protocol {self.protocol.name}, which crops {shave} pixels from each border and needs {least} more"
                 )
 

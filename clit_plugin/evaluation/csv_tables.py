@@ -7,7 +7,7 @@ from typing import Any
 
 from clit_plugin.evaluation.result_files import json_text
 from clit_plugin.evaluation.results import SetResult
-from clit_plugin.ops.sizes import by
+from clit_plugin.ops.sizes import wxh
 
 # Long cells, on the right.
 _PROVENANCE = (
@@ -47,8 +47,8 @@ def _shared_columns(result: SetResult) -> dict[str, Any]:
 def _set_row(result: SetResult) -> dict[str, Any]:
     images, weights = result.images, result.weights
     row = _shared_columns(result) | {"images": len(images), "shave": _distinct(str(image.shave) for image in images)}
-    row |= {"lq_sizes": _distinct(by(image.lq_size) for image in images)}
-    row |= {"gt_sizes": _distinct(by(image.gt_size) for image in images)}
+    row |= {"lq_sizes": _distinct(wxh(image.lq_size) for image in images)}
+    row |= {"gt_sizes": _distinct(wxh(image.gt_size) for image in images)}
     row |= result.metrics
     row |= {"parameters": result.parameters, "multiply_adds_1280x720": result.multiply_adds}
     row |= {"seconds_per_image": result.seconds_per_image}
@@ -62,7 +62,7 @@ def _image_rows(result: SetResult) -> Iterable[dict[str, Any]]:
     for image in result.images:
         row = _shared_columns(result) | {"image": image.name, "shave": image.shave}
         row |= {"scale_y": image.scale[0], "scale_x": image.scale[1]}
-        row |= {"lq_size": by(image.lq_size), "gt_size": by(image.gt_size)}
+        row |= {"lq_size": wxh(image.lq_size), "gt_size": wxh(image.gt_size)}
         yield row | dict(image.metrics) | {"fingerprint": result.fingerprint}
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from clit_plugin.archs.clit_arch import AttentionMaps
 from clit_plugin.ops.coordinates import Size
-from clit_plugin.ops.sizes import by, scale_label
+from clit_plugin.ops.sizes import scale_label, wxh
 
 _REACH = 1.0  # local grids that a panel shows to either side of the query
 _PANEL = 1.5  # inches
@@ -80,7 +80,7 @@ def draw_attention(
         pixel = queries[query].pixel
         axes[0].set_title(f"at {queries[query].asked}\n(output pixel {pixel[1]},{pixel[0]})", fontsize=7)
         unused = "" if branch < used else f"\nnot used at x{scale_label(scale)}"
-        axes[0].set_ylabel(f"branch {branch + 1}, grid\nof {by(maps[branch].size)}{unused}", fontsize=7)
+        axes[0].set_ylabel(f"branch {branch + 1}, grid\nof {wxh(maps[branch].size)}{unused}", fontsize=7)
         reach = (_REACH * (box[1] - box[0]), _REACH * (box[3] - box[2]))
         window = (y - reach[0], y + reach[0], x - reach[1], x + reach[1])
         weights = maps[branch].weights[0, query].cpu().float().numpy().reshape(*grid, heads)

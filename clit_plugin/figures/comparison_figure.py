@@ -17,7 +17,7 @@ from clit_plugin.ops.bicubic import resize_bicubic
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.crops import Crop, worst_crop
 from clit_plugin.ops.pixels import to_samples, to_tensor
-from clit_plugin.ops.sizes import by, lr_size, scale_label, scaled_size
+from clit_plugin.ops.sizes import lr_size, scale_label, scaled_size, wxh
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.panels import Panel, compose
 
@@ -46,7 +46,7 @@ class Systems:
         kernel = self.degradation if isinstance(self.degradation, str) else "pil"
         images = {"bicubic": to_tensor(resize_bicubic(lq, size, kernel))}
         for name, net in self.networks.items():
-            label = f"{name} to {by(size)}"
+            label = f"{name} to {wxh(size)}"
             images[name] = upscale_with_progress(net, to_tensor(lq), size, label=label, name=self.image_name).clamp(
                 0, 1
             )
@@ -79,7 +79,7 @@ def crops_figure(
     shave = protocol.shave(scale)
     if min(size) <= 2 * shave:
         raise UserError(
-            f"{systems.image_name}: {by(size)} is too small for --scale {scale:g}, whose PSNR excludes {shave} pixels "
+            f"{systems.image_name}: {wxh(size)} is too small for --scale {scale:g}, whose PSNR excludes {shave} pixels "
             "at each border"
         )
     hr = to_tensor(image)
@@ -127,7 +127,7 @@ def text_figure(
     _check_inside(crop, size, systems.image_name)
     reduced = (round(size[0] / reduce), round(size[1] / reduce))  # not cropped: there is no HR to compare with
     if min(reduced) < 1:
-        raise UserError(f"{systems.image_name}: {by(size)} is too small to be downscaled by {reduce:g}")
+        raise UserError(f"{systems.image_name}: {wxh(size)} is too small to be downscaled by {reduce:g}")
     lq = make_lr(image, reduced, systems.degradation)
     rows: dict[str, list[Panel]] = {
         name: [Panel(_scaled(crop, size, reduced).of(lq), "LR")] for name in ("bicubic", *systems.networks)
@@ -142,7 +142,7 @@ def text_figure(
 
 def _check_inside(crop: Crop, size: Size, name: str) -> None:
     if crop.x + crop.width > size[1] or crop.y + crop.height > size[0]:
-        raise UserError(f"--crop {crop}: not inside {name}, which is {by(size)}")
+        raise UserError(f"--crop {crop}: not inside {name}, which is {wxh(size)}")
 
 
 def _scaled(crop: Crop, size: Size, out: Size) -> Crop:

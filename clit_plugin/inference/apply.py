@@ -13,7 +13,7 @@ from clit_plugin.inference.strips import Work, upscale_strips, upscale_whole
 from clit_plugin.inference.tiles import TILE
 from clit_plugin.inference.tiling import device_of
 from clit_plugin.ops.coordinates import Size
-from clit_plugin.ops.sizes import by
+from clit_plugin.ops.sizes import wxh
 from clit_plugin.utils.console import AnyBar, bar, say
 from clit_plugin.utils.errors import UserError
 
@@ -69,7 +69,7 @@ def strips_of(
     device, lq_size = device_of(net), (rgb.shape[-2], rgb.shape[-1])
     remedy = "use a smaller scale or a part of the image" + ("" if device.type == "cpu" else ", or --device cpu")
     try:
-        with memory_errors(f"{name} to {by(size)}", device, remedy):
+        with memory_errors(f"{name} to {wxh(size)}", device, remedy):
             if net.head_reach is None:
                 check_memory(size, device, name=name)
             else:
@@ -94,7 +94,7 @@ def strips_of(
                 yield from upscale_strips(work, tiling, lambda side: say(f"{retry} {side}"))
     except (RuntimeError, ValueError) as error:  # from the padding or normalisation of an encoder
         if min(lq_size) < 16:
-            raise UserError(f"{name}: {by(lq_size)} is too small for the encoder") from error
+            raise UserError(f"{name}: {wxh(lq_size)} is too small for the encoder") from error
         raise
 
 

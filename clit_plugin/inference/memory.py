@@ -13,7 +13,7 @@ from clit_plugin.inference.live_bytes import LiveBytes
 from clit_plugin.inference.tiles import ALIGNMENT
 from clit_plugin.inference.tiling import Tiling, device_of, margin_of
 from clit_plugin.ops.coordinates import Size
-from clit_plugin.ops.sizes import by
+from clit_plugin.ops.sizes import wxh
 from clit_plugin.utils.byte_sizes import byte_size
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.memory_left import memory_left
@@ -105,11 +105,11 @@ def choose_tiling(
         least = max(here, of_strip)
     if limit.limited:
         needed = (least + _taken(device)) / 1e9
-        raise UserError(f"{name}: --max-memory is too small for {by(size)} pixels, which need about {needed:.1f} GB")
+        raise UserError(f"{name}: --max-memory is too small for {wxh(size)} pixels, which need about {needed:.1f} GB")
     left = min(share for share in limit[:2] if share is not None) / _SHARE / 1e9
     raise UserError(
-        f"{name}: {by(size)} pixels need about {least / 1e9:.1f} GB even in the smallest tiles, but only {left:.1f} GB "
-        "are free; use a smaller scale or size"
+        f"{name}: {wxh(size)} pixels need about {least / 1e9:.1f} GB even in the smallest tiles, but only {left:.1f} "
+        "GB are free; use a smaller scale or size"
     )
 
 
@@ -121,7 +121,7 @@ def check_memory(size: tuple[int, int], device: torch.device, *, name: str) -> N
     needed, free = _BYTES_PER_PIXEL * size[0] * size[1], memory_left(device)
     if free is not None and needed > free:
         raise UserError(
-            f"{name}: an output of {by(size)} pixels needs about {byte_size(needed)}, but {device} has only "
+            f"{name}: an output of {wxh(size)} pixels needs about {byte_size(needed)}, but {device} has only "
             f"{byte_size(free)} free; use a smaller scale or size"
         )
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from clit_plugin.data.image_io import IMAGE_SUFFIXES
 from clit_plugin.inference.png_rows import png_bytes
-from clit_plugin.ops.sizes import by
+from clit_plugin.ops.sizes import wxh
 from clit_plugin.utils.atomic_files import replacing
 from clit_plugin.utils.errors import UserError
 
@@ -60,7 +60,7 @@ def check_layout(path: Path, layout: Layout, source: str | Path) -> None:
     longest = LONGEST_SIDES.get(path.suffix.lower())
     if longest is not None and max(layout.size) > longest:
         raise UserError(
-            f"{path}: {by(layout.size)} exceeds the {longest} pixels per side of {path.suffix}; write a .png"
+            f"{path}: {wxh(layout.size)} exceeds the {longest} pixels per side of {path.suffix}; write a .png"
         )
     if layout.alpha and path.suffix.lower() in _NO_ALPHA:
         raise UserError(f"{path}: {path.suffix} cannot hold the transparency of {source}; write a .png")

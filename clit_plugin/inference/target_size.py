@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from clit_plugin.ops.sizes import by, scaled_size
+from clit_plugin.ops.sizes import scaled_size, wxh
 from clit_plugin.utils.errors import UserError
 
 
@@ -38,8 +38,8 @@ class Target:
             out = wanted
             if min(out[0] - size[0], out[1] - size[1]) >= 0 and not self.stretch and _distorts(size, out):
                 raise UserError(
-                    f"--size {by(out)}: would distort {name}, which is {by(size)}; --fit {by(out)} gives "
-                    f"{by(scaled_size(size, _fitting(size, out)))}, --stretch allows the distortion"
+                    f"--size {wxh(out)}: would distort {name}, which is {wxh(size)}; --fit {wxh(out)} gives "
+                    f"{wxh(scaled_size(size, _fitting(size, out)))}, --stretch allows the distortion"
                 )
         else:
             ratios = (wanted[0] / size[0], wanted[1] / size[1])
@@ -52,9 +52,9 @@ class Target:
             }[self.kind]
             out = scaled_size(size, scale)
         if out[0] < size[0] or out[1] < size[1]:
-            asked = by(wanted) if self.kind in ("size", "fit") else f"{wanted[0]}"
+            asked = wxh(wanted) if self.kind in ("size", "fit") else f"{wanted[0]}"
             option = f"--{self.kind.replace('_', '-')} {asked}"
-            raise UserError(f"{option}: smaller than {name}, which is {by(size)}; networks only enlarge")
+            raise UserError(f"{option}: smaller than {name}, which is {wxh(size)}; networks only enlarge")
         return out
 
 

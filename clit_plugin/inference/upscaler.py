@@ -19,7 +19,7 @@ from clit_plugin.inference.picture_files import Layout
 from clit_plugin.inference.pictures import Picture, luma, to_pixels
 from clit_plugin.inference.shipped import DEFAULT, weights_path
 from clit_plugin.ops.coordinates import Size
-from clit_plugin.ops.sizes import by
+from clit_plugin.ops.sizes import wxh
 from clit_plugin.utils.console import in_notebook
 
 ImageKind = TypeVar("ImageKind", np.ndarray, Image.Image)
@@ -157,7 +157,7 @@ class Upscaler:
         kept: int,
         progress: bool | Callable[[float], object] | None,
     ) -> Iterator[Tensor]:
-        name = f"an image of {by((rgb.shape[-2], rgb.shape[-1]))}"
+        name = f"an image of {wxh((rgb.shape[-2], rgb.shape[-1]))}"
         done = 0.0
 
         def strips(progress: Progress | None) -> Iterator[Tensor]:
@@ -175,7 +175,7 @@ class Upscaler:
             yield from strips(share)
             progress(1.0)
         elif progress:
-            yield from with_bar(strips, size, label=f"{by((rgb.shape[-2], rgb.shape[-1]))} to {by(size)}")
+            yield from with_bar(strips, size, label=f"{wxh((rgb.shape[-2], rgb.shape[-1]))} to {wxh(size)}")
         else:
             yield from strips(None)
 

@@ -13,7 +13,7 @@ Pair = tuple[float, float]
 ROUNDING = 1e-9
 
 
-def by(size: Size) -> str:
+def wxh(size: Size) -> str:
     """``WxH`` of (H, W)."""
     return f"{size[1]}x{size[0]}"
 

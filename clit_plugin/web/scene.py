@@ -17,7 +17,7 @@ from clit_plugin.inference.load_network import load_described
 from clit_plugin.inference.pictures import Picture, decode_picture
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.parts import Part, Span, span_below
-from clit_plugin.ops.sizes import by
+from clit_plugin.ops.sizes import wxh
 from clit_plugin.ops.stages import greedy_stage_sizes
 from clit_plugin.utils.errors import UserError
 from clit_plugin.web.features import FeatureStore, KeptFeatures
@@ -59,11 +59,11 @@ def open_picture(content: bytes, name: str) -> Picture:
         raise UserError(f"{name}: is no picture that can be read; open a PNG, JPEG, WebP or TIFF")
     if math.prod(header.size) > MOST_PIXELS:
         raise UserError(
-            f"{name}: has {by(header.size)} pixels, more than {MOST_PIXELS // 10**6} million; open a part of it"
+            f"{name}: has {wxh(header.size)} pixels, more than {MOST_PIXELS // 10**6} million; open a part of it"
         )
     if max(header.size) > LONGEST_SIDE:
         raise UserError(
-            f"{name}: has {by(header.size)} pixels, and browsers show {LONGEST_SIDE} a side; open a part of it"
+            f"{name}: has {wxh(header.size)} pixels, and browsers show {LONGEST_SIDE} a side; open a part of it"
         )
     return decode_picture(content, name)
 

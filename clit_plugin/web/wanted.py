@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.parts import Span
-from clit_plugin.ops.sizes import by
+from clit_plugin.ops.sizes import wxh
 from clit_plugin.utils.errors import UserError
 from clit_plugin.web.images import FORMATS, LONGEST_SIDE
 
@@ -91,7 +91,7 @@ def parse_order(values: object, picture: Size, lenses: int) -> Order:
         raise UserError(f"format: expected one of {', '.join(FORMATS)}, got {str(kind)[:20]}")
     region = parse_region(values, picture, lenses, longest=None)
     if region.shape[0] * region.shape[1] > MOST_DOWNLOAD:
-        raise UserError(f"{by(region.shape)} are more than {MOST_DOWNLOAD // 10**6} million pixels; use clit upscale")
+        raise UserError(f"{wxh(region.shape)} are more than {MOST_DOWNLOAD // 10**6} million pixels; use clit upscale")
     if max(region.shape) > LONGEST_SIDE[kind]:
-        raise UserError(f"{by(region.shape)} is more than {kind} holds ({LONGEST_SIDE[kind]} a side); take a PNG")
+        raise UserError(f"{wxh(region.shape)} is more than {kind} holds ({LONGEST_SIDE[kind]} a side); take a PNG")
     return Order(region, kind, whole_number(values, "quality", 1, 100))

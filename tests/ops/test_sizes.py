@@ -4,7 +4,7 @@ from math import floor
 import numpy as np
 import pytest
 
-from clit_plugin.ops.sizes import by, lr_size, scale_label, scale_pair, scaled_size
+from clit_plugin.ops.sizes import lr_size, scale_label, scale_pair, scaled_size, wxh
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_a_scale_is_a_pair_of_y_and_x_and_is_written_as_width_x_height(scale, pa
 
 
 def test_a_size_is_written_as_width_x_height():
-    assert by((3, 5)) == "5x3"
+    assert wxh((3, 5)) == "5x3"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import lmdb
 
-from clit_plugin.ops.sizes import Size, by
+from clit_plugin.ops.sizes import Size, wxh
 from clit_plugin.utils.console import warn
 from clit_plugin.utils.errors import UserError
 
@@ -77,7 +77,7 @@ def check_listed(folder: Path, env: lmdb.Environment, sizes: Mapping[str, tuple[
     for name, head in heads.items():
         if head[:8] == _PNG and (size := _png_size(head)) != sizes[name]:
             raise UserError(
-                f"{folder}: meta_info.txt lists {name!r} as {by(sizes[name])}, but data.mdb holds {by(size)}; "
+                f"{folder}: meta_info.txt lists {name!r} as {wxh(sizes[name])}, but data.mdb holds {wxh(size)}; "
                 f"the two do not belong together, {_AGAIN}"
             )
     if len(stored) > len(sizes):
