@@ -24,13 +24,14 @@ LIMITS = {
     "agreement": 150,
     "gradients": 100,
     "steps": 200,
+    "images": 120,
     "kernels": 60,
     "small": 90,
     "tiles": 120,
     "benchmark": 240,
 }
 WITHOUT_GPU = ["counted"]
-DEFAULT = ["counted", "tests", "agreement", "gradients", "steps", "kernels", "small", "benchmark"]
+DEFAULT = ["counted", "tests", "agreement", "gradients", "steps", "images", "kernels", "small", "benchmark"]
 
 
 def counted() -> None:
@@ -147,6 +148,54 @@ def steps() -> None:
             beside += f"| {bill['bytes'] / 1e9:.1f} |"
             for mode in ("auto", "off") if amp else ("auto", "tf32", "off"):
                 print(row(case, amp, mode, {}) + (beside if mode == "auto" else " - | - | - | - |"), flush=True)
+
+
+def images() -> None:
+    """Whole images: kernels against torch's operations; then x4 of 510 x 339 pixels, the paper's sizes."""
+    import torch
+
+    from clit_plugin.archs.build import build_network
+    from clit_plugin.commands.benchmark_roofline import CARDS, RooflineCase, row_of
+    from clit_plugin.fast.fused_choice import set_fused
+    from clit_plugin.fast.fused_grid import FusedGrid
+    from clit_plugin.fast.fused_grid_choice import compare
+    from clit_plugin.fast.fused_tiles import Shapes
+
+    device = torch.device("cuda", 0)
+    print("| heads x depth, F, grid | scale | dtype | difference | fused, ms | torch, ms |\n|---|---|---|---|---|---|")
+    for shapes in (Shapes(8, 32, 256, (7, 7)), Shapes(4, 8, 64, (7, 7)), Shapes(4, 64, 100, (5, 3))):
+        for dtype in (torch.float32, torch.float16, torch.bfloat16):
+            for scale in (2, 4, 5, 8):
+                what = (
+                    f"| {shapes.heads} x {shapes.depth}, {shapes.features}, {shapes.grid} | {scale} | {str(dtype)[6:]}"
+                )
+                try:
+                    fused = FusedGrid(shapes, dtype, tf32=False)
+                    difference, times = compare(fused, device, torch.cuda.synchronize, scale=scale)
+                    print(f"{what} | {difference:.1e} | {1e3 * times[0]:.1f} | {1e3 * times[1]:.1f} |", flush=True)
+                except Exception as error:
+                    print(f"{what} | {type(error).__name__}: {' '.join(str(error).split())[-300:]} | - | - |")
+    print("\n| dtype | fused | image, ms | peak, GB | counted: work, ms | launches, ms |\n|---|---|---|---|---|---|")
+    net = build_network({"type": "CLIT", "encoder": {"type": "EDSRBaseline"}}).to(device).eval()
+    lq = torch.rand(1, 3, 339, 510, device=device)
+    for amp in (True, False):
+        for mode in ("auto", "off"):
+            set_fused(mode)
+            case = RooflineCase("x4", "CLIT", (339, 510), (4,))
+            bill = row_of(case, CARDS[card()], torch.bfloat16 if amp else None)
+            times = []
+            for i in range(5):
+                if i == 2:
+                    torch.cuda.reset_peak_memory_stats()
+                torch.cuda.synchronize()
+                start = time.perf_counter()
+                with torch.autocast("cuda", torch.bfloat16, enabled=amp):
+                    net.upscale(lq, (1356, 2040))
+                torch.cuda.synchronize()
+                times.append(1e3 * (time.perf_counter() - start))
+            measured = f"{statistics.median(times[2:]):.1f} | {torch.cuda.max_memory_allocated() / 1e9:.1f}"
+            beside = f"{bill['work'] * 1e3:.1f} | {bill['launches'] * 1e3:.1f}"
+            print(f"| {'bfloat16' if amp else 'float32'} | {mode} | {measured} | {beside} |", flush=True)
 
 
 def small() -> None:

@@ -24,16 +24,18 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize(("shapes", "scale"), SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize(("dtype", "accuracy"), [(torch.float32, 1e-5), (torch.float16, 3e-3)])
-def test_images_agree_with_torch(shapes, scale, dtype, accuracy):
+@pytest.mark.parametrize(
+    ("name", "dtype", "accuracy"),
+    [*((name, torch.float32, 1e-5) for name in SHAPES), ("four heads of 8", torch.float16, 3e-3)],
+)
+def test_images_agree_with_torch(name, dtype, accuracy):
+    shapes, scale = SHAPES[name]
     fused = FusedGrid(shapes, dtype, tf32=False)
     difference, _ = compare(fused, CPU, lambda: None, size=(2, 3), scale=scale)
     assert difference < accuracy
 
 
-@pytest.mark.parametrize("memory", [4_000, 2**30], ids=["strips", "all at once"])
-def test_a_network_s_images_are_those_of_the_reference_path(monkeypatch, memory):
+def test_a_network_s_images_are_those_of_the_reference_path(monkeypatch):
     options = {"encoder": {"type": "EDSRBaseline", "num_feat": 8, "num_block": 1}, "dim": 12, "num_heads": 3}
     options |= {"local_grid": [1, 3], "decoder_hidden": [16, 16], "num_branches": 2}
     net, reference = CLIT(**options), CLIT(**options, reference=True)
@@ -45,7 +47,7 @@ def test_a_network_s_images_are_those_of_the_reference_path(monkeypatch, memory)
     fused = FusedGrid(Shapes(3, 4, 16, (1, 3)), torch.float32, tf32=False)
     monkeypatch.setattr(render, "_planar_pays", lambda *_: False)
     monkeypatch.setattr(render, "fused_grid", lambda *_: fused)
-    monkeypatch.setattr(grid_decoder, "part_memory", lambda _: memory)
+    monkeypatch.setattr(grid_decoder, "part_memory", lambda _: 4_000)  # several strips
     lq, size, stages = torch.rand(1, 3, 3, 4), (7, 11), [(4, 5)]
     expected = reference.upscale(lq, size, stages)
     torch.testing.assert_close(net.upscale(lq, size, stages), expected, rtol=0, atol=2e-5 * float(expected.max()))
