@@ -43,7 +43,9 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("package", BROKEN)
+@pytest.mark.parametrize(
+    "package", [pytest.param(name, marks=pytest.mark.slow if name in ("cv2", "lmdb") else ()) for name in BROKEN]
+)
 def test_a_package_that_does_not_import_is_a_line_with_its_remedy(tmp_path, package):
     line, problem, remedy = BROKEN[package]
     (tmp_path / package).mkdir()

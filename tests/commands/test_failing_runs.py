@@ -46,7 +46,7 @@ def test_a_damaged_training_image_ends_the_run_in_one_line(tmp_path):
     assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize(("rank", "workers"), [("0", 1), ("1", 0)])
+@pytest.mark.parametrize(("rank", "workers"), [("0", 1), pytest.param("1", 0, marks=pytest.mark.slow)])
 def test_a_rank_that_fails_ends_the_other(tmp_path, rank, workers):
     failing_options(tmp_path, workers=workers)
     status, errors = end_of(start_training(tmp_path, processes=2, FAIL_HOW="raise", FAIL_RANK=rank))
