@@ -1,7 +1,7 @@
-"""Print how long the page of ``clit web`` waits for its first tile, and for a full screen of them.
+"""Print how long the page of ``clit web`` waits for its first tile, and for a full screen of tiles.
 
-Every line opens the picture afresh, so that the first tile includes its part of the encoder's work, and asks for tiles
-as the page does: from the centre outwards, few at a time. CPU seconds are those of this process, all threads.
+Every row opens the picture again, so that the first tile includes its share of the encoder, and requests tiles as the
+page does: from the centre outwards, a few at a time. CPU seconds are those of all threads of this process.
 """
 
 import argparse
@@ -30,13 +30,13 @@ from clit_plugin.web.server import Server
 TILE = 256  # as in page/level.js
 
 
-def places(size: tuple[int, int], screen: tuple[int, int]) -> list[tuple[int, int, int, int]]:
-    """(y, x, h, w) of the tiles of the middle of an output of (H, W) ``size``, the nearest to its centre first."""
+def tile_boxes(size: tuple[int, int], screen: tuple[int, int]) -> list[tuple[int, int, int, int]]:
+    """(y, x, h, w) of the tiles that show the middle of an output of ``size`` (H, W), from the centre outwards."""
     axes = []
-    for n, seen in zip(size, screen, strict=True):
-        side = math.ceil(seen / max(1, round(seen / TILE)))
-        edge = (n - seen) // 2  # of the screen, in the output
-        lines = [*range(edge, edge + seen, side), edge + seen]
+    for n, visible in zip(size, screen, strict=True):
+        side = math.ceil(visible / max(1, round(visible / TILE)))
+        edge = (n - visible) // 2  # of the screen, in the output
+        lines = [*range(edge, edge + visible, side), edge + visible]
         spans = [(max(0, start), min(n, stop)) for start, stop in pairwise(lines)]
         axes.append([(start, stop - start) for start, stop in spans if start < stop])
     tiles = [(y, x, h, w) for y, h in axes[0] for x, w in axes[1]]
@@ -44,23 +44,23 @@ def places(size: tuple[int, int], screen: tuple[int, int]) -> list[tuple[int, in
 
 
 async def measure(client: aiohttp.ClientSession, factor: float, screen: tuple[int, int]) -> str:
-    """A line of the table."""
+    """A row of the table."""
     async with client.post("/api/pictures") as answer:
         opened = await answer.json()
     size = (round(opened["height"] * factor), round(opened["width"] * factor))
-    begun, cpu, done = time.perf_counter(), time.process_time(), []
-    gate = asyncio.Semaphore(opened["at_once"])
-    seen = [max(0, (n - m) // 2) for n, m in zip(size, screen, strict=True)]  # y, x
-    view = f"{seen[1]},{seen[0]},{min(size[1], screen[1])},{min(size[0], screen[0])}"
+    start, cpu, done = time.perf_counter(), time.process_time(), []
+    semaphore = asyncio.Semaphore(opened["max_requests"])
+    top, left = (max(0, (n - m) // 2) for n, m in zip(size, screen, strict=True))
+    visible = f"{left},{top},{min(size[1], screen[1])},{min(size[0], screen[0])}"
 
     async def fetch(y: int, x: int, h: int, w: int) -> None:
-        values = {"lens": 0, "width": size[1], "height": size[0], "x": x, "y": y, "w": w, "h": h, "seen": view}
-        async with gate, client.get(f"/api/pictures/{opened['token']}/tile", params=values) as answer:
+        values = {"lens": 0, "width": size[1], "height": size[0], "x": x, "y": y, "w": w, "h": h, "visible": visible}
+        async with semaphore, client.get(f"/api/pictures/{opened['token']}/tile", params=values) as answer:
             answer.raise_for_status()
             await answer.read()
-            done.append((time.perf_counter() - begun, time.process_time() - cpu))
+            done.append((time.perf_counter() - start, time.process_time() - cpu))
 
-    await asyncio.gather(*(fetch(*at) for at in places(size, screen)))
+    await asyncio.gather(*(fetch(*box) for box in tile_boxes(size, screen)))
     async with client.delete(f"/api/pictures/{opened['token']}"):
         pass
     (first, first_cpu), (full, full_cpu) = done[0], done[-1]
@@ -68,7 +68,7 @@ async def measure(client: aiohttp.ClientSession, factor: float, screen: tuple[in
 
 
 async def run(picture: Picture, args: argparse.Namespace) -> None:
-    """Serve the picture, and ask."""
+    """Serve the picture and measure every factor."""
     screen = parse_size(args.screen, "--screen")
     lens = load_lens(args.weights, None, param_key=None, device=torch.device("cpu"))
     runner = Server([lens], (picture, "picture")).runner()
@@ -77,20 +77,20 @@ async def run(picture: Picture, args: argparse.Namespace) -> None:
     await site.start()
     host, port = runner.addresses[0][:2]
     height, width = picture.size
-    print(f"{width}x{height} under {lens.name}, a screen of {args.screen}, {torch.get_num_threads()} threads")
+    print(f"{width}x{height} with {lens.name}, screen {args.screen}, {torch.get_num_threads()} threads")
     print("factor  first tile       CPU  full screen       CPU   tiles")
     async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
-        await measure(client, args.factors[0], (1, 1))  # what a process does once
+        await measure(client, args.factors[0], (1, 1))  # warm-up
         for factor in args.factors:
             print(await measure(client, factor, screen), flush=True)
     await runner.cleanup()
 
 
 def main() -> None:
-    """Measure."""
+    """Parse the arguments and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("image", nargs="?", help="default: scikit-image's astronaut, four times")
-    parser.add_argument("--weights", type=weights_path, default=str(DEFAULT), help="default: those of the package")
+    parser.add_argument("image", nargs="?", help="default: scikit-image's astronaut, tiled 2 x 2")
+    parser.add_argument("--weights", type=weights_path, default=str(DEFAULT), help="default: the package's")
     parser.add_argument("--factors", type=float, nargs="+", default=[1.5, 2.8, 4, 6, 10, 16, 30])
     parser.add_argument("--screen", default="1280x800", help="default: %(default)s")
     args = parser.parse_args()

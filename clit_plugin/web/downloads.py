@@ -1,4 +1,4 @@
-"""Files in the making."""
+"""Files to download: computed in the background, encoded and held in memory until the page fetches them."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,25 +10,25 @@ from clit_plugin.ops.parts import Span
 from clit_plugin.utils.errors import UserError
 from clit_plugin.web.guard import RefusedError
 from clit_plugin.web.images import FORMATS, encode_image, samples_of
+from clit_plugin.web.request_parameters import MAX_TILE_SIDE, DownloadOptions, Region
 from clit_plugin.web.scene import Scene
-from clit_plugin.web.wanted import LONGEST_TILE, Order, Region
 from clit_plugin.web.worker import Worker
 
 
 @dataclass
 class Download:
-    """A file in the making.
+    """A file that is being made, or is ready.
 
     Attributes:
-        order: What is to be made.
-        name: Which the browser gives the file.
+        options: Region, format and quality.
+        name: Suggested file name.
         done: Pixels computed so far.
-        content: The file, once it is there.
+        content: The finished file.
         error: Why it failed, in one line.
-        task: What makes it.
+        task: The task that makes it.
     """
 
-    order: Order
+    options: DownloadOptions
     name: str
     done: int = 0
     content: bytes | None = None
@@ -36,78 +36,78 @@ class Download:
     task: "asyncio.Task[None] | None" = None
 
     @classmethod
-    def of(cls, order: Order, picture: str) -> "Download":
-        """One of a picture of that name."""
-        height, width = order.region.shape
-        suffix = {"jpeg": "jpg"}.get(order.kind, order.kind)
-        return cls(order, f"{picture.rpartition('.')[0] or picture}_{width}x{height}.{suffix}")
+    def of(cls, options: DownloadOptions, picture: str) -> "Download":
+        """A download named after the picture and its size in pixels."""
+        height, width = options.region.shape
+        suffix = {"jpeg": "jpg"}.get(options.kind, options.kind)
+        return cls(options, f"{picture.rpartition('.')[0] or picture}_{width}x{height}.{suffix}")
 
     @property
     def pixels(self) -> int:
-        """To be computed."""
-        height, width = self.order.region.shape
+        """Pixels to compute in total."""
+        height, width = self.options.region.shape
         return height * width
 
     @property
     def media_type(self) -> str:
-        """Of the file."""
-        return FORMATS[self.order.kind]
+        """Media type of the file."""
+        return FORMATS[self.options.kind]
 
     def cancel(self) -> None:
-        """Stop, and forget the file."""
+        """Stop the task and drop the file."""
         self.content = None
         if self.task is not None:
             self.task.cancel()
 
 
 @dataclass
-class Maker:
-    """Makes files one after another, so that one is in memory at a time."""
+class DownloadQueue:
+    """Makes files one after another, so that the samples of only one are in memory."""
 
     worker: Worker
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def begin(self, download: Download, scene: Scene) -> None:
-        """Begin to make a file; what becomes of it stands in ``download``."""
+    def start(self, download: Download, scene: Scene) -> None:
+        """Queue a file; ``download`` receives progress and result."""
         download.task = asyncio.get_running_loop().create_task(self._make(download, scene))
 
     async def _make(self, download: Download, scene: Scene) -> None:
         try:
-            async with self.turn:
+            async with self.lock:
                 samples = await self._compute(download, scene)
-                order = download.order
+                options = download.options
                 profile = scene.picture.profile
                 download.content = await asyncio.to_thread(
-                    encode_image, samples, order.kind, profile=profile, quality=order.quality
+                    encode_image, samples, options.kind, profile=profile, quality=options.quality
                 )
         except (RefusedError, UserError, RuntimeError, MemoryError, OSError) as error:
             download.error = f"the file could not be made ({error})"
 
     async def _compute(self, download: Download, scene: Scene) -> np.ndarray:
-        """Tile by tile, so that tiles of the page have their turn between them."""
-        region, kind = download.order.region, download.order.kind
+        """Compute the samples tile by tile, so that tiles of the page can be decoded in between."""
+        region, kind = download.options.region, download.options.kind
         channels = 3 if scene.picture.alpha is None or kind == "jpeg" else 4
         samples = np.empty((*region.shape, channels), np.uint8)
-        for part in _tiles(region):
+        for tile in _tiles(region):
 
-            def work(part: Region = part) -> np.ndarray:
-                return samples_of(scene.tile(*part), scene.picture.alpha_part(*part[1:]), kind)
+            def work(tile: Region = tile) -> np.ndarray:
+                return samples_of(scene.tile(*tile), scene.picture.alpha_part(*tile[1:]), kind)
 
             (top, bottom), (left, right) = (
                 (span[0] - whole[0], span[1] - whole[0])
-                for span, whole in ((part.rows, region.rows), (part.columns, region.columns))
+                for span, whole in ((tile.rows, region.rows), (tile.columns, region.columns))
             )
             samples[top:bottom, left:right] = await self.worker.do(work)
-            download.done += part.shape[0] * part.shape[1]
+            download.done += tile.shape[0] * tile.shape[1]
         return samples
 
 
 def _tiles(region: Region) -> Iterator[Region]:
-    for rows in _cut(region.rows):
-        for columns in _cut(region.columns):
+    for rows in _split(region.rows):
+        for columns in _split(region.columns):
             yield region._replace(rows=rows, columns=columns)
 
 
-def _cut(span: Span) -> Iterator[Span]:
-    for start in range(*span, LONGEST_TILE):
-        yield start, min(start + LONGEST_TILE, span[1])
+def _split(span: Span) -> Iterator[Span]:
+    for start in range(*span, MAX_TILE_SIDE):
+        yield start, min(start + MAX_TILE_SIDE, span[1])

@@ -1,4 +1,4 @@
-"""What every request passes: the right host, no other site behind it; and what every answer says."""
+"""Middleware of all requests: rejects foreign hosts and sites, turns exceptions into JSON, adds security headers."""
 
 import ipaddress
 import json
@@ -21,7 +21,7 @@ HEADERS = {
 
 
 class RefusedError(Exception):
-    """A request that is answered by one line and a status other than 400."""
+    """A refused request: an HTTP status other than 400 and a one-line reason."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -32,8 +32,8 @@ def guard(names: frozenset[str]) -> Middleware:
     """The middleware.
 
     Args:
-        names: Host names by which the page may be called, beside addresses of numbers. A name of somebody else that
-            points here (DNS rebinding) would let another site read what is open.
+        names: Host names accepted in the Host header, besides IP addresses. Accepting any other name would let a site
+            whose name resolves to this computer (DNS rebinding) read the open pictures.
     """
 
     @web.middleware
@@ -47,9 +47,9 @@ def guard(names: frozenset[str]) -> Middleware:
             response = _error(400, str(error))
         except web.HTTPException as error:
             response = _error(error.status, error.reason)
-        except ConnectionError:  # nobody is left to answer
+        except ConnectionError:  # the client is gone
             raise
-        except Exception as error:  # a page must not be answered by a traceback, nor the server end
+        except Exception as error:  # the page gets one line, not a traceback, and the server keeps running
             warn(f"clit web: {request.method} failed ({type(error).__name__}: {error})")
             response = _error(500, f"this failed in clit web ({type(error).__name__}: {error})"[:300])
         response.headers.update(HEADERS)
@@ -65,12 +65,12 @@ def _error(status: int, text: str) -> web.Response:
 def _check_origin(request: web.Request, names: frozenset[str]) -> None:
     host = _host(f"//{request.headers.get('Host', '')}")
     if host is None or not (host in names or _is_address(host)):
-        raise RefusedError(403, "this page is not called by that name; open the address that clit web printed")
+        raise RefusedError(403, "unknown host name; open the address that clit web printed")
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.headers["Host"]:
-        raise RefusedError(403, "another site may not ask this page")
+        raise RefusedError(403, "requests from other sites are refused")
     if request.path != "/" and request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
-        raise RefusedError(403, "another site may not ask this page")
+        raise RefusedError(403, "requests from other sites are refused")
 
 
 def _host(url: str) -> str | None:

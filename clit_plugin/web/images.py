@@ -1,4 +1,4 @@
-"""Images as a browser takes them, in memory."""
+"""Encoding of images for the browser, in memory."""
 
 import io
 
@@ -11,15 +11,15 @@ from clit_plugin.inference.picture_files import LONGEST_SIDES
 from clit_plugin.ops.pixels import to_samples
 
 FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
-LONGEST_SIDE = {"png": 2**20, "jpeg": LONGEST_SIDES[".jpeg"], "webp": LONGEST_SIDES[".webp"]}
+MAX_SIDE = {"png": 2**20, "jpeg": LONGEST_SIDES[".jpeg"], "webp": LONGEST_SIDES[".webp"]}
 
 
 def samples_of(rgb: Tensor, alpha: Tensor | None, kind: str) -> np.ndarray:
-    """(H, W, 3) or (H, W, 4) uint8, as a file holds it.
+    """Samples for an image file: (H, W, 3) or (H, W, 4) uint8.
 
     Args:
-        rgb: (3, H, W), about [0, 1].
-        alpha: (1, H, W) or None; a JPEG has none, and shows what is transparent on white.
+        rgb: (3, H, W), nominally in [0, 1].
+        alpha: (1, H, W) or None; for a JPEG, the image is composited on white.
         kind: ``png``, ``jpeg`` or ``webp``.
     """
     if alpha is not None and kind == "jpeg":
@@ -28,12 +28,12 @@ def samples_of(rgb: Tensor, alpha: Tensor | None, kind: str) -> np.ndarray:
 
 
 def encode_image(samples: np.ndarray, kind: str, *, profile: bytes | None, quality: int = 95) -> bytes:
-    """A file of 8 bits a sample.
+    """The content of an image file with 8 bits per sample.
 
     Args:
-        samples: As ``samples_of`` gives them.
+        samples: The output of ``samples_of``.
         kind: ``png``, ``jpeg`` or ``webp``.
-        profile: The colour profile of the picture.
+        profile: The picture's ICC profile.
         quality: 1 to 100, of a JPEG or WebP; 100 makes WebP lossless.
     """
     options: dict[str, object] = {"quality": quality, "subsampling": 0}

@@ -1,4 +1,4 @@
-"""A picture under one or two networks: tiles of any magnification, and what attention looks at."""
+"""A picture and the networks that enlarge it: decodes tiles at any factor, and returns attention maps."""
 
 import io
 import math
@@ -20,15 +20,15 @@ from clit_plugin.ops.parts import Part, Span, span_below
 from clit_plugin.ops.sizes import wxh
 from clit_plugin.ops.stages import greedy_stage_sizes
 from clit_plugin.utils.errors import UserError
-from clit_plugin.web.features import FeatureStore, KeptFeatures
+from clit_plugin.web.features import CachedFeatures, FeatureStore
 
-MOST_PIXELS = 50_000_000  # of a picture
-LONGEST_SIDE = 32767  # pixels; browsers have no larger canvas
+MAX_PIXELS = 50_000_000  # of a picture
+MAX_SIDE = 32767  # pixels; browsers have no larger canvas
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lens:
-    """A network with its name and the range of factors that it was trained for, where its file tells."""
+    """A network with its name, and the range of factors that it was trained for if its file records it."""
 
     net: ArbitraryScaleArch
     name: str
@@ -36,51 +36,53 @@ class Lens:
 
 
 def load_lens(weights: str, option_file: str | None, *, param_key: str | None, device: torch.device) -> Lens:
-    """Load weights to look through.
+    """Load a network.
 
     Raises:
-        UserError: As ``load_network``, or the network computes whole images only.
+        UserError: As for ``load_network``, or the network only computes whole images.
     """
     loaded = load_described(weights, option_file, param_key=param_key)
     if loaded.net.head_reach is None:
-        raise UserError(f"{weights}: {type(loaded.net).__name__} of these options computes whole images only, no tiles")
+        raise UserError(
+            f"{weights}: {type(loaded.net).__name__} with these options computes whole images only, not tiles"
+        )
     about = About.read(loaded.rest, weights)
     return Lens(net=loaded.net.to(device), name=about.name or Path(weights).stem, scale_range=about.scale_range)
 
 
 def open_picture(content: bytes, name: str) -> Picture:
-    """The picture of an untrusted file's content, its size checked before it is decoded.
+    """Decode the content of an untrusted file, after checking the size that its header states.
 
     Raises:
-        UserError: No picture, one of a kind that is not handled, or one that is too large.
+        UserError: Not a picture, of an unsupported format, or too large.
     """
     header = read_header(io.BytesIO(content))
     if header is None:
-        raise UserError(f"{name}: is no picture that can be read; open a PNG, JPEG, WebP or TIFF")
-    if math.prod(header.size) > MOST_PIXELS:
+        raise UserError(f"{name}: not a readable picture; open a PNG, JPEG, WebP or TIFF")
+    if math.prod(header.size) > MAX_PIXELS:
         raise UserError(
-            f"{name}: has {wxh(header.size)} pixels, more than {MOST_PIXELS // 10**6} million; open a part of it"
+            f"{name}: has {wxh(header.size)} pixels, more than {MAX_PIXELS // 10**6} million; open a part of it"
         )
-    if max(header.size) > LONGEST_SIDE:
+    if max(header.size) > MAX_SIDE:
         raise UserError(
-            f"{name}: has {wxh(header.size)} pixels, and browsers show {LONGEST_SIDE} a side; open a part of it"
+            f"{name}: has {wxh(header.size)} pixels, and browsers show at most {MAX_SIDE} per side; open a part of it"
         )
     return decode_picture(content, name)
 
 
 class Scene:
-    """A picture and the networks that enlarge it, for several threads.
+    """A picture and the networks that enlarge it. Thread-safe.
 
     Args:
-        picture: What was opened.
-        lenses: The networks, on one device.
-        store: Where features are kept.
+        picture: The opened picture.
+        lenses: The networks, all on one device.
+        store: Cache of their features.
     """
 
     def __init__(self, picture: Picture, lenses: list[Lens], store: FeatureStore) -> None:
         self.picture, self.lenses = picture, lenses
         self.lq = picture.rgb[None].to(next(lenses[0].net.parameters()).device)
-        self.features = [KeptFeatures(lens.net, self.lq, store) for lens in lenses]
+        self.features = [CachedFeatures(lens.net, self.lq, store) for lens in lenses]
 
     @property
     def size(self) -> Size:
@@ -88,44 +90,44 @@ class Scene:
         return self.picture.size
 
     def close(self) -> None:
-        """Free what was computed."""
+        """Free the cached features."""
         for features in self.features:
             features.forget()
 
     @torch.inference_mode()
     def tile(
-        self, lens: int, size: Size, rows: Span, columns: Span, *, seen: tuple[Span, Span] | None = None
+        self, lens: int, size: Size, rows: Span, columns: Span, *, visible: tuple[Span, Span] | None = None
     ) -> Tensor:
-        """What ``upscale`` gives at ``size`` on some rows and columns: (3, h, w) on the CPU, not clamped.
+        """Decode a tile: the given rows and columns of ``upscale(lq, size)``, (3, h, w), on the CPU, not clamped.
 
         Args:
-            lens: Which network.
+            lens: Index of the network.
             size: (H, W) of the output.
             rows: Rows of the output.
             columns: Columns of the output.
-            seen: Rows and columns of which tiles will be asked for next.
+            visible: Rows and columns of the output that are on screen, whose tiles will be requested next.
         """
         net = self.lenses[lens].net
-        lq, features, origin = self._given(lens, size, (rows, columns), seen)
+        lq, features, origin = self._lr_inputs(lens, size, (rows, columns), visible)
         part = Part(self.size, origin, rows, columns)
         return net.upscale_part(lq, size, part, features=features)[0].float().cpu()
 
     @torch.inference_mode()
     def attention(self, lens: int, size: Size, pixel: tuple[int, int]) -> list[dict[str, Any]]:
-        """The local attention maps of an output pixel (y, x), one of every branch in use.
+        """Local attention of an output pixel (y, x), in every branch in use.
 
         Returns:
-            For each branch ``size`` [H, W] of its map, ``centre`` [y, x] in it, ``grid`` [G_h, G_w] and ``heads``, the
-            weights of each, row by row.
+            For each branch, ``size`` [H, W] of its feature map, ``centre`` [y, x] of the local grid in it, ``grid``
+            [G_h, G_w], and ``heads``: the attention weights of each head, row by row.
 
         Raises:
-            UserError: A network without attention.
+            UserError: The network has no attention.
         """
         net = self.lenses[lens].net
         if not isinstance(net, CLIT) or net.pos_bias is None:
-            raise UserError(f"{self.lenses[lens].name}: has no local attention to look at")
+            raise UserError(f"{self.lenses[lens].name}: has no local attention to show")
         rows, columns = ((n, n + 1) for n in pixel)
-        lq, features, origin = self._given(lens, size, (rows, columns))
+        lq, features, origin = self._lr_inputs(lens, size, (rows, columns))
         place = [(2 * n + 1) / n_out - 1 for n, n_out in zip(pixel, size, strict=True)]
         stages = greedy_stage_sizes(self.size, size, net.num_branches)
         part = Part(self.size, origin, rows, columns)
@@ -140,15 +142,15 @@ class Scene:
             for maps in net.attention(lq, coord, stages, features, part)
         ]
 
-    def _given(
-        self, lens: int, size: Size, part: tuple[Span, Span], seen: tuple[Span, Span] | None = None
+    def _lr_inputs(
+        self, lens: int, size: Size, part: tuple[Span, Span], visible: tuple[Span, Span] | None = None
     ) -> tuple[Tensor, Tensor, Size]:
-        """What a part of the output depends on: LR pixels, their features, and the first one's place."""
-        rows, columns = self._below(lens, size, part)
-        features = self.features[lens].cut(rows, columns, self._below(lens, size, seen) if seen else None)
+        """What a part of the output depends on: LR pixels, their features, and the (y, x) of the first one."""
+        rows, columns = self._lr_spans(lens, size, part)
+        features = self.features[lens].crop(rows, columns, self._lr_spans(lens, size, visible) if visible else None)
         return self.lq[..., slice(*rows), slice(*columns)], features, (rows[0], columns[0])
 
-    def _below(self, lens: int, size: Size, part: tuple[Span, Span]) -> tuple[Span, Span]:
+    def _lr_spans(self, lens: int, size: Size, part: tuple[Span, Span]) -> tuple[Span, Span]:
         """Rows and columns of the picture that a part of the output depends on."""
         reach = self.lenses[lens].net.head_reach
         assert reach is not None

@@ -1,4 +1,4 @@
-"""The pictures that are open: one for every tab, under a name that nobody guesses."""
+"""The open pictures, one per browser tab, addressed by unguessable tokens."""
 
 import math
 import secrets
@@ -9,13 +9,13 @@ from clit_plugin.web.downloads import Download
 from clit_plugin.web.guard import RefusedError
 from clit_plugin.web.scene import Scene
 
-MOST = 8  # pictures
-MOST_PIXELS = 100_000_000  # of all of them, 12 bytes each
+MAX_PICTURES = 8  # pictures
+MAX_PIXELS = 100_000_000  # of all of them together, at 12 bytes each
 
 
 @dataclass
 class Session:
-    """An open picture: its name, the scene, the newest download and that one's number."""
+    """An open picture: its name, its scene, the latest download and that download's number."""
 
     name: str
     scene: Scene
@@ -23,12 +23,12 @@ class Session:
     number: int = 0
 
     def close(self) -> None:
-        """Free what was made for it, and stop what is being made."""
-        self.stop()
+        """Cancel the download and free the cached features."""
+        self.cancel_download()
         self.scene.close()
 
-    def stop(self) -> None:
-        """Give up its download."""
+    def cancel_download(self) -> None:
+        """Cancel the download, if there is one."""
         if self.download is not None:
             self.download.cancel()
             self.download = None
@@ -36,38 +36,38 @@ class Session:
 
 @dataclass
 class Sessions:
-    """Open pictures by their token; the newest stays, and of the others those used last within the bounds.
+    """Open pictures by token. Beyond the limits the least recently used ones are closed, but never the newest.
 
     Attributes:
-        most: Pictures that stay open.
-        most_pixels: Of them together; a picture that several tabs see counts once.
-        found: What is open.
+        max_pictures: Pictures that stay open.
+        max_pixels: Their pixels in total; a picture that is open in several tabs counts once.
+        by_token: The sessions, the most recently used last.
     """
 
-    most: int = MOST
-    most_pixels: int = MOST_PIXELS
-    found: "OrderedDict[str, Session]" = field(default_factory=OrderedDict)
+    max_pictures: int = MAX_PICTURES
+    max_pixels: int = MAX_PIXELS
+    by_token: "OrderedDict[str, Session]" = field(default_factory=OrderedDict)
 
     def add(self, session: Session) -> str:
-        """Its token."""
+        """Open a session; returns its token."""
         token = secrets.token_urlsafe(24)
-        self.found[token] = session
-        while len(self.found) > 1 and (len(self.found) > self.most or self._pixels() > self.most_pixels):
-            self.found.popitem(last=False)[1].close()
+        self.by_token[token] = session
+        while len(self.by_token) > 1 and (len(self.by_token) > self.max_pictures or self._pixels() > self.max_pixels):
+            self.by_token.popitem(last=False)[1].close()
         return token
 
     def _pixels(self) -> int:
-        pictures = {id(session.scene.picture): session.scene.size for session in self.found.values()}
+        pictures = {id(session.scene.picture): session.scene.size for session in self.by_token.values()}
         return sum(map(math.prod, pictures.values()))
 
-    def of(self, token: str) -> Session:
-        """The session of a token; raises RefusedError (404) for one that is not open."""
-        if token not in self.found:
+    def get(self, token: str) -> Session:
+        """The session of a token; raises RefusedError (404) if it is not open."""
+        if token not in self.by_token:
             raise RefusedError(404, "this picture is no longer open; open it again")
-        self.found.move_to_end(token)
-        return self.found[token]
+        self.by_token.move_to_end(token)
+        return self.by_token[token]
 
     def close(self, token: str) -> None:
-        """Close one."""
-        self.of(token)
-        self.found.pop(token).close()
+        """Close the session of a token."""
+        self.get(token)
+        self.by_token.pop(token).close()

@@ -23,13 +23,13 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 class Client:
-    """Asks a server as a browser would, or as one would not."""
+    """An HTTP client that can also send what no browser would."""
 
     def __init__(self, port):
         self.port = port
 
     def ask(self, method, path, body=None, headers=None):
-        """Status, headers and content of an answer."""
+        """Send a request and return the response's status, headers and content."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
@@ -38,13 +38,13 @@ class Client:
         return SimpleNamespace(status=answer.status, headers=answer.headers, content=content)
 
     def json(self, method, path, body=None):
-        """An answer that must be a good one."""
+        """The JSON of a response, which must have status 200."""
         answer = self.ask(method, path, body)
         assert answer.status == 200, answer.content
         return json.loads(answer.content)
 
     def open(self, content, name="photo.png"):
-        """Where an uploaded picture is."""
+        """Upload a picture and return its path on the server."""
         return f"/api/pictures/{self.json('POST', f'/api/pictures?name={name}', content)['token']}"
 
 
@@ -61,7 +61,7 @@ def nets(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(nets):
-    """The server, with ``client`` and ``port``; it begins with a picture of 61 x 47."""
+    """A running server, with ``client`` and ``port``, whose initial picture has 61 x 47 pixels."""
     loop = asyncio.new_event_loop()
     server = Server(nets, (decode_picture(png(47, 61), "given.png"), "given.png"))
     runner = server.runner()
@@ -90,13 +90,13 @@ def server(nets):
 
 @pytest.fixture
 def client(server):
-    """It asks the server."""
+    """A client of the server."""
     return server.client
 
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium without a window."""
+    """Headless Chromium."""
     if CHROMIUM is None:
         pytest.skip("no Chromium (apt install chromium)")
     playwright = pytest.importorskip("playwright.sync_api", reason="no playwright (pip install playwright)")
@@ -109,7 +109,7 @@ def browser():
 
 @pytest.fixture
 def page(browser, server):
-    """The page with its first picture; what it asked for and complained of is checked at the end."""
+    """The page with its initial picture; its requests and console messages are checked at the end."""
     page = browser.new_page(viewport={"width": 640, "height": 500})
     page.set_default_timeout(PATIENCE)
     complaints, asked = [], []

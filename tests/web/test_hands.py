@@ -48,7 +48,7 @@ def test_two_fingers_zoom_about_the_place_between_them_and_move_it(phone):
     assert shown(phone)[1][1] == pytest.approx(width * 140 / 40, rel=0.02)
     assert seen(phone, 170, 280) == pytest.approx(before, abs=0.01)
     phone.wait_for_timeout(400)
-    assert phone.locator("#inside").is_hidden()
+    assert phone.locator("#attention").is_hidden()
 
 
 def test_a_finger_that_stays_after_a_pinch_drags_on_without_a_jump(page):
@@ -91,7 +91,7 @@ def test_a_double_click_zooms_and_shows_no_attention(page):
         "width => parseInt(document.getElementById('canvas').dataset.size) > 1.9 * width", arg=before
     )
     page.wait_for_timeout(400)
-    assert page.locator("#inside").is_hidden()
+    assert page.locator("#attention").is_hidden()
 
 
 def test_a_file_is_dropped(page, tmp_path):
@@ -122,7 +122,7 @@ def test_of_two_pictures_dropped_at_once_the_last_one_stays(page, server):
     page.wait_for_selector("#title:has-text('last.png')")
     settle(page)
     for _ in range(100):
-        names = [session.name for session in server.sessions.found.values()]
+        names = [session.name for session in server.sessions.by_token.values()]
         if "first.png" not in names:
             break
         page.wait_for_timeout(50)
@@ -152,7 +152,7 @@ def test_the_keyboard_alone_opens_zooms_moves_fits_and_looks_inside(page):
     page.keyboard.press("Enter")
     page.wait_for_selector("#maps canvas")
     page.keyboard.press("Escape")
-    assert page.locator("#inside").is_hidden()
+    assert page.locator("#attention").is_hidden()
     page.keyboard.press("0")
     settle(page)
     assert canvas.get_attribute("data-size") == before
@@ -162,7 +162,7 @@ def test_the_keyboard_alone_opens_zooms_moves_fits_and_looks_inside(page):
 def test_a_phone_shows_everything_without_scrolling_sideways(phone, scheme):
     phone.emulate_media(color_scheme=scheme)
     assert phone.evaluate("document.documentElement.scrollWidth") <= 360
-    for name in ("open", "in", "out", "fit", "left", "take", "split", "factor"):
+    for name in ("open", "in", "out", "fit", "left", "open-download", "split", "factor"):
         box = phone.locator(f"#{name}").bounding_box()
         assert box["x"] >= -15
         assert box["x"] + box["width"] <= 360 + 15

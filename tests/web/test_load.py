@@ -19,7 +19,7 @@ TILE = "lens=0&width=610&height=470&x={x}&y=0&w=100&h=100"
 def blocked(server):
     """The thread that computes does nothing until this event is set."""
     event = threading.Event()
-    for _ in range(server.worker.side_by_side):
+    for _ in range(server.worker.max_running):
         server.worker.pool.submit(event.wait, 60)
     yield event
     event.set()
@@ -40,7 +40,7 @@ def given(client):
 def test_what_is_no_longer_seen_is_never_decoded(client, server, blocked, monkeypatch):
     decoded = []
     tile = Scene.tile
-    monkeypatch.setattr(Scene, "tile", lambda self, *at, **seen: decoded.append(at[-1][0]) or tile(self, *at, **seen))
+    monkeypatch.setattr(Scene, "tile", lambda self, *at, **more: decoded.append(at[-1][0]) or tile(self, *at, **more))
     picture = given(client)
     requests = {x: begin(client, f"{picture}/tile?{TILE.format(x=x)}") for x in (0, 100, 200, 300)}
     wait_until(lambda: server.worker.waiting == 4)
@@ -53,7 +53,7 @@ def test_what_is_no_longer_seen_is_never_decoded(client, server, blocked, monkey
 
 
 def test_what_is_too_much_at_once_is_refused(client, server, blocked, monkeypatch):
-    monkeypatch.setattr("clit_plugin.web.worker.MOST_WAITING", 2)
+    monkeypatch.setattr("clit_plugin.web.worker.MAX_WAITING", 2)
     path = f"{given(client)}/tile?{TILE.format(x=0)}"
     waiting = [begin(client, path) for _ in range(2)]
     wait_until(lambda: server.worker.waiting == 2)
@@ -64,8 +64,8 @@ def test_what_is_too_much_at_once_is_refused(client, server, blocked, monkeypatc
 
 def test_few_uploads_are_held_at_once(client, server, blocked):
     content = png(20, 30)
-    uploads = [begin(client, "/api/pictures?name=a.png", "POST", content) for _ in range(server_module.MOST_UPLOADS)]
-    wait_until(lambda: server.receiving == server_module.MOST_UPLOADS)
+    uploads = [begin(client, "/api/pictures?name=a.png", "POST", content) for _ in range(server_module.MAX_UPLOADS)]
+    wait_until(lambda: server.receiving == server_module.MAX_UPLOADS)
     assert client.ask("POST", "/api/pictures?name=b.png", content).status == 503
     blocked.set()
     assert {upload.getresponse().status for upload in uploads} == {200}
@@ -73,7 +73,7 @@ def test_few_uploads_are_held_at_once(client, server, blocked):
 
 
 def test_an_upload_that_never_ends_is_given_up(client, server, monkeypatch):
-    monkeypatch.setattr(server_module, "PATIENCE", 0.2)
+    monkeypatch.setattr(server_module, "UPLOAD_TIMEOUT", 0.2)
     connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
     connection.putrequest("POST", "/api/pictures?name=a.png")
     connection.putheader("Content-Length", "1000")
@@ -85,7 +85,7 @@ def test_an_upload_that_never_ends_is_given_up(client, server, monkeypatch):
 
 
 def test_pictures_are_closed_beyond_a_number_of_pixels_but_never_the_newest(client, server, monkeypatch):
-    monkeypatch.setattr(server.sessions, "most_pixels", 2000)
+    monkeypatch.setattr(server.sessions, "max_pixels", 2000)
     first, second = client.open(png(20, 30)), client.open(png(30, 40))
     assert client.ask("GET", f"{first}/image").status == 200  # 1800 pixels
     third = client.open(png(50, 50))
@@ -93,7 +93,7 @@ def test_pictures_are_closed_beyond_a_number_of_pixels_but_never_the_newest(clie
 
 
 def test_a_picture_that_several_tabs_see_counts_once(client, server, monkeypatch):
-    monkeypatch.setattr(server.sessions, "most_pixels", 47 * 61)
+    monkeypatch.setattr(server.sessions, "max_pixels", 47 * 61)
     tabs = [given(client) for _ in range(3)]
     assert [client.ask("GET", f"{at}/image").status for at in tabs] == [200, 200, 200]
 

@@ -15,11 +15,11 @@ from clit_plugin.ops.pixels import to_samples
 
 
 def upscaled(server, nets, size, lens=0):
-    return nets[lens].net.upscale(server.given[0].rgb[None], size)[0].clamp(0, 1)
+    return nets[lens].net.upscale(server.initial[0].rgb[None], size)[0].clamp(0, 1)
 
 
 def enlarged(server, size):
-    samples = to_samples(server.given[0].rgb)
+    samples = to_samples(server.initial[0].rgb)
     return torch.from_numpy(resize_bicubic(samples, size, "pil").copy()).permute(2, 0, 1) / 255
 
 
@@ -49,7 +49,7 @@ def test_beyond_x30_the_screen_is_what_upscale_gives_of_that_part(page, server, 
     assert size[1] / 61 > 30
     rows, columns = (-y, -y + canvas.shape[1]), (-x, -x + canvas.shape[2])
     part = Part((47, 61), (0, 0), rows, columns)
-    expected = nets[0].net.upscale_part(server.given[0].rgb[None], size, part)[0].clamp(0, 1)
+    expected = nets[0].net.upscale_part(server.initial[0].rgb[None], size, part)[0].clamp(0, 1)
     assert (canvas - expected).abs().max() <= 1.001 / 255
 
 
@@ -58,7 +58,7 @@ def test_while_another_factor_is_decoded_the_last_one_stands_in_without_flicker(
     set_split(page, 0)
     canvas, size, _ = shown(page)
     blocked = threading.Event()
-    for _ in range(server.worker.side_by_side):
+    for _ in range(server.worker.max_running):
         server.worker.pool.submit(blocked.wait, 60)
     try:
         page.locator("#zoom").fill(str(float(page.locator("#zoom").input_value()) + 0.05))
@@ -113,15 +113,15 @@ def test_a_click_shows_every_head_of_every_branch(page):
     assert page.locator("#maps h3").count() == 2
     assert page.locator("#maps canvas").count() == 4
     page.keyboard.press("Escape")
-    assert page.locator("#inside").is_hidden()
+    assert page.locator("#attention").is_hidden()
 
 
 def test_the_whole_picture_is_downloaded(page, server, nets):
-    page.locator("#take").click()
+    page.locator("#open-download").click()
     page.locator("#what").select_option("whole")
     page.locator("#download-factor").fill("3.4")
     with page.expect_download() as download:
-        page.locator("#start").click()
+        page.locator("#start-download").click()
     assert download.value.suggested_filename == "given_207x160.png"
     with open(download.value.path(), "rb") as file:
         assert (decoded(file.read()) - upscaled(server, nets, (160, 207))).abs().max() <= 1 / 255
@@ -130,22 +130,22 @@ def test_the_whole_picture_is_downloaded(page, server, nets):
 def test_the_view_is_downloaded(page):
     page.locator("#canvas").press("+")
     settle(page)
-    page.locator("#take").click()
+    page.locator("#open-download").click()
     page.locator("#format").select_option("webp")
     with page.expect_download() as download:
-        page.locator("#start").click()
+        page.locator("#start-download").click()
     with Image.open(download.value.path()) as image:
         assert image.format == "WEBP"
         assert page.locator("#download-size").inner_text() == f"{image.width}×{image.height} pixels"
 
 
 def test_a_download_is_cancelled(page, server):
-    page.locator("#take").click()
+    page.locator("#open-download").click()
     page.locator("#what").select_option("whole")
     page.locator("#download-factor").fill("60")
-    page.locator("#start").click()
+    page.locator("#start-download").click()
     page.wait_for_function("() => document.getElementById('download-message').textContent.includes('left')")
-    session = next(reversed(server.sessions.found.values()))
+    session = next(reversed(server.sessions.by_token.values()))
     download = session.download
     page.locator("#cancel").click()
     for _ in range(200):
@@ -159,7 +159,7 @@ def test_a_picture_is_opened_and_what_is_none_is_refused_in_one_line(page):
     files = "#file"
     page.set_input_files(files, {"name": "note.png", "mimeType": "image/png", "buffer": b"no picture"})
     page.wait_for_selector("#message:not([hidden])")
-    assert page.locator("#message").inner_text().startswith("note.png: is no picture")
+    assert page.locator("#message").inner_text().startswith("note.png: not a readable picture")
     page.complaints.clear()  # the browser logs the answer's status
     content = png(33, 21)
     page.set_input_files(files, {"name": "new.png", "mimeType": "image/png", "buffer": content})

@@ -13,7 +13,7 @@ from web_images import decoded, png
 
 from clit_plugin.inference.pictures import decode_picture
 from clit_plugin.web import server as server_module
-from clit_plugin.web.sessions import MOST
+from clit_plugin.web.sessions import MAX_PICTURES
 
 SIZES = [(47, 61), (70, 61), (164, 213), (940, 1210)]  # of the given picture, which is 61 x 47
 
@@ -31,7 +31,7 @@ def given(client):
 @pytest.mark.parametrize("size", SIZES)
 def test_tiles_are_cut_from_what_upscale_gives(client, server, nets, size, lens):
     picture = given(client)
-    whole = nets[lens].net.upscale(server.given[0].rgb[None], size)[0].clamp(0, 1)
+    whole = nets[lens].net.upscale(server.initial[0].rgb[None], size)[0].clamp(0, 1)
     for x, y in ((0, 0), (size[1] // 2, size[0] // 3), (size[1] - 33, size[0] - 21)):
         w, h = min(90, size[1] - x), min(70, size[0] - y)
         answer = client.ask("GET", f"{picture}/tile?{query(size, (x, y, w, h), lens)}")
@@ -43,7 +43,7 @@ def test_tiles_are_cut_from_what_upscale_gives(client, server, nets, size, lens)
 def test_attention_is_that_of_the_network(client, server, nets):
     answer = client.json("GET", f"{given(client)}/attention?lens=0&width=610&height=470&x=300&y=200")
     coord = torch.tensor([[(401 / 470 - 1, 601 / 610 - 1)]])
-    maps = nets[0].net.attention(server.given[0].rgb[None], coord, [(188, 244)])
+    maps = nets[0].net.attention(server.initial[0].rgb[None], coord, [(188, 244)])
     assert len(answer["branches"]) == len(maps) == 2
     for answered, expected in zip(answer["branches"], maps, strict=True):
         assert (answered["size"], answered["centre"]) == (list(expected.size), expected.centre[0, 0].tolist())
@@ -78,7 +78,7 @@ def test_a_download_is_the_whole_picture_as_upscale_gives_it(client, server, net
     assert wait_for(client, picture, started["number"]) == {"done": 1.0, "ready": True, "error": None}
     answer = client.ask("GET", f"{picture}/download/{started['number']}/file")
     assert answer.headers["Content-Disposition"] == 'attachment; filename="given_779x600.png"'
-    whole = nets[0].net.upscale(server.given[0].rgb[None], size)[0].clamp(0, 1)
+    whole = nets[0].net.upscale(server.initial[0].rgb[None], size)[0].clamp(0, 1)
     assert (decoded(answer.content) - whole).abs().max() <= 1 / 255
 
 
@@ -100,7 +100,7 @@ def test_quality_and_format_are_as_asked_and_transparency_is_kept_where_it_can_b
 def test_a_cancelled_download_stops(client, server):
     picture = given(client)
     number = client.json("POST", f"{picture}/download", order((2820, 3660), (0, 0, 3660, 2820)))["number"]
-    download = server.sessions.of(picture.rpartition("/")[2]).download
+    download = server.sessions.get(picture.rpartition("/")[2]).download
     client.json("DELETE", f"{picture}/download/{number}")
     assert client.ask("GET", f"{picture}/download/{number}").status == 404
     for _ in range(200):
@@ -122,9 +122,9 @@ def test_tabs_do_not_mix(client):
 
 def test_the_picture_that_was_unused_longest_is_closed(client, server):
     first = client.open(png(20, 30))
-    for _ in range(MOST):
+    for _ in range(MAX_PICTURES):
         client.open(png(20, 30))
-    assert len(server.sessions.found) == MOST
+    assert len(server.sessions.by_token) == MAX_PICTURES
     answer = client.ask("GET", f"{first}/image")
     assert answer.status == 404
     assert "open it again" in json.loads(answer.content)["error"]
@@ -161,16 +161,17 @@ def test_senseless_tiles_are_refused_in_one_line(client, change):
     assert json.loads(answer.content)["error"].startswith(f"{key}: expected a whole number")
 
 
-@pytest.mark.parametrize("seen", ["", "0,0,5", "0,0,NaN,5", "0,0,5,95", "-1,0,1,1", "122,0,1,1"])
-def test_a_senseless_view_is_refused_in_one_line(client, seen):
-    answer = client.ask("GET", f"{given(client)}/tile?lens=0&width=122&height=94&x=0&y=0&w=10&h=10&seen={seen}")
+@pytest.mark.parametrize("visible", ["", "0,0,5", "0,0,NaN,5", "0,0,5,95", "-1,0,1,1", "122,0,1,1"])
+def test_a_senseless_view_is_refused_in_one_line(client, visible):
+    answer = client.ask("GET", f"{given(client)}/tile?lens=0&width=122&height=94&x=0&y=0&w=10&h=10&visible={visible}")
     assert answer.status == 400
-    assert json.loads(answer.content)["error"].startswith("seen ")
+    assert json.loads(answer.content)["error"].startswith("visible ")
 
 
 def test_a_tile_is_the_same_whatever_else_is_seen(client):
     path = f"{given(client)}/tile?lens=0&width=610&height=470&x=100&y=90&w=120&h=110"
-    tiles = [decoded(client.ask("GET", path + seen).content) for seen in ("", "&seen=50,40,500,400", "&seen=0,0,1,1")]
+    views = ("", "&visible=50,40,500,400", "&visible=0,0,1,1")
+    tiles = [decoded(client.ask("GET", path + view).content) for view in views]
     for tile in tiles[1:]:
         torch.testing.assert_close(tile, tiles[0], rtol=0, atol=1.001 / 255)
 
@@ -197,9 +198,9 @@ def test_nothing_but_the_page_is_served(client, path):
     ],
 )
 def test_other_sites_and_names_are_refused(client, server, headers):
-    opened = len(server.sessions.found)
+    opened = len(server.sessions.by_token)
     assert client.ask("POST", "/api/pictures", None, headers).status == 403
-    assert len(server.sessions.found) == opened
+    assert len(server.sessions.by_token) == opened
 
 
 def test_the_page_may_be_called_localhost_and_by_its_own_script(client, server):
@@ -218,8 +219,8 @@ def bomb():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is no picture"),
-        (b"\xff\xd8\xff" + bytes(100), "is no picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a readable picture"),
+        (b"\xff\xd8\xff" + bytes(100), "not a readable picture"),
         (bomb(), "60000x60000 pixels, more than 50 million"),
         (png(40, 40)[:300], "not a readable image"),
     ],
@@ -234,7 +235,7 @@ def test_what_is_no_picture_is_refused_by_its_content(client, content, message):
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_an_upload_is_read_no_further_than_the_limit(client, monkeypatch, chunked):
-    monkeypatch.setattr(server_module, "MOST_BYTES", 1000)
+    monkeypatch.setattr(server_module, "MAX_UPLOAD_BYTES", 1000)
     content = bytes(2000)
     answer = client.ask("POST", "/api/pictures?name=x.png", iter([content]) if chunked else content)
     assert answer.status == 413

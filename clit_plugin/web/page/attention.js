@@ -1,12 +1,12 @@
-// Local attention at a place: a small map of every head of every branch.
+// Local attention at a point: a small map for each head of each branch.
 
-// Dark to bright, so that equal steps look equal.
+// Colour map from dark to bright, in steps that look equal.
 const STOPS = [[4, 4, 24], [86, 15, 110], [187, 55, 84], [249, 142, 9], [252, 255, 164]];
 
 function colour(share) {
-  const place = Math.min(Math.max(share, 0), 1) * (STOPS.length - 1);
-  const low = Math.min(Math.floor(place), STOPS.length - 2);
-  return STOPS[low].map((value, i) => value + (place - low) * (STOPS[low + 1][i] - value));
+  const position = Math.min(Math.max(share, 0), 1) * (STOPS.length - 1);
+  const low = Math.min(Math.floor(position), STOPS.length - 2);
+  return STOPS[low].map((value, i) => value + (position - low) * (STOPS[low + 1][i] - value));
 }
 
 function figure(weights, grid, number) {
@@ -23,7 +23,7 @@ function figure(weights, grid, number) {
   return result;
 }
 
-// Fill `parent` with the branches that the server gave.
+// Fill `parent` with the maps of `branches`, as the server returns them.
 export function drawMaps(parent, branches) {
   parent.replaceChildren();
   branches.forEach((branch, i) => {
@@ -36,7 +36,7 @@ export function drawMaps(parent, branches) {
   });
 }
 
-// Where the local grids lie in the picture, in its pixels.
+// The boxes that the local grids cover, in pixels of the picture.
 export function boxesOf(branches, picture) {
   return branches.map(({ size, centre, grid }) => {
     const sx = picture.width / size[1];

@@ -1,29 +1,30 @@
-// The picture at some size, in tiles that fit the view: what is seen first is decoded, and hardly a pixel more.
+// The picture enlarged to one size, divided into tiles. The tiles are aligned with the edges of the canvas, so that
+// hardly a pixel outside it is decoded.
 
-const TILE = 256; // about
+const TILE = 256; // approximate side, pixels
 
 export class Level {
   constructor(width, height, across, down) {
     this.width = width;
     this.height = height;
-    this.across = across; // {start, side} of the columns of tiles; the first may begin outside
-    this.down = down;
+    this.across = across; // {start, side} of the columns of tiles; the first may start outside the picture
+    this.down = down; // the same of the rows
   }
 
-  // `size`: of the picture; `origin`: where it begins in the view; `seen`: the view's width and height.
-  static of(size, origin, seen) {
+  // `size`: {width, height} of the enlarged picture; `origin`: its {x, y} on the canvas; `canvas`: {width, height}.
+  static of(size, origin, canvas) {
     const axis = (begin, n) => {
       const side = Math.ceil(n / Math.max(1, Math.round(n / TILE)));
       return { start: -(((begin % side) + side) % side), side };
     };
-    return new Level(size.width, size.height, axis(origin.x, seen.width), axis(origin.y, seen.height));
+    return new Level(size.width, size.height, axis(origin.x, canvas.width), axis(origin.y, canvas.height));
   }
 
   get name() {
     return `${this.width}x${this.height}`;
   }
 
-  // {x, y, w, h} of the tiles that have pixels between these columns and rows.
+  // {x, y, w, h} of the tiles that overlap a box.
   tiles(left, top, right, bottom) {
     const spans = ({ start, side }, low, high, n) => {
       const found = [];

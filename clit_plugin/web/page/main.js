@@ -1,80 +1,79 @@
-// The page: opens pictures, and connects the view with what stands around it.
+// The page: opens pictures and connects the view with the controls around it.
 
-import { ask, fetchGood } from "./ask.js";
+import { fetchJson, fetchOk } from "./api.js";
 import { boxesOf, drawMaps } from "./attention.js";
 import { DownloadDialog } from "./download.js";
 import { listen, wheel } from "./gestures.js";
 import { View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
-let about = { lenses: [], most_bytes: 0 };
-let quiet = 0;
-let turn = 0; // of the pictures opened; the last one wins
+let server = { lenses: [], max_bytes: 0 }; // its networks and limits
+let messageTimer = 0;
+let latestOpen = 0; // if several pictures are opened at once, the last one stays
 
-function tell(text) {
+function showMessage(text) {
   $("message").textContent = text;
   $("message").hidden = !text;
-  clearTimeout(quiet);
-  if (text) quiet = setTimeout(() => tell(""), 12000);
+  clearTimeout(messageTimer);
+  if (text) messageTimer = setTimeout(() => showMessage(""), 12000);
 }
 
-const view = new View({ canvas: $("canvas"), moved: showState, failed: tell });
-listen(view, { picked: lookInside });
+const view = new View({ canvas: $("canvas"), onChange: showState, onError: showMessage });
+listen(view, { onPick: showAttention });
 const dialog = new DownloadDialog(view);
 
 async function open(file) {
-  tell("");
-  if (file && file.size > about.most_bytes) {
-    return tell(`${file.name}: has more than ${Math.round(about.most_bytes / 2 ** 20)} MB; open a smaller one`);
+  showMessage("");
+  if (file && file.size > server.max_bytes) {
+    return showMessage(`${file.name}: has more than ${Math.round(server.max_bytes / 2 ** 20)} MB; open a smaller one`);
   }
   if ($("download").open) $("download").close();
   $("status").textContent = "opening …";
-  turn += 1;
-  const mine = turn;
+  const number = ++latestOpen;
   try {
     const query = file ? `?${new URLSearchParams({ name: file.name })}` : "";
-    const answer = await ask(`/api/pictures${query}`, { method: "POST", body: file });
-    const picture = answer.none ? null : await load(answer);
-    if (mine !== turn) return picture && forget(picture);
-    if (about.lenses.length === 0) nameLenses(answer.lenses);
-    about = answer;
-    if (picture) show(picture, answer.name);
+    const opened = await fetchJson(`/api/pictures${query}`, { method: "POST", body: file });
+    const picture = opened.none ? null : await load(opened);
+    if (number !== latestOpen) return picture && close(picture);
+    if (server.lenses.length === 0) listLenses(opened.lenses);
+    server = opened;
+    if (picture) show(picture, opened.name);
   } catch (error) {
-    if (mine === turn) tell(error.message);
+    if (number === latestOpen) showMessage(error.message);
   }
-  if (mine !== turn) return;
+  if (number !== latestOpen) return;
   if (view.picture) view.redraw();
   else $("status").textContent = "";
 }
 
-async function load({ token, width, height, most_scale: mostScale, at_once: atOnce }) {
+async function load({ token, width, height, max_scale: maxScale, max_requests: maxRequests }) {
   const address = `/api/pictures/${token}`;
-  const response = await fetchGood(`${address}/image`);
+  const response = await fetchOk(`${address}/image`);
   const image = await createImageBitmap(await response.blob());
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   context.drawImage(image, 0, 0);
-  return { image, source: context.getImageData(0, 0, width, height), width, height, address, atOnce, mostScale };
+  return { image, source: context.getImageData(0, 0, width, height), width, height, address, maxRequests, maxScale };
 }
 
-function forget({ image, address }) {
+function close({ image, address }) {
   image.close();
-  ask(address, { method: "DELETE" }).catch(() => {});
+  fetchJson(address, { method: "DELETE" }).catch(() => {});
 }
 
 function show(picture, name) {
   const old = view.picture;
-  closeInside();
+  closeAttention();
   view.show(picture);
-  if (old) forget(old);
+  if (old) close(old);
   $("title").textContent = name;
   $("title").title = name;
   document.title = `${name} – clit web`;
   $("welcome").hidden = true;
-  $("take").disabled = false;
+  $("open-download").disabled = false;
   setSplit(view.split);
 }
 
-function nameLenses(lenses) {
+function listLenses(lenses) {
   const names = ["bicubic", ...lenses.slice(1).map((lens) => lens.name)];
   $("left").replaceChildren(...names.map((name, i) => new Option(name, i ? i : -1)));
   if (names.length > 1) $("left").value = "1";
@@ -83,60 +82,59 @@ function nameLenses(lenses) {
 
 function showNames() {
   $("left-name").textContent = view.picture ? $("left").selectedOptions[0].text : "";
-  $("right-name").textContent = view.picture ? about.lenses[0].name : "";
+  $("right-name").textContent = view.picture ? server.lenses[0].name : "";
 }
 
 function showState() {
-  const { zoom, tiles, picture, size } = view;
-  const { least } = view;
-  $("zoom").value = Math.log(zoom / least) / Math.log(picture.mostScale / least);
+  const { zoom, minZoom, tiles, picture, size } = view;
+  $("zoom").value = Math.log(zoom / minZoom) / Math.log(picture.maxScale / minZoom);
   $("factor").textContent = `×${zoom < 10 ? zoom.toFixed(2) : zoom.toFixed(1)}`;
   showRange(zoom);
   const seconds = `${(tiles.milliseconds / 1000).toFixed(1)} s`;
   let status = `${size.width}×${size.height}, decoded in ${seconds}`;
   if (!view.enlarges) status = "the picture itself, smaller";
-  else if (tiles.missing || !view.settled) status = tiles.missing ? `${tiles.missing} tiles to come` : "…";
+  else if (tiles.missing || !view.settled) status = tiles.missing ? `${tiles.missing} tiles left` : "…";
   $("status").textContent = status;
   showNames();
 }
 
-// For which factors the networks that are seen were trained, and whether this one lies beyond.
+// The factors for which the visible networks were trained, and whether the current one lies outside.
 function showRange(zoom) {
-  const left = view.left >= 0 && view.split > 0 ? [about.lenses[view.left]] : [];
-  const seen = [about.lenses[0], ...left].filter(({ range }) => range);
-  const texts = seen.map(({ range }) => `×${range[0]} to ×${range[1]}`);
-  const beyond = seen.some(({ range }) => zoom > range[1] * 1.005);
-  const differ = new Set(texts).size > 1;
-  const told = differ ? seen.map(({ name }, i) => `${name} ${texts[i]}`).join(", ") : texts[0];
+  const left = view.left >= 0 && view.split > 0 ? [server.lenses[view.left]] : [];
+  const visible = [server.lenses[0], ...left].filter(({ range }) => range);
+  const ranges = visible.map(({ range }) => `×${range[0]} to ×${range[1]}`);
+  const beyond = visible.some(({ range }) => zoom > range[1] * 1.005);
+  const differ = new Set(ranges).size > 1;
+  const text = differ ? visible.map(({ name }, i) => `${name} ${ranges[i]}`).join(", ") : ranges[0];
   $("range").className = beyond ? "beyond" : "";
-  $("range").textContent = told ? `${beyond ? "beyond the training:" : "trained for"} ${told}` : "";
+  $("range").textContent = text ? `${beyond ? "beyond the training:" : "trained for"} ${text}` : "";
 }
 
-async function lookInside(place) {
-  const { picture, size } = view;
-  if (place.x < 0 || place.y < 0 || place.x >= picture.width || place.y >= picture.height) return closeInside();
-  const wanted = view.enlarges ? size : { width: picture.width, height: picture.height };
-  const x = Math.min(Math.floor((place.x * wanted.width) / picture.width), wanted.width - 1);
-  const y = Math.min(Math.floor((place.y * wanted.height) / picture.height), wanted.height - 1);
-  const lens = view.left >= 0 && view.isLeft(place) ? view.left : 0;
-  const query = new URLSearchParams({ lens, width: wanted.width, height: wanted.height, x, y });
+async function showAttention(point) {
+  const { picture } = view;
+  if (point.x < 0 || point.y < 0 || point.x >= picture.width || point.y >= picture.height) return closeAttention();
+  const { width, height } = view.enlarges ? view.size : picture;
+  const x = Math.min(Math.floor((point.x * width) / picture.width), width - 1);
+  const y = Math.min(Math.floor((point.y * height) / picture.height), height - 1);
+  const lens = view.left >= 0 && view.isLeft(point) ? view.left : 0;
+  const query = new URLSearchParams({ lens, width, height, x, y });
   try {
-    const { branches } = await ask(`${picture.address}/attention?${query}`);
+    const { branches } = await fetchJson(`${picture.address}/attention?${query}`);
     if (picture !== view.picture) return;
     drawMaps($("maps"), branches);
-    view.mark = { x: place.x, y: place.y, boxes: boxesOf(branches, picture) };
-    $("inside-note").textContent =
-      `What each head of ${about.lenses[lens].name} looks at, for the pixel at ${Math.floor(place.x)}, ${Math.floor(place.y)} ` +
-      "of the picture; brightest: its largest weight.";
-    $("inside").hidden = false;
+    view.mark = { x: point.x, y: point.y, boxes: boxesOf(branches, picture) };
+    $("attention-note").textContent =
+      `Attention weights of each head of ${server.lenses[lens].name}, for pixel ${Math.floor(point.x)}, ` +
+      `${Math.floor(point.y)} of the picture. Brightest: the largest weight, printed below the map.`;
+    $("attention").hidden = false;
     view.redraw();
   } catch (error) {
-    tell(error.message);
+    showMessage(error.message);
   }
 }
 
-function closeInside() {
-  $("inside").hidden = true;
+function closeAttention() {
+  $("attention").hidden = true;
   view.mark = null;
   view.redraw();
 }
@@ -157,14 +155,14 @@ $("out").addEventListener("click", () => view.glide(1 / 1.2));
 $("fit").addEventListener("click", () => view.picture && view.fit());
 $("zoom").addEventListener("input", (event) => {
   if (!view.picture) return;
-  view.setZoom(view.least * (view.picture.mostScale / view.least) ** Number(event.target.value));
+  view.setZoom(view.minZoom * (view.picture.maxScale / view.minZoom) ** Number(event.target.value));
 });
 $("left").addEventListener("change", (event) => {
   view.left = Number(event.target.value);
   view.redraw();
 });
-$("take").addEventListener("click", () => dialog.open());
-$("close-inside").addEventListener("click", closeInside);
+$("open-download").addEventListener("click", () => dialog.open());
+$("close-attention").addEventListener("click", closeAttention);
 
 const split = $("split");
 split.addEventListener("pointerdown", (event) => split.setPointerCapture(event.pointerId));
@@ -181,7 +179,7 @@ split.addEventListener("keydown", (event) => {
   setSplit(view.split + steps[event.key]);
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") closeInside();
+  if (event.key === "Escape") closeAttention();
   if (event.target.matches("input, select") || $("download").open) return;
   if (event.key === "[") setSplit(view.split - 0.02);
   if (event.key === "]") setSplit(view.split + 0.02);

@@ -1,31 +1,30 @@
-// Tiles of the picture at some size: those that are seen are asked for, the nearest to the centre first; what is no
-// longer seen is dropped, and what was used last is kept.
+// The tiles: requests those on screen, cancels requests for others, and caches the most recently used ones.
 
-import { fetchGood } from "./ask.js";
+import { fetchOk } from "./api.js";
 import { bicubic } from "./bicubic.js";
 
-const KEPT = 600; // tiles, about 160 MB
+const CACHED = 600; // tiles, about 160 MB
 
 export class Tiles {
-  // `changed` is called when a tile has come, `failed` with a line.
-  constructor({ changed, failed }) {
-    this.changed = changed;
-    this.failed = failed;
-    this.kept = new Map(); // {lens, level, image} by key, those used last at the end
-    this.running = new Map();
+  // `onTile` is called when a tile has arrived, `onError` with a message. Bicubic tiles have lens -1.
+  constructor({ onTile, onError }) {
+    this.onTile = onTile;
+    this.onError = onError;
+    this.cache = new Map(); // {lens, level, image} by key, the most recently used last
+    this.running = new Map(); // AbortController of a request by key
     this.wanted = [];
-    this.begun = this.milliseconds = 0;
-    this.broken = false; // after a failure nothing is asked for until the view is moved to another factor
+    this.started = this.milliseconds = 0;
+    this.broken = false; // after a failure nothing is requested until the factor changes
   }
 
-  // `source`: ImageData of the picture; `address`: where its tiles are, of which `atOnce` are asked for at a time.
-  start({ address, source, atOnce }) {
+  // `source`: the picture as ImageData; `address`: its URL on the server; `maxRequests`: at a time.
+  start({ address, source, maxRequests }) {
     this.stop();
-    for (const { image } of this.kept.values()) image.close();
-    this.kept.clear();
+    for (const { image } of this.cache.values()) image.close();
+    this.cache.clear();
     this.address = address;
     this.source = source;
-    this.atOnce = atOnce;
+    this.maxRequests = maxRequests;
     this.broken = false;
   }
 
@@ -35,43 +34,44 @@ export class Tiles {
     this.running.clear();
   }
 
+  // `box`: {x, y, w, h} of a tile in its level.
   static key(lens, level, { x, y, w, h }) {
     return `${lens} ${level.name} ${x} ${y} ${w} ${h}`;
   }
 
-  has(lens, level, place) {
-    return this.kept.has(Tiles.key(lens, level, place));
+  has(lens, level, box) {
+    return this.cache.has(Tiles.key(lens, level, box));
   }
 
-  // The image of a tile, or undefined.
-  get(lens, level, place) {
-    const key = Tiles.key(lens, level, place);
-    const tile = this.kept.get(key);
-    if (tile) this.keep(key, tile);
+  // The image of a cached tile, or undefined.
+  get(lens, level, box) {
+    const key = Tiles.key(lens, level, box);
+    const tile = this.cache.get(key);
+    if (tile) this.put(key, tile);
     return tile?.image;
   }
 
-  // The bicubic tile, made here.
-  make(level, place) {
-    const canvas = new OffscreenCanvas(place.w, place.h);
-    const pixels = bicubic(this.source, level.width, level.height, place.x, place.y, place.w, place.h);
+  // Compute a bicubic tile.
+  interpolate(level, box) {
+    const canvas = new OffscreenCanvas(box.w, box.h);
+    const pixels = bicubic(this.source, level.width, level.height, box.x, box.y, box.w, box.h);
     canvas.getContext("2d").putImageData(pixels, 0, 0);
-    this.keep(Tiles.key(-1, level, place), { lens: -1, level, image: canvas.transferToImageBitmap() });
+    this.put(Tiles.key(-1, level, box), { lens: -1, level, image: canvas.transferToImageBitmap() });
   }
 
-  // The level of a size that tiles are there of, so that they serve again.
+  // A level of this size that has cached tiles, so that they are reused; or null.
   levelOf(size) {
-    for (const { level } of this.kept.values()) {
+    for (const { level } of this.cache.values()) {
       if (level.width === size.width && level.height === size.height) return level;
     }
     return null;
   }
 
-  // The three levels nearest to a size that a network's tiles are there of, the nearest last.
+  // The three levels nearest to a size that have cached tiles of a network, the nearest last.
   levels(lens, size) {
     if (lens < 0) return [];
     const found = new Map();
-    for (const tile of this.kept.values()) {
+    for (const tile of this.cache.values()) {
       if (tile.lens === lens) found.set(tile.level.name, tile.level);
     }
     const distance = (level) => Math.abs(Math.log(level.width / size.width));
@@ -79,30 +79,30 @@ export class Tiles {
     return near.sort((a, b) => distance(b) - distance(a)).slice(-3);
   }
 
-  keep(key, tile) {
-    this.kept.delete(key);
-    this.kept.set(key, tile);
-    const most = Math.max(KEPT, 4 * this.wanted.length); // of a screen of any size
-    while (this.kept.size > most) {
-      const [oldest, { image }] = this.kept.entries().next().value;
+  put(key, tile) {
+    this.cache.delete(key);
+    this.cache.set(key, tile);
+    const limit = Math.max(CACHED, 4 * this.wanted.length); // large screens need more
+    while (this.cache.size > limit) {
+      const [oldest, { image }] = this.cache.entries().next().value;
       image.close();
-      this.kept.delete(oldest);
+      this.cache.delete(oldest);
     }
   }
 
-  // Ask for these tiles, {lens, level, place}, in this order, and for nothing else. `seen`: what the view shows of them.
-  want(tiles, seen) {
+  // Request these tiles, {lens, level, box}, in this order, and cancel all others. `visible`: {x, y, w, h} on screen.
+  request(tiles, visible) {
     if (this.broken) tiles = [];
-    this.wanted = tiles.filter((tile) => !this.has(tile.lens, tile.level, tile.place));
-    const keys = new Set(this.wanted.map((tile) => Tiles.key(tile.lens, tile.level, tile.place)));
+    this.wanted = tiles.filter((tile) => !this.has(tile.lens, tile.level, tile.box));
+    const keys = new Set(this.wanted.map((tile) => Tiles.key(tile.lens, tile.level, tile.box)));
     for (const [key, abort] of this.running) {
       if (!keys.has(key)) {
         abort.abort();
         this.running.delete(key);
       }
     }
-    if (this.wanted.length && !this.running.size) this.begun = performance.now();
-    this.seen = seen;
+    if (this.wanted.length && !this.running.size) this.started = performance.now();
+    this.visible = visible;
     this.pump();
   }
 
@@ -112,32 +112,32 @@ export class Tiles {
 
   pump() {
     for (const tile of this.wanted) {
-      if (this.running.size >= this.atOnce) return;
-      const key = Tiles.key(tile.lens, tile.level, tile.place);
+      if (this.running.size >= this.maxRequests) return;
+      const key = Tiles.key(tile.lens, tile.level, tile.box);
       if (!this.running.has(key)) this.fetch(key, tile);
     }
   }
 
-  async fetch(key, { lens, level, place }) {
+  async fetch(key, { lens, level, box }) {
     const abort = new AbortController();
     this.running.set(key, abort);
-    const { x, y, w, h } = this.seen;
-    const query = new URLSearchParams({ lens, width: level.width, height: level.height, ...place, seen: [x, y, w, h] });
+    const { x, y, w, h } = this.visible;
+    const query = new URLSearchParams({ lens, width: level.width, height: level.height, ...box, visible: [x, y, w, h] });
     try {
-      const response = await fetchGood(`${this.address}/tile?${query}`, { signal: abort.signal });
+      const response = await fetchOk(`${this.address}/tile?${query}`, { signal: abort.signal });
       const image = await createImageBitmap(await response.blob());
       if (abort.signal.aborted) return image.close();
-      this.milliseconds = performance.now() - this.begun;
-      this.keep(key, { lens, level, image });
-      this.wanted = this.wanted.filter((tile) => Tiles.key(tile.lens, tile.level, tile.place) !== key);
+      this.milliseconds = performance.now() - this.started;
+      this.put(key, { lens, level, image });
+      this.wanted = this.wanted.filter((tile) => Tiles.key(tile.lens, tile.level, tile.box) !== key);
     } catch (error) {
       if (abort.signal.aborted) return;
       this.broken = true;
       this.stop();
-      this.failed(error.message);
+      this.onError(error.message);
     }
     this.running.delete(key);
-    this.changed();
+    this.onTile();
     this.pump();
   }
 }

@@ -1,29 +1,30 @@
-// What the canvas shows: a place of the picture at a factor, in two layers side by side.
+// The canvas: a part of the picture at some factor, with a network or bicubic interpolation on each side of the slider.
+// Points of the picture are in its own pixels; `at` and `origin` are in canvas pixels.
 
 import { Level } from "./level.js";
 import { Tiles } from "./tiles.js";
 
-const SETTLED = 130; // ms without another factor, after which it is decoded
-const MAKING = 10; // ms a frame for bicubic tiles, so that hands are followed meanwhile
+const SETTLE_DELAY = 130; // ms after the last change of the factor until tiles are requested
+const BICUBIC_BUDGET = 10; // ms per frame for bicubic tiles, so that the view stays responsive
 
 export class View {
-  // `moved` is called when factor, place or tiles changed; `failed` with a line.
-  constructor({ canvas, moved, failed }) {
+  // `onChange` is called when factor, position or tiles have changed, `onError` with a message.
+  constructor({ canvas, onChange, onError }) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
-    this.moved = moved;
-    this.tiles = new Tiles({ changed: () => this.redraw(), failed });
+    this.onChange = onChange;
+    this.tiles = new Tiles({ onTile: () => this.redraw(), onError });
     this.picture = null;
     this.split = 0.5;
-    this.left = -1; // bicubic; else the number of a network
-    this.mark = null;
-    this.goal = null;
-    this.level = null; // the size that is decoded, once it is settled
+    this.left = -1; // bicubic, or the index of a network
+    this.mark = null; // {x, y, boxes} of the attention shown
+    this.target = null; // {zoom, at} that a glide approaches
+    this.level = null; // the level that is decoded, once the factor has settled
     this.ratio = 1;
     new ResizeObserver(() => this.resize()).observe(canvas);
   }
 
-  // `picture`: {image, source, width, height, address, atOnce, mostScale}
+  // `picture`: {image, source, width, height, address, maxRequests, maxScale}
   show(picture) {
     this.picture = picture;
     this.tiles.start(picture);
@@ -31,11 +32,11 @@ export class View {
     this.fit();
   }
 
-  get least() {
-    return Math.min(1, 0.9 * this.fitting);
+  get minZoom() {
+    return Math.min(1, 0.9 * this.fitZoom);
   }
 
-  get fitting() {
+  get fitZoom() {
     return Math.min(this.canvas.width / this.picture.width, this.canvas.height / this.picture.height);
   }
 
@@ -46,47 +47,47 @@ export class View {
   fit() {
     this.x = this.picture.width / 2;
     this.y = this.picture.height / 2;
-    this.setZoom(this.fitting);
-    this.fitted = true; // until it is moved
+    this.setZoom(this.fitZoom);
+    this.fitted = true; // until the user moves or zooms
   }
 
-  // Canvas pixels a picture pixel; `at` stays where it is, in canvas pixels.
+  // `zoom`: canvas pixels per picture pixel; the point `at` stays in place.
   setZoom(zoom, at = this.centre) {
-    this.goal = null;
+    this.target = null;
     this.zoomTo(zoom, at);
   }
 
-  // Reach another factor within a few frames, as a notch of a wheel is a large step.
+  // Zoom smoothly, over a few frames: one notch of a wheel is a large step.
   glide(factor, at = this.centre) {
     if (!this.picture) return;
-    const running = this.goal !== null;
-    const zoom = this.bounded((this.goal?.zoom ?? this.zoom) * factor);
-    this.goal = { zoom, at };
-    if (!running) requestAnimationFrame(() => this.glideOn());
+    const running = this.target !== null;
+    const zoom = this.clampZoom((this.target?.zoom ?? this.zoom) * factor);
+    this.target = { zoom, at };
+    if (!running) requestAnimationFrame(() => this.glideStep());
   }
 
-  glideOn() {
-    if (!this.goal || !this.picture) return;
-    const { zoom, at } = this.goal;
+  glideStep() {
+    if (!this.target || !this.picture) return;
+    const { zoom, at } = this.target;
     const ratio = zoom / this.zoom;
     if (Math.abs(Math.log(ratio)) < 0.01) return this.setZoom(zoom, at);
     this.zoomTo(this.zoom * ratio ** 0.4, at);
-    requestAnimationFrame(() => this.glideOn());
+    requestAnimationFrame(() => this.glideStep());
   }
 
-  bounded(zoom) {
-    return Math.min(Math.max(zoom, this.least), this.picture.mostScale);
+  clampZoom(zoom) {
+    return Math.min(Math.max(zoom, this.minZoom), this.picture.maxScale);
   }
 
   zoomTo(zoom, at) {
     if (!this.picture || !Number.isFinite(zoom)) return;
-    zoom = this.bounded(zoom);
-    const place = this.placeOf(at);
+    zoom = this.clampZoom(zoom);
+    const point = this.toPicture(at);
     this.zoom = zoom;
     this.fitted = false;
-    this.x = place.x - (at.x - this.centre.x) / zoom;
-    this.y = place.y - (at.y - this.centre.y) / zoom;
-    this.clamp();
+    this.x = point.x - (at.x - this.centre.x) / zoom;
+    this.y = point.y - (at.y - this.centre.y) / zoom;
+    this.clampPosition();
     this.settle();
   }
 
@@ -95,63 +96,65 @@ export class View {
     this.fitted = false;
     this.x -= dx / this.zoom;
     this.y -= dy / this.zoom;
-    this.clamp();
+    this.clampPosition();
     this.redraw();
   }
 
-  clamp() {
+  clampPosition() {
     const limit = (value, n) => Math.min(Math.max(value, 0), n);
     this.x = limit(this.x, this.picture.width);
     this.y = limit(this.y, this.picture.height);
   }
 
-  placeOf(at) {
+  // The point of the picture at a point of the canvas.
+  toPicture(at) {
     const zoom = this.zoom || 1;
     return { x: this.x + (at.x - this.centre.x) / zoom, y: this.y + (at.y - this.centre.y) / zoom };
   }
 
-  // Where on the canvas a pointer is, in its pixels.
+  // The position of a pointer event on the canvas.
   at(event) {
     const box = this.canvas.getBoundingClientRect();
     return { x: (event.clientX - box.left) * this.ratio, y: (event.clientY - box.top) * this.ratio };
   }
 
-  // Whether a place of the picture lies left of the slider; the view's centre, which is rounded, does not lie left of it.
-  isLeft(place) {
-    return this.origin.x + (place.x * this.size.width) / this.picture.width < this.middle - 1;
+  // Whether a point of the picture is left of the slider. One pixel of tolerance: the rounded centre counts as right.
+  isLeft(point) {
+    return this.origin.x + (point.x * this.size.width) / this.picture.width < this.splitX - 1;
   }
 
   settle() {
     clearTimeout(this.timer);
     this.tiles.broken = false;
     this.settled = false;
-    this.tiles.want([]);
+    this.tiles.request([]);
     this.timer = setTimeout(() => {
-      if (this.goal) return; // its end settles
+      if (this.target) return; // the end of the glide settles
       this.settled = true;
-      const seen = { width: this.canvas.width, height: this.canvas.height };
-      this.level = this.tiles.levelOf(this.size) ?? Level.of(this.size, this.origin, seen);
+      this.level = this.tiles.levelOf(this.size) ?? Level.of(this.size, this.origin, this.canvas);
       this.redraw();
-    }, SETTLED);
+    }, SETTLE_DELAY);
     this.redraw();
   }
 
-  // Of the whole enlarged picture; a network only enlarges.
+  // Size of the whole enlarged picture.
   get size() {
     const width = Math.round(this.picture.width * this.zoom);
     const height = Math.round(this.picture.height * this.zoom);
     return { width: Math.max(1, width), height: Math.max(1, height) };
   }
 
+  // Networks only enlarge; at smaller sizes the picture itself is shown.
   get enlarges() {
     return this.size.width >= this.picture.width && this.size.height >= this.picture.height;
   }
 
-  get middle() {
+  // The column of the slider.
+  get splitX() {
     return Math.round(this.split * this.canvas.width);
   }
 
-  // Where the picture's first pixel lies on the canvas, on whole pixels.
+  // The position of the picture's top left corner on the canvas, in whole pixels.
   get origin() {
     const { width, height } = this.size;
     return {
@@ -160,8 +163,8 @@ export class View {
     };
   }
 
-  // The part of the enlarged picture that is seen.
-  get seen() {
+  // {x, y, w, h} of the part of the enlarged picture that is on the canvas.
+  get visible() {
     const { x, y } = this.origin;
     const { width, height } = this.size;
     const left = Math.max(0, -x);
@@ -196,23 +199,24 @@ export class View {
   }
 
   draw() {
-    const { context, canvas, middle, size, origin } = this;
+    const { context, canvas, splitX, size, origin } = this;
     context.clearRect(0, 0, canvas.width, canvas.height);
-    this.deadline = performance.now() + MAKING;
+    this.deadline = performance.now() + BICUBIC_BUDGET;
     this.unfinished = false;
-    this.layer(this.left, 0, middle);
-    this.layer(0, middle, canvas.width);
+    this.drawSide(this.left, 0, splitX);
+    this.drawSide(0, splitX, canvas.width);
     if (this.mark) this.drawMark();
-    if (this.settled) this.ask();
+    if (this.settled) this.requestTiles();
     canvas.dataset.size = `${size.width}x${size.height}`;
     canvas.dataset.origin = `${origin.x},${origin.y}`;
     if (this.unfinished) this.redraw();
     else canvas.dataset.state = this.settled && !this.tiles.missing ? "done" : "working";
-    this.moved();
+    this.onChange();
   }
 
-  // From below: the picture as the browser enlarges it, bicubic tiles, the network's, at this size last.
-  layer(lens, from, to) {
+  // Draw the columns `from` to `to`: the picture resized by the browser, over it bicubic tiles, over them the network's
+  // tiles of similar sizes and, last, of this one.
+  drawSide(lens, from, to) {
     const { context, size, level } = this;
     const { x, y } = this.origin;
     context.save();
@@ -223,63 +227,63 @@ export class View {
     context.imageSmoothingQuality = "high";
     context.drawImage(this.picture.image, x, y, size.width, size.height);
     if (this.enlarges) {
-      const places = this.settled ? this.placesOf(level, from, to) : [];
-      for (const place of places) {
-        if (lens < 0 || !this.tiles.has(lens, level, place)) this.drawBicubic(level, place);
+      const boxes = this.settled ? this.visibleTiles(level, from, to) : [];
+      for (const box of boxes) {
+        if (lens < 0 || !this.tiles.has(lens, level, box)) this.drawBicubic(level, box);
       }
       for (const other of this.tiles.levels(lens, size)) {
-        for (const place of this.placesOf(other, from, to)) this.drawTile(lens, other, place);
+        for (const box of this.visibleTiles(other, from, to)) this.drawTile(lens, other, box);
       }
     }
     context.restore();
   }
 
-  drawBicubic(level, place) {
-    if (!this.tiles.has(-1, level, place)) {
+  drawBicubic(level, box) {
+    if (!this.tiles.has(-1, level, box)) {
       if (performance.now() > this.deadline) {
         this.unfinished = true;
         return;
       }
-      this.tiles.make(level, place);
+      this.tiles.interpolate(level, box);
     }
-    this.drawTile(-1, level, place);
+    this.drawTile(-1, level, box);
   }
 
-  // A tile, if it is there, with its edges on whole pixels. What lies below must not shine through transparent ones.
-  drawTile(lens, level, place) {
-    const tile = this.tiles.get(lens, level, place);
+  // Draw a tile if it is cached, edges on whole pixels. Clearing first hides what lies below transparent pixels.
+  drawTile(lens, level, box) {
+    const tile = this.tiles.get(lens, level, box);
     if (!tile) return;
     const { x, y } = this.origin;
     const sx = this.size.width / level.width;
     const sy = this.size.height / level.height;
-    const left = Math.round(x + place.x * sx);
-    const top = Math.round(y + place.y * sy);
-    const width = Math.round(x + (place.x + tile.width) * sx) - left;
-    const height = Math.round(y + (place.y + tile.height) * sy) - top;
+    const left = Math.round(x + box.x * sx);
+    const top = Math.round(y + box.y * sy);
+    const width = Math.round(x + (box.x + tile.width) * sx) - left;
+    const height = Math.round(y + (box.y + tile.height) * sy) - top;
     this.context.clearRect(left, top, width, height);
     this.context.drawImage(tile, left, top, width, height);
   }
 
-  // The tiles of a level that are seen between two columns of the canvas, the nearest to its centre first.
-  placesOf(level, from, to) {
+  // Boxes of the tiles of a level that are visible between two columns of the canvas, from its centre outwards.
+  visibleTiles(level, from, to) {
     const { x, y } = this.origin;
     const sx = level.width / this.size.width;
     const sy = level.height / this.size.height;
     const centre = { x: (this.centre.x - x) * sx, y: (this.centre.y - y) * sy };
-    const distance = (place) => Math.hypot(place.x + place.w / 2 - centre.x, place.y + place.h / 2 - centre.y);
-    const places = level.tiles((from - x) * sx, -y * sy, (to - x) * sx, (this.canvas.height - y) * sy);
-    return places.sort((a, b) => distance(a) - distance(b));
+    const distance = (box) => Math.hypot(box.x + box.w / 2 - centre.x, box.y + box.h / 2 - centre.y);
+    const boxes = level.tiles((from - x) * sx, -y * sy, (to - x) * sx, (this.canvas.height - y) * sy);
+    return boxes.sort((a, b) => distance(a) - distance(b));
   }
 
-  ask() {
-    if (!this.enlarges) return this.tiles.want([]);
-    const { level, middle } = this;
+  requestTiles() {
+    if (!this.enlarges) return this.tiles.request([]);
+    const { level, splitX } = this;
     const wanted = [];
-    for (const [lens, from, to] of [[0, middle, this.canvas.width], [this.left, 0, middle]]) {
+    for (const [lens, from, to] of [[0, splitX, this.canvas.width], [this.left, 0, splitX]]) {
       if (lens < 0 || to <= from) continue;
-      wanted.push(...this.placesOf(level, from, to).map((place) => ({ lens, level, place })));
+      wanted.push(...this.visibleTiles(level, from, to).map((box) => ({ lens, level, box })));
     }
-    this.tiles.want(wanted, this.seen);
+    this.tiles.request(wanted, this.visible);
   }
 
   drawMark() {
