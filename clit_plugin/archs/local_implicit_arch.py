@@ -100,7 +100,7 @@ class LocalImplicitArch(ArbitraryScaleArch):
         cell = make_cell(size, dtype=dtype).unsqueeze(0)
         bands = self._bands(rows, cell, lr_size, lq.device)
         rows, columns, cell = rows.to(lq.device), columns.to(lq.device), cell.to(lq.device)
-        max_queries = max_queries or self._fast_queries(lq.device)
+        max_queries = max_queries or self._fast_queries(features)
         images = []
         for feature in features.split(1):
             padded = self._pad(feature)
@@ -162,11 +162,12 @@ class LocalImplicitArch(ArbitraryScaleArch):
             start = stop
         return bands
 
-    def _fast_queries(self, device: torch.device) -> int:
+    def _fast_queries(self, features: Tensor) -> int:
         """Queries that are decoded at a time: on an accelerator as many as a part of its memory holds."""
-        if device.type == "cpu":
+        if features.device.type == "cpu":
             return 8192
-        return max(1, part_memory(device) // (_QUERY_NUMBERS * 4 * max(256, self._latent_channels)))
+        numbers = _QUERY_NUMBERS * max(256, self._latent_channels)
+        return max(1, part_memory(features.device) // (numbers * features.element_size()))
 
     @property
     def _latent_channels(self) -> int:

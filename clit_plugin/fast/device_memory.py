@@ -3,6 +3,7 @@
 import torch
 
 _UNKNOWN = 24 * 2**30
+_MOST = 3 * 2**30  # of a part: more would save launches, but no time
 _COUNTED = 80 * 10**9  # where nothing is computed, on the device ``meta``
 
 
@@ -14,9 +15,9 @@ def total_memory(device: torch.device) -> int:
 
 
 def part_memory(device: torch.device) -> int:
-    """Bytes that a part of a computation may take: an eighth of the memory, and a quarter of what is free."""
-    total = total_memory(device)
+    """Bytes that a part of a computation may take: an eighth of the memory, a quarter of what is free, at most 3 GB."""
+    most = min(_MOST, total_memory(device) // 8)
     if device.type != "cuda":
-        return total // 8
+        return most
     cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return min(total // 8, (torch.cuda.mem_get_info(device)[0] + cached) // 4)
+    return min(most, (torch.cuda.mem_get_info(device)[0] + cached) // 4)

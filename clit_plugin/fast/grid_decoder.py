@@ -75,13 +75,12 @@ class GridDecoder:
         like = self.head.first if self.cpu else tile.weight
         size = self.together * pixels * like.element_size()  # of one number per head and pixel of a centre
         if not self.cpu:
-            budget = part_memory(tile.q.device)
-            # Attention; logits and attention in float32, once more in the tables' dtype; q twice; the hidden layers.
-            query = size + (0 if self.fused else heads * pixels * 8 + size + 2 * heads * depth * tile.q.element_size())
-            query += 4 * width * tile.q.element_size()
-            centres = budget // (size * depth + 16 * pixels)
+            budget, number = part_memory(tile.q.device), tile.q.element_size()
+            query, centre = size + 4 * width * number, size * depth + 16 * pixels  # attention, layers; patch, places
             block = budget // 4 // (size * width)
-            return Limits(min(max_queries, max(1, budget // query)), max(1, centres), max(1, block))
+            if self.fused is None:  # logits and attention in float32, q twice; half for queries, half for centres
+                query, budget = query + size + heads * (8 * pixels + 2 * depth * number), budget // 2
+            return Limits(min(max_queries, max(1, budget // query)), max(1, budget // centre), max(1, block))
         centres, block = (
             max(1, bytes_ // (size * numbers * _SMALL_BLOCK)) * _SMALL_BLOCK
             for bytes_, numbers in ((_PATCH_BYTES, depth), (_TABLE_BYTES, width))

@@ -5,8 +5,10 @@ import torch
 
 from clit_plugin.archs.clit_arch import CLIT
 from clit_plugin.commands.benchmark_roofline import CASES, bill_of
-from clit_plugin.fast import fused_choice, grid_decoder
+from clit_plugin.fast import device_memory, grid_decoder
 from clit_plugin.fast.strips import Limits, runs_of, strips
+from clit_plugin.inference.live_bytes import LiveBytes
+from clit_plugin.inference.memory import _HEAD_BYTES
 
 SMALL = {"encoder": {"type": "EDSRBaseline", "num_feat": 8, "num_block": 1}, "dim": 12, "decoder_hidden": [16, 16]}
 
@@ -73,17 +75,24 @@ def test_strips_cover_an_output_once_and_keep_to_their_limits(limits):
 
 @pytest.mark.parametrize("network", ["CLIT", "small CLIT"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, None])
-@pytest.mark.parametrize("mode", ["auto", "off"])
-def test_a_2k_output_takes_a_few_hundred_kernels(monkeypatch, network, dtype, mode):
-    monkeypatch.setattr(fused_choice, "_mode", mode)
+def test_a_2k_output_takes_a_few_hundred_kernels(network, dtype):
     case = next(each for each in CASES if each.network == network and each.lq_size == (339, 510))
-    assert bill_of(case, dtype).total.calls <= (300 if mode == "auto" else 400)
+    assert bill_of(case, dtype).total.calls <= 300
+
+
+@pytest.mark.parametrize(("network", "memory"), [("CLIT", 24), ("CLIT", 80), ("LIIF", 80), ("MetaSR", 80)])
+def test_a_2k_output_takes_no_more_memory_than_tiles_are_planned_with(monkeypatch, network, memory):
+    monkeypatch.setattr(device_memory, "_COUNTED", memory * 10**9)
+    case = next(each for each in CASES if each.network == network and each.lq_size == (339, 510))
+    with LiveBytes() as live:
+        bill_of(case, None)
+    assert 10**9 < live.peak < _HEAD_BYTES["cuda"]
 
 
 def test_a_gpu_with_less_memory_computes_smaller_parts(monkeypatch):
     case = next(each for each in CASES if each.network == "CLIT" and each.lq_size == (339, 510))
     largest = []
-    for memory in (10 * 10**9, 10**9):
+    for memory in (3 * 10**9, 10**9):
         monkeypatch.setattr(grid_decoder, "part_memory", lambda device, memory=memory: memory)
         activation = bill_of(case, torch.bfloat16).lines["gelu_"]
         largest.append(activation.bytes / activation.calls)
