@@ -18,7 +18,7 @@ class AnyScaleModel(SRModel):
     Images are scored by their set's ``protocol``, and shared among the processes.
 
     Args:
-        opt: BasicSR's options, complete.
+        opt: BasicSR's options, with all defaults filled in.
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
@@ -32,10 +32,10 @@ class AnyScaleModel(SRModel):
         """Score one set; BasicSR's loops call it after training steps, and for each set of a test.
 
         Args:
-            dataloader: Of the set. The images are loaded anew, each by one process.
-            current_iter: The step, in a test the run's name.
-            tb_logger: Takes the scores and a crop of the first image, or None.
-            save_img: Whether to save the pictures.
+            dataloader: Only its data set is used; the processes share the images.
+            current_iter: The training step; the run's name in a test.
+            tb_logger: TensorBoard writer for the scores and a crop of the first image, or None.
+            save_img: Whether to save the upscaled images.
         """
         validation = Validation(dataloader.dataset, self.opt)
         get_root_logger().info(f"Validating {validation.name} ({validation.protocol})")
@@ -57,12 +57,12 @@ class AnyScaleModel(SRModel):
             self.report_scores(validation.name, means, current_iter, tb_logger)
 
     def report_scores(self, set_name: str, means: dict[str, float], current_iter: Any, tb_logger: Any) -> None:
-        """Log a set's means, by metric."""
+        """Log the mean of every metric over a set."""
         self.metric_results = means
         self._log_validation_metric_values(current_iter, set_name, tb_logger)
 
     def test(self) -> None:
-        """Upscale the image that was fed to the size of its ground truth."""
+        """Upscale the current image to the size of its ground truth."""
         net = getattr(self, "net_g_ema", None) or self.get_bare_model(self.net_g)
         training = net.training
         net.eval()
@@ -71,7 +71,7 @@ class AnyScaleModel(SRModel):
         net.train(training)
 
     def _now(self) -> float:
-        """Seconds, once the device has finished its work."""
+        """The time in seconds, after waiting for the device."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.monotonic()

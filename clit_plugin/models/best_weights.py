@@ -1,4 +1,4 @@
-"""Which weights of a training are the best by the mean of a metric over all validation sets."""
+"""The best weights of a run, by the mean of a metric over all validation sets."""
 
 import math
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ from clit_plugin.evaluation.results import mean
 
 
 class BestWeights:
-    """Decides, after the last set of a validation, whether its weights are the best so far.
+    """Decides, after the last set of a validation, whether the current weights are the best so far.
 
-    The file itself records how good it is, so that a resumed run does not need to know.
+    The best value is stored in the weights file, where a resumed run finds it.
 
     Args:
-        file: The best weights.
-        metric: Its name.
-        lower_is_better: Whether small values are the good ones.
-        num_sets: How many validation sets there are.
+        file: Where the best weights are saved.
+        metric: Name of the metric.
+        lower_is_better: Whether lower values of the metric are better.
+        num_sets: Number of validation sets.
     """
 
     def __init__(self, file: Path, *, metric: str, lower_is_better: bool, num_sets: int) -> None:
@@ -30,7 +30,7 @@ class BestWeights:
 
     @classmethod
     def of(cls, opt: Mapping[str, Any]) -> "BestWeights | None":
-        """By ``logger.keep_best`` of BasicSR's options; None if it is not set."""
+        """Build it from ``logger.keep_best``; None if that is not set."""
         metric = opt["logger"]["keep_best"]
         if not metric:
             return None
@@ -42,7 +42,7 @@ class BestWeights:
         )
 
     def improved(self, set_name: str, step: int, value: float) -> float | None:
-        """The mean over all sets if this one is the step's last and the mean is the best so far, else None."""
+        """Add a set's value. Returns the mean over all sets if this set completes it and it is the best so far."""
         if step != self.step:
             self.step, self.values = step, {}
         self.values[set_name] = value

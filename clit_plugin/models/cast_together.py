@@ -1,4 +1,4 @@
-"""Weights in autocast's dtype, all cast at once."""
+"""Casts the weights of a network to autocast's dtype, all at once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +12,15 @@ from clit_plugin.archs.decoder import Decoder
 
 @contextmanager
 def cast_together(net: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
-    """Inside, layers have their weights in ``dtype``; gradients reach the weights themselves.
+    """Within the context, layers hold their weights in ``dtype``; gradients flow to the original weights.
 
-    Autocast would do the same layer by layer, weights and biases one by one, and their gradients likewise: some two
-    hundred kernels a step, where this takes a few. Layers are convolutions and linear ones, which use their weights in
-    no other way; the first ones of decoders keep them.
+    Autocast would cast every weight, every bias and each of their gradients by itself: some two hundred kernels per
+    step, where this takes a few. Only convolutions and linear layers are cast, but not the first layers of decoders,
+    whose weights are also used outside of the layer.
 
     Args:
         net: The network.
-        dtype: Autocast's; None to do nothing.
+        dtype: Autocast's dtype; None to do nothing.
     """
     found = [] if dtype is None else _weights(net)
     if not found:
@@ -38,7 +38,7 @@ def cast_together(net: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
 
 
 def _weights(net: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Trained float32 weights and biases of the layers; of several names of one layer the first."""
+    """(module, name) of every trainable float32 weight and bias to cast; shared layers appear once."""
     first = {module.first for module in net.modules() if isinstance(module, Decoder)}
     return [
         (module, name)
@@ -58,8 +58,8 @@ class _Cast(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        given = iter(_copies([grad for grad in grads if grad is not None], torch.float32))
-        return None, *(None if grad is None else next(given) for grad in grads)
+        copies = iter(_copies([grad for grad in grads if grad is not None], torch.float32))
+        return None, *(None if grad is None else next(copies) for grad in grads)
 
 
 def _copies(tensors: Any, dtype: torch.dtype) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Training with sampled queries, stage after stage, in BasicSR's trainer."""
+"""The model class that BasicSR's training loop drives: training on sampled queries, stage by stage."""
 
 import os
 from collections import OrderedDict
@@ -32,18 +32,18 @@ _AUTOCAST = {False: None, True: torch.bfloat16, "bfloat16": torch.bfloat16, "flo
 
 @MODEL_REGISTRY.register()
 class CumulativeScaleModel(AnyScaleModel):
-    """Trains a network on sampled queries, stage after stage; tests are ``AnyScaleModel``'s.
+    """Trains a network on sampled queries, stage by stage; testing is inherited from ``AnyScaleModel``.
 
     The loss is that of ``train.pixel_opt`` on the last branch's output. A stage starts from the weights of the
-    previous one (``path.pretrain_network_g``); only a new branch may be missing there.
+    previous one (``path.pretrain_network_g``), in which only the new branch may be missing.
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
         opt = with_defaults(opt)
         self.epoch = self.current_iter = 0
-        self.fresh: list[str] = []
+        self.new_branches: list[str] = []  # prefixes of parameters that the loaded weights lack
         self.pace = Pace()
-        self.validated: dict[str, int] = {}  # the step of a set's last validation
+        self.validated: dict[str, int] = {}  # step of each set's last validation
         if opt["is_train"]:
             self.run_options = training_options(opt)
         super().__init__(opt)
@@ -59,12 +59,12 @@ class CumulativeScaleModel(AnyScaleModel):
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
     ) -> None:
-        """Load weights; in training, except on resume, a whole new branch may be missing.
+        """Load weights; in training, except on a resume, all weights of a new branch may be missing.
 
-        In a test ``auto``, or None, means the averaged weights where there are any.
+        In a test, ``param_key`` ``auto`` or None selects the averaged weights if there are any.
 
         Raises:
-            UserError: Anything else differs (``strict_load_g: false`` is not supported: nothing is skipped).
+            UserError: Other weights are missing, unexpected or of other shapes, or ``strict`` is false.
         """
         if not strict:
             raise UserError("path.strict_load_g: false is not supported; a new branch may be missing in any case")
@@ -73,12 +73,13 @@ class CumulativeScaleModel(AnyScaleModel):
         if not self.is_train:
             param_key = choose_param_key(checkpoint, param_key or "auto", load_path)
         weights = select_weights(checkpoint, param_key, load_path)
-        self.fresh = load_weights(self.get_bare_model(net), weights, load_path, allow_new_branches=new_stage)
-        get_root_logger().info(f"Loaded {load_path} [{param_key}]; new: {', '.join(self.fresh) or 'nothing'}")
+        self.new_branches = load_weights(self.get_bare_model(net), weights, load_path, allow_new_branches=new_stage)
+        new = ", ".join(self.new_branches) or "nothing"
+        get_root_logger().info(f"Loaded {load_path} [{param_key}]; new: {new}")
 
     @master_only
     def save_network(self, net: Any, net_label: str, current_iter: int, param_key: str | list[str] = "params") -> None:
-        """Write weights in BasicSR's layout, whole or not at all, with what is needed to build the network again.
+        """Write weights in BasicSR's layout, atomically, with the options that rebuild the network.
 
         Raises:
             UserError: They are not finite, or cannot be written.
@@ -98,7 +99,7 @@ class CumulativeScaleModel(AnyScaleModel):
 
     @master_only
     def save_training_state(self, epoch: int, current_iter: int) -> None:
-        """Write what a resume needs, whole or not at all; the weights of this step are on disk already."""
+        """Write what a resume needs, atomically; BasicSR saves the weights of the step first."""
         if current_iter == -1:
             return
         state = {
@@ -126,8 +127,9 @@ class CumulativeScaleModel(AnyScaleModel):
             get_root_logger().warning(f"Resuming with options that have changed: {'; '.join(changed)}")
         self.guarded_step.load_state_dict(resume_state.get("scaler", {}))
         best = resume_state.get("best_metric_results", {})
-        # Sets and metrics that are new start without a best value.
-        self.best_metric_results = {name: of for name, of in best.items() if of.keys() == self.all_metrics.keys()}
+        # Sets whose metrics have changed start without best values.
+        known = self.all_metrics.keys()
+        self.best_metric_results = {name: values for name, values in best.items() if values.keys() == known}
 
     # ------------------------------------------------------------------ training
 
@@ -160,14 +162,14 @@ class CumulativeScaleModel(AnyScaleModel):
             captured=train["cuda_graphs"] and can_capture,
         )
         self.best_weights = BestWeights.of(self.opt)
-        if self.ema_decay > 0 and self.fresh:
-            # BasicSR initialises the averaged network separately; a new branch must start as the trained one does.
+        if self.ema_decay > 0 and self.new_branches:
+            # BasicSR initialises the averaged network separately; its new branch must start from the same weights.
             trained = self.get_bare_model(self.net_g).state_dict()
-            new = {name: value for name, value in trained.items() if name.startswith(tuple(self.fresh))}
+            new = {name: value for name, value in trained.items() if name.startswith(tuple(self.new_branches))}
             self.net_g_ema.load_state_dict(new, strict=False)
 
     def get_optimizer(self, optim_type: str, params: Any, lr: float, **options: Any) -> torch.optim.Optimizer:
-        """BasicSR's; on a GPU in its fused form, which can skip a step without synchronising with the host."""
+        """BasicSR's optimiser; on a GPU the fused one, which can skip a step without synchronising with the host."""
         if self.device.type == "cuda" and not options.get("foreach") and not options.get("differentiable"):
             options.setdefault("fused", True)
         return super().get_optimizer(optim_type, params, lr, **options)
@@ -200,7 +202,7 @@ class CumulativeScaleModel(AnyScaleModel):
         self._stop_if_requested()
 
     def model_ema(self, decay: float = 0.999) -> None:
-        """BasicSR's average of the weights, in a few kernel launches instead of two per tensor."""
+        """Update the averaged weights as BasicSR does, in a few kernel launches instead of two per tensor."""
         averaged = dict(self.net_g_ema.named_parameters())
         trained = dict(self.get_bare_model(self.net_g).named_parameters())
         with torch.no_grad():
@@ -208,7 +210,7 @@ class CumulativeScaleModel(AnyScaleModel):
             torch._foreach_add_(list(averaged.values()), [trained[name] for name in averaged], alpha=1 - decay)
 
     def get_current_log(self) -> OrderedDict[str, float]:
-        """What BasicSR's logger prints; ``time`` replaces its own, which measures only launches on a GPU."""
+        """What BasicSR's logger prints. ``time`` replaces BasicSR's, which on a GPU only measures kernel launches."""
         log = OrderedDict(self.curves.read() | self.guarded_step.read())
         log["time"] = self.pace.read()
         log["images_per_second"] = len(self.lq) * self.opt["world_size"] / log["time"]
@@ -220,7 +222,7 @@ class CumulativeScaleModel(AnyScaleModel):
         progress.made(f"the checkpoint of step {self.current_iter}")
 
     def _stop_if_requested(self) -> None:
-        """Save and stop; rank 0 decides, as two ranks may see a signal on different sides of a step."""
+        """Save and stop if a signal asked for it. Rank 0 decides, as ranks may see a signal at different steps."""
         if stop_requested() and self.is_train and self.opt["rank"] == 0:
             self.save(self.epoch, self.current_iter)
             raise KeyboardInterrupt
@@ -228,9 +230,9 @@ class CumulativeScaleModel(AnyScaleModel):
     # ------------------------------------------------------------------ validation
 
     def validation(self, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool = False) -> None:
-        """As ``AnyScaleModel``'s; in training once per step, and not counted as training time.
+        """Validate as ``AnyScaleModel`` does; in training once per step, not counted as training time.
 
-        BasicSR validates the last step twice, the second time under the next step's number.
+        BasicSR validates the last step twice, the second time under the number of the next step.
         """
         if not self.is_train:
             super().validation(dataloader, current_iter, tb_logger, save_img)
@@ -240,7 +242,7 @@ class CumulativeScaleModel(AnyScaleModel):
                 super().validation(dataloader, self.current_iter, tb_logger, save_img)
 
     def report_scores(self, set_name: str, means: dict[str, float], current_iter: Any, tb_logger: Any) -> None:
-        """Log the means; in training, compare them with the best so far as well."""
+        """Log the means; in training, also compare them with the best so far."""
         if self.is_train:
             self._initialize_best_metric_results(set_name)
             for metric, value in means.items():

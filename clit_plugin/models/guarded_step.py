@@ -1,4 +1,4 @@
-"""An optimiser's step that is skipped if the loss or a gradient is not finite."""
+"""The optimiser step, which skips a bad batch: one whose loss or gradients are not finite."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -11,31 +11,31 @@ from torch import Tensor
 
 from clit_plugin.utils.errors import UserError
 
-_REMEMBERED = 256  # steps; on a GPU, a bad one is noticed some steps later
+_HISTORY = 256  # batches; on a GPU, a bad one is noticed some steps later
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What is reported about the batch of a skipped step."""
+    """What the error about skipped steps says about a batch."""
 
     files: Sequence[str]
-    scale: Tensor  # a single number, on its device until it is reported
+    scale: Tensor  # scalar, on its device until it is reported
 
 
 class GuardedStep:
-    """Takes an optimiser's step with clipped gradients, or skips it and leaves the optimiser's state as it is.
+    """Takes an optimiser step with clipped gradients, or skips it and leaves weights and optimiser state unchanged.
 
-    With a fused optimiser the decision stays on the device, through the flag that PyTorch's own loss scaling uses, and
-    no step synchronises with the GPU; the count of skipped steps is read when it arrives. Other optimisers wait for the
-    norm.
+    With a fused optimiser the decision stays on the device, by the flag that PyTorch's own loss scaling uses, and no
+    step synchronises with the GPU; the count of skipped steps is copied to the host asynchronously. With other
+    optimisers, the host waits for the gradient norm.
 
     Args:
-        optimizer: Its gradients are clipped and applied.
-        device: Of its parameters.
+        optimizer: The optimiser.
+        device: Device of its parameters.
         max_skipped: How many consecutive steps may be skipped.
-        grad_clip: Largest norm of all gradients together; larger ones are scaled down to it. None for no limit.
-        scaler: Scales the loss, under float16. While its scale can still be lowered, a step that is skipped because of
-            gradients alone does not count.
+        grad_clip: Limit of the norm of all gradients together; larger gradients are scaled down. None for no limit.
+        scaler: Scales the loss, under float16. While it can still lower its scale, a step skipped only because of its
+            gradients does not count.
     """
 
     def __init__(
@@ -51,22 +51,22 @@ class GuardedStep:
         self.max_skipped, self.grad_clip = max_skipped, grad_clip
         self.on_device = all(group.get("fused") for group in optimizer.param_groups)
         self.one = torch.ones((), device=device)
-        # The current run of skipped steps, the longest run, and the last step of that one.
+        # Length of the current run of skipped steps, length of the longest run, and that one's last step.
         self.counts = torch.zeros(3, dtype=torch.long, device=device)
-        self.arrived = self.counts
+        self.host_counts = self.counts
         if self.on_device and device.type == "cuda":
-            self.arrived = torch.zeros(3, dtype=torch.long, pin_memory=True)
+            self.host_counts = torch.zeros(3, dtype=torch.long, pin_memory=True)
         self.sums = torch.zeros(3, device=device)  # since the last read: norms, steps taken, steps skipped
-        self.batches: deque[tuple[int, Batch]] = deque(maxlen=_REMEMBERED)
+        self.batches: deque[tuple[int, Batch]] = deque(maxlen=_HISTORY)
 
     @torch.no_grad()
     def __call__(self, loss: Tensor, step: int, batch: Batch) -> None:
         """Take the step whose gradients are set, or skip it.
 
         Args:
-            loss: A single number, not scaled.
-            step: Its number.
-            batch: Named in the error if this is one step too many.
+            loss: Scalar, not scaled.
+            step: Number of the step.
+            batch: Named in the error if too many steps have been skipped.
 
         Raises:
             UserError: More than ``max_skipped`` consecutive steps were skipped.
@@ -75,7 +75,7 @@ class GuardedStep:
             self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        bad = self._anywhere(~(norm.isfinite() & loss.isfinite()))
+        bad = self._on_any_process(~(norm.isfinite() & loss.isfinite()))
         self._count(bad, norm, loss, step)
         if self.grad_clip is not None:
             torch._foreach_mul_(gradients, (self.grad_clip / (norm + 1e-6)).clamp(max=1))
@@ -88,10 +88,10 @@ class GuardedStep:
         if self.scaler is not None:
             self.scaler.update()
         self.batches.append((step, batch))
-        self._stop_at_too_many()
+        self._check_skipped()
 
     def read(self) -> dict[str, float]:
-        """For the log, since the last read: mean norm before clipping, skipped steps, and the loss's scale."""
+        """Figures for the log, since the last read: mean norm before clipping, skipped steps, and the loss scale."""
         norms, taken, skipped = self.sums.tolist()
         self.sums.zero_()
         numbers: dict[str, float] = {}
@@ -108,12 +108,12 @@ class GuardedStep:
         return {} if self.scaler is None else self.scaler.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load what ``state_dict`` returned; an empty state, of a run without loss scaling, changes nothing."""
+        """Load a ``state_dict``; the empty one of a run without loss scaling changes nothing."""
         if self.scaler is not None and state:
             self.scaler.load_state_dict(dict(state))
 
-    def _anywhere(self, bad: Tensor) -> Tensor:
-        """Whether it is bad on any process: gradients are shared, but each process has its own loss."""
+    def _on_any_process(self, bad: Tensor) -> Tensor:
+        """Whether the step is bad on any process: gradients are shared, but each process has its own loss."""
         if dist.is_initialized() and dist.get_world_size() > 1:
             flag = bad.float()
             dist.all_reduce(flag, dist.ReduceOp.MAX)
@@ -124,16 +124,16 @@ class GuardedStep:
         counted = bad
         if self.scaler is not None:
             counted = bad & (~loss.isfinite() | (self.scaler.scale(self.one) <= 1))
-        row, longest, last = self.counts.unbind()
-        row = torch.where(counted, row + 1, torch.where(bad, row, 0))
-        last = torch.where(row > longest, step, last)
-        self.counts.copy_(torch.stack([row, torch.maximum(row, longest), last]))
+        run, longest, last = self.counts.unbind()
+        run = torch.where(counted, run + 1, torch.where(bad, run, 0))
+        last = torch.where(run > longest, step, last)
+        self.counts.copy_(torch.stack([run, torch.maximum(run, longest), last]))
         self.sums += torch.stack([torch.where(bad, 0, norm), (~bad).float(), bad.float()])
 
-    def _stop_at_too_many(self) -> None:
-        if self.arrived is not self.counts:
-            self.arrived.copy_(self.counts, non_blocking=True)  # what is read below may be from an earlier step
-        _, longest, _ = self.arrived.tolist()
+    def _check_skipped(self) -> None:
+        if self.host_counts is not self.counts:
+            self.host_counts.copy_(self.counts, non_blocking=True)  # the next line may still read older counts
+        _, longest, _ = self.host_counts.tolist()
         if longest <= self.max_skipped:
             return
         _, longest, last = self.counts.tolist()

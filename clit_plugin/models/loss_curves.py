@@ -1,4 +1,4 @@
-"""The curves of a training: its loss in total, by branch and by scale, and its speed."""
+"""Training curves: the loss in total, by branch and by scale, and the speed."""
 
 import math
 import time
@@ -21,16 +21,16 @@ class LossCurves:
     A loss that is not finite appears in ``l_pix`` and is left out of the groups.
 
     Args:
-        num_branches: Of the network; with a single one there are no groups by branch.
-        device: The loss's.
-        window: Steps of a group over which it is smoothed; over fewer it is close to the plain mean.
+        num_branches: Branches of the network; with a single one there are no groups by branch.
+        device: Device of the loss.
+        window: Number of a group's steps over which it is smoothed; before that, it is close to the plain mean.
     """
 
     def __init__(self, *, num_branches: int, device: torch.device, window: int = 100) -> None:
         branches = range(1, num_branches + 1) if num_branches > 1 else range(0)
         self.names = [f"l_branch_{n}" for n in branches] + [f"l_{name}" for name in RANGES]
         self.window = window
-        # -1, -2, ... stand for branches, 0, 1, ... for ranges of scales.
+        # -1, -2, ... are branches; 0, 1, ... are scale ranges.
         self._ids = torch.tensor([-n for n in branches] + list(range(len(RANGES))), device=device)
         self._edges = torch.tensor(_EDGES, device=device)
         self._groups = torch.zeros(2, len(self.names), device=device)  # decaying sums of the loss and of its weight
@@ -42,9 +42,9 @@ class LossCurves:
         """Add a step's loss.
 
         Args:
-            loss: A single number.
-            scale: The batch's total scale, a single number.
-            branches: How many branches were in use.
+            loss: Scalar.
+            scale: Total scale of the batch, a scalar.
+            branches: Number of branches in use.
         """
         loss = loss.detach().float()
         self._sum += loss
@@ -82,9 +82,9 @@ def total_scale(lq: Tensor, cell: Tensor) -> Tensor:
 
 
 class Pace:
-    """How long a step takes, by the clock between two reads, excluding what is paused (validation, checkpoints).
+    """Wall-clock seconds per step between two reads, without paused time (validation, checkpoints).
 
-    On a GPU steps are only launched, so timing them one by one would mean nothing.
+    Steps are not timed one by one because a GPU runs them asynchronously.
     """
 
     def __init__(self) -> None:
@@ -92,14 +92,14 @@ class Pace:
         self.since: float | None = None
 
     def step(self) -> None:
-        """A step begins."""
+        """Count a step, at its beginning."""
         if self.since is None:
             self.since = time.perf_counter()
         self.steps += 1
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Exclude what happens inside from the pace."""
+        """Exclude the time spent inside the block."""
         start = time.perf_counter()
         yield
         if self.since is not None:

@@ -14,22 +14,23 @@ from clit_plugin.models.cast_together import cast_together
 def seed_step(seed: int, current_iter: int, rank: int) -> None:
     """Seed torch for one step of one process.
 
-    What a network draws at random, as SwinIR's drop path, depends on the step alone, and a resumed run repeats it.
+    Random draws inside a network, such as SwinIR's drop path, then depend on the step alone: a resumed run repeats
+    them.
     """
     torch.manual_seed(int(np.random.SeedSequence((seed, current_iter, rank)).generate_state(1)[0]))
 
 
 class LossGradients:
-    """Computes output and loss of a batch, and leaves the loss's gradients in the network's parameters.
+    """Computes output and loss of a batch, and the gradients of the network's parameters.
 
     Args:
-        net: The network, wrapped for several processes if there are several.
-        criterion: The loss of an output and its ground truth.
-        device: Of the network.
-        autocast: The type of autocast; None for float32.
-        accumulate: The number of equal parts in which a batch is computed, one after the other.
+        net: The network, in DistributedDataParallel if there are several processes.
+        criterion: Maps output and ground truth to the loss.
+        device: Device of the network.
+        autocast: Dtype of autocast; None for float32.
+        accumulate: Number of equal parts in which a batch is computed, one after another.
         scaler: Scales the loss, under float16.
-        captured: Replay the step as CUDA graphs; needs one process on a GPU, whole batches and no scaler.
+        captured: Replay the step as CUDA graphs; needs one process on a GPU, ``accumulate`` 1 and no scaler.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class LossGradients:
     ) -> None:
         self.net, self.criterion, self.device = net, criterion, device
         self.autocast, self.accumulate, self.scaler = autocast, accumulate, scaler
-        # Several processes exchange gradients as they arrive; cast together they would all arrive at the end.
+        # DDP exchanges gradients while the backward pass runs; cast together, they would all arrive at its end.
         self.distributed = isinstance(net, nn.parallel.DistributedDataParallel)
         self.captured = CapturedStep(net, self.forward) if captured else None
 
@@ -54,7 +55,7 @@ class LossGradients:
 
         Args:
             inputs: (lq, coord, cell, gt).
-            stage_sizes: As the network takes them.
+            stage_sizes: As in the network's ``forward``.
         """
         if self.captured is not None:
             return self.captured(inputs, stage_sizes)
@@ -74,7 +75,7 @@ class LossGradients:
         return torch.cat(outputs), torch.stack(losses).sum()
 
     def forward(self, inputs: Sequence[Tensor], stage_sizes: Sizes) -> tuple[Tensor, Tensor]:
-        """Output and loss, with their graph."""
+        """Output and loss, with their autograd graph."""
         lq, coord, cell, gt = inputs
         autocast = torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None)
         with autocast, cast_together(self.net, None if self.distributed else self.autocast):

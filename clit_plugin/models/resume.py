@@ -1,4 +1,4 @@
-"""What a resume takes from the saved state, and what from options that have changed since."""
+"""Resuming a run whose options have changed since its state was saved."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,10 +15,10 @@ _NONE = object()
 
 
 def training_options(opt: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that determine what a training computes; its states record them.
+    """The options that determine what a training computes; training states record them.
 
     Args:
-        opt: BasicSR's options of a training, before BasicSR removes types from them.
+        opt: BasicSR's options of a training, before BasicSR pops the ``type`` keys.
     """
     train_set = {key: value for key, value in opt["datasets"]["train"].items() if key not in SET_BY_BASICSR}
     kept = {key: opt[key] for key in ("manual_seed", "network_g", "train")}
@@ -31,13 +31,13 @@ def resume(
     optimizers: Sequence[torch.optim.Optimizer],
     schedulers: Sequence[LRScheduler],
 ) -> list[str]:
-    """Load the states of optimisers and schedules, as far as the options still ask for the same.
+    """Load the states of optimisers and schedulers; where options have changed, the new options win.
 
     Args:
         state: A training state, as the model saves it.
         options: ``training_options`` of this run.
-        optimizers: As the options have built them.
-        schedulers: As the options have built them.
+        optimizers: Built from the options.
+        schedulers: Built from the options.
 
     Returns:
         What has changed since the state was written, as ``train.total_iter 5 -> 7``.
@@ -56,16 +56,16 @@ def resume(
         changed += resume_optimizer(optimizer, saved)
     warm_up = old["train"]["warmup_iter"] != options["train"]["warmup_iter"]
     for scheduler, saved in zip(schedulers, state["schedulers"], strict=True):
-        changed += resume_scheduler(scheduler, saved, anew=warm_up)
+        changed += resume_scheduler(scheduler, saved, advance=warm_up)
     return changed
 
 
 def resume_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> Iterator[str]:
-    """Load an optimiser's state; its settings are those of the options, except the learning rate, which has a schedule.
+    """Load an optimiser's state but keep its settings, except for the learning rate, which the scheduler sets.
 
     Args:
-        optimizer: As the options have built it.
-        saved: Its ``state_dict``.
+        optimizer: Built from the options.
+        saved: The saved ``state_dict``.
 
     Yields:
         Settings that have changed, as ``train.optim_g.eps 1e-08 -> 1e-06``.
@@ -76,7 +76,7 @@ def resume_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any])
     groups = []
     for old, new in zip(saved["param_groups"], optimizer.param_groups, strict=True):
         if len(old["params"]) != len(new["params"]):
-            raise UserError("network_g: its trainable weights are not those that the state was written for")
+            raise UserError("network_g: its trainable weights are not those of the saved state")
         if new.get("amsgrad") and not old.get("amsgrad"):
             raise UserError("train.optim_g.amsgrad: false in the state, and cannot become true on a resume")
         settings = {name: value for name, value in new.items() if name not in ("params", "lr")}
@@ -87,13 +87,13 @@ def resume_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any])
     optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 
-def resume_scheduler(scheduler: LRScheduler, saved: Mapping[str, Any], *, anew: bool = False) -> Iterator[str]:
-    """Load a schedule's state if it belongs to this schedule; otherwise advance this one to where the old one stood.
+def resume_scheduler(scheduler: LRScheduler, saved: Mapping[str, Any], *, advance: bool = False) -> Iterator[str]:
+    """Load a scheduler's state if its settings are unchanged; otherwise advance the new one to the step of the old one.
 
     Args:
-        scheduler: As the options have built it, with the state of its optimiser loaded.
-        saved: The old one's ``state_dict``.
-        anew: Advance it in any case.
+        scheduler: Built from the options, for an optimiser whose state is loaded.
+        saved: The saved ``state_dict``.
+        advance: Advance it even if its settings are unchanged.
 
     Yields:
         What has changed, as ``train.scheduler.milestones [3] -> [4]``.
@@ -104,16 +104,16 @@ def resume_scheduler(scheduler: LRScheduler, saved: Mapping[str, Any], *, anew: 
         if _listed(old) != _listed(new):
             changed.append(name)
             key = "train.optim_g.lr" if name == "base_lrs" else f"train.scheduler.{name}"
-            yield f"{key} {_shown(old)} -> {_shown(new)}"
-    if not changed and not anew:
+            yield f"{key} {_text(old)} -> {_text(new)}"
+    if not changed and not advance:
         scheduler.load_state_dict(dict(saved))
         return
     done = saved["last_epoch"]
-    turns = {step for name in ("milestones", "restarts") for step in getattr(scheduler, name, ()) if 0 < step < done}
+    steps = {step for name in ("milestones", "restarts") for step in getattr(scheduler, name, ()) if 0 < step < done}
     groups = scheduler.optimizer.param_groups
     for group in groups:
         group["lr"] = group["initial_lr"]
-    for step in sorted(turns | {done}):  # between these, a rate that depends on the previous one is constant
+    for step in sorted(steps | {done}):  # rates that are computed from the previous rate only change at these steps
         scheduler.last_epoch = step
         for group, rate in zip(groups, scheduler.get_lr(), strict=True):
             group["lr"] = rate
@@ -127,11 +127,11 @@ def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
         for name in [*old, *(name for name in new if name not in old)]:
             yield from differences(old.get(name, _NONE), new.get(name, _NONE), f"{where}.{name}" if where else name)
     elif old is not new and old != new:
-        yield f"{where} {_shown(old)} -> {_shown(new)}"
+        yield f"{where} {_text(old)} -> {_text(new)}"
 
 
 def plain(options: Any) -> Any:
-    """Options as plain dicts and lists, which a checkpoint may hold."""
+    """Options as plain dicts and lists, which ``torch.load`` with ``weights_only`` accepts."""
     if isinstance(options, Mapping):
         return {key: plain(value) for key, value in options.items()}
     return [plain(value) for value in options] if isinstance(options, (list, tuple)) else options
@@ -141,5 +141,5 @@ def _listed(value: Any) -> Any:
     return sorted(value.elements()) if isinstance(value, Counter) else plain(value)
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     return "none" if value is _NONE else str(_listed(value))

@@ -1,4 +1,4 @@
-"""One pass over a validation or test set, as an object: what is to be scored, how, and the scores so far."""
+"""One pass over a validation or test set: what is scored, by which protocol, and the scores so far."""
 
 import os.path
 from collections.abc import Iterator, Mapping
@@ -24,13 +24,13 @@ from clit_plugin.utils.errors import located
 
 @dataclass(frozen=True)
 class Upscaled:
-    """An image with what the network made of it.
+    """An image and the network's output.
 
     Attributes:
         lq: (1, 3, h, w), RGB in [0, 1].
         sr: (1, 3, H, W), not clamped.
         gt: (1, 3, H, W), RGB in [0, 1].
-        seconds: What the network took.
+        seconds: Run time of the network.
     """
 
     lq: Tensor
@@ -40,14 +40,13 @@ class Upscaled:
 
 
 class Validation:
-    """One pass over one set. Every process takes its share of the images; ``finish`` brings their scores together.
+    """One pass over one set. Every process takes a share of the images; ``finish`` gathers the scores.
 
-    A test stores every image's scores at once, and skips the images that an interrupted one has stored.
+    A test stores the scores of each image immediately, and skips images that an interrupted test has stored.
 
     Args:
-        dataset: In the phase ``val`` or ``test``.
-        opt: BasicSR's options of the run. ``evaluation``, which tests alone have, holds the settings of each set's
-            result.
+        dataset: A data set of phase ``val`` or ``test``.
+        opt: BasicSR's options of the run. In a test, ``evaluation`` holds the settings to store with each set's result.
     """
 
     def __init__(self, dataset: ArbitraryScalePairedDataset, opt: Mapping[str, Any]) -> None:
@@ -57,7 +56,7 @@ class Validation:
         self.opt = opt
         self.metrics: Mapping[str, Mapping[str, Any]] = opt["val"]["metrics"] or {}
         self.scores: list[ImageScore] = []  # of this process
-        self.crops: Tensor | None = None  # of the first image, for the curves of a training
+        self.crops: Tensor | None = None  # of the first image, for TensorBoard
         self.stored: StoredSet | None = None
         self.extremes: ExtremeCrops | None = None
         if settings := (opt.get("evaluation") or {}).get(self.name):
@@ -67,7 +66,7 @@ class Validation:
         self.known = from_first_rank(self.stored.read_partial() if self.stored else {})
 
     def batches(self, *, pin_memory: bool) -> Iterator[dict[str, Any]]:
-        """The images that are left for this process, one by one, behind a progress bar on rank 0."""
+        """This process's remaining images, one per batch, with a progress bar on rank 0."""
         left = [i for i, image in enumerate(self.dataset.names) if image not in self.known]
         share = left[self.opt["rank"] :: self.opt["world_size"]]
         shown = self.opt["val"]["pbar"] and self.opt["rank"] == 0 and bool(share)
@@ -78,8 +77,8 @@ class Validation:
         """Score an image.
 
         Args:
-            batch: One of ``batches``.
-            image: The same image, upscaled.
+            batch: A batch of ``batches``.
+            image: Its image, upscaled.
 
         Raises:
             UserError: The image is too small for the protocol, or a file cannot be written.
@@ -105,7 +104,7 @@ class Validation:
             self.extremes.consider(self.scores, lq=image.lq, sr=image.sr, gt=image.gt)
 
     def save(self, batch: Mapping[str, Any], image: Upscaled, current_iter: Any) -> None:
-        """Write the upscaled picture, under the name that BasicSR gives it."""
+        """Write the upscaled image, named as by BasicSR."""
         stem = os.path.splitext(os.path.basename(batch["lq_path"][0]))[0]
         if self.opt["is_train"]:
             file = Path(stem) / f"{stem}_{current_iter}.png"
@@ -114,7 +113,7 @@ class Validation:
         imwrite(tensor2img([image.sr.detach().cpu()]), str(Path(self.opt["path"]["visualization"]) / file))
 
     def finish(self) -> list[ImageScore]:
-        """All images' scores, in the order of the set; a test's are stored. Every process calls it."""
+        """Scores of all images, in the set's order; a test stores them. Every process must call it."""
         known = dict(self.known)
         known |= {score.name: score for scores in from_all_ranks(self.scores) for score in scores}
         images = [known[name] for name in self.dataset.names]
