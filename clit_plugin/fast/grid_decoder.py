@@ -56,7 +56,9 @@ class GridDecoder:
         self.fused = fused
         self.hats = (rows.geometry.hat.to(rows.bias.device), columns.geometry.hat.to(columns.bias.device))
         self.grid = (rows.bias.shape[1], columns.bias.shape[1])
-        self.bias = (rows.bias, columns.bias) if fused else _grid_bias(rows.bias, columns.bias)
+        self.bias = (rows.bias.contiguous(), columns.bias.contiguous())
+        if fused is None:
+            self.bias = _grid_bias(*self.bias)
         self.head = head
         # heads, N, C / heads, F: a product of every grid pixel and head
         self.weight = head.first.view(len(head.first), self.grid[0] * self.grid[1], head.num_heads, -1)
