@@ -19,11 +19,11 @@ _SLACK = 1.005  # for sizes rounded to whole pixels
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """``about`` of a weights file, .pth or .safetensors; what the file does not state is None, other keys are ignored.
+    """The ``about`` section of a weights file. What the file does not state is None; other keys are ignored.
 
     Attributes:
         name: Name of the weights.
-        scale_range: Scales of the training, (least, most).
+        scale_range: Lowest and highest scale of the training.
         degradation: How the LR images of the training were made: ``pil``, ``matlab``, ``realistic`` or another name.
         licence: Licence of the weights.
     """
@@ -44,23 +44,23 @@ class About:
         Raises:
             UserError: A value of the wrong type, or a bad scale range.
         """
-        given = checkpoint.get("about", {})
-        if not isinstance(given, Mapping):
-            raise UserError(f"{path}: about: expected a mapping, got {type(given).__name__}")
-        degradation = given.get("degradation")
+        about = checkpoint.get("about", {})
+        if not isinstance(about, Mapping):
+            raise UserError(f"{path}: about: expected a mapping, got {type(about).__name__}")
+        degradation = about.get("degradation")
         if isinstance(degradation, Mapping):  # {type: realistic, ...}
             degradation = degradation.get("type")
-        texts = {"name": given.get("name"), "degradation": degradation, "licence": given.get("licence")}
+        texts = {"name": about.get("name"), "degradation": degradation, "licence": about.get("licence")}
         for key, value in texts.items():
             if value is not None and not isinstance(value, str):
                 raise UserError(f"{path}: about.{key}: expected text, got {value!r:.60}")
-        if given.get("scale_range") is None:
+        if about.get("scale_range") is None:
             return cls(**texts)
-        least, most = check_scale_range(given["scale_range"], f"{path}: about.scale_range")
+        least, most = check_scale_range(about["scale_range"], f"{path}: about.scale_range")
         return cls(scale_range=(least, most), **texts)
 
     def summary(self) -> str:
-        """In a few words, as ``for x1 to x16 and images made by ...``; empty if the file states neither."""
+        """A phrase, ``for x1 to x16 and images made by ...``; empty if the file states neither."""
         parts = []
         if self.scale_range is not None:
             least, most = map(scale_label, self.scale_range)
@@ -70,7 +70,7 @@ class About:
         return f"for {' and '.join(parts)}" if parts else ""
 
     def warning(self, lq: Size, size: Size) -> str | None:
-        """A warning if upscaling an image of (H, W) ``lq`` to ``size`` leaves the scales of the training, else None."""
+        """A warning if upscaling an image of size ``lq`` (H, W) to ``size`` is outside the training scales, or None."""
         if self.scale_range is None:
             return None
         scales = [out / n for out, n in zip(size, lq, strict=True)]

@@ -1,4 +1,4 @@
-"""A network applied to one image, with a time estimate for slow images and a progress bar."""
+"""Upscaling one image with a network, with a time estimate if it is slow, and a progress bar."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress
 from clit_plugin.inference.estimate import duration_text, estimate_seconds
 from clit_plugin.inference.memory import budget, check_memory, choose_tiling, memory_errors
-from clit_plugin.inference.strips import Work, upscale_strips, upscale_whole
+from clit_plugin.inference.strips import Job, upscale_strips, upscale_whole
 from clit_plugin.inference.tiles import TILE
 from clit_plugin.inference.tiling import device_of
 from clit_plugin.ops.coordinates import Size
@@ -17,7 +17,7 @@ from clit_plugin.ops.sizes import wxh
 from clit_plugin.utils.console import AnyBar, bar, say
 from clit_plugin.utils.errors import UserError
 
-_WORTH_AN_ESTIMATE = 20.0  # seconds
+_MIN_ESTIMATE = 20.0  # seconds; shorter estimates are not printed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class UpscaleOptions:
 
     Attributes:
         max_queries: As in ``ArbitraryScaleArch.upscale``.
-        tile: Side of the tiles in LR pixels, a multiple of 8; 0: the whole image; None: chosen by the free memory.
+        tile: Side of the tiles in LR pixels, a multiple of 8; 0: the whole image; None: as large as memory allows.
         max_memory: Bytes that the process may use on the network's device; None: most of the free memory.
         views: Views of the self-ensemble, see ``upscale_ensemble``; 1: no ensemble.
     """
@@ -51,7 +51,7 @@ def strips_of(
     """Upscale one image, strip by strip.
 
     Args:
-        net: On any device.
+        net: The network, on any device.
         rgb: (3, H, W) in [0, 1], on any device.
         size: (H_out, W_out).
         name: The image's name in errors.
@@ -77,9 +77,9 @@ def strips_of(
                 tiling = choose_tiling(net, lq_size, size, limit, tile=options.tile, kept=kept, name=name)
             if label is not None:
                 seconds = estimate_seconds(net, rgb[None].to(device), size, max_queries=options.max_queries)
-                if seconds is not None and seconds * options.views >= _WORTH_AN_ESTIMATE:
+                if seconds is not None and seconds * options.views >= _MIN_ESTIMATE:
                     say(f"{label}: about {duration_text(seconds * options.views)}")
-            work = Work(
+            job = Job(
                 net=net,
                 lq=rgb,
                 size=size,
@@ -88,10 +88,10 @@ def strips_of(
                 progress=None if progress is None else lambda pixels: progress(pixels / options.views),
             )
             if net.head_reach is None:
-                yield upscale_whole(work, TILE if options.tile is None else options.tile)
+                yield upscale_whole(job, TILE if options.tile is None else options.tile)
             else:
                 retry = f"{name}: not enough memory on {device}, retrying with tiles of"
-                yield from upscale_strips(work, tiling, lambda side: say(f"{retry} {side}"))
+                yield from upscale_strips(job, tiling, lambda side: say(f"{retry} {side}"))
     except (RuntimeError, ValueError) as error:  # from the padding or normalisation of an encoder
         if min(lq_size) < 16:
             raise UserError(f"{name}: {wxh(lq_size)} is too small for the encoder") from error
@@ -99,7 +99,7 @@ def strips_of(
 
 
 def with_bar(strips: Callable[[Progress], Iterator[Tensor]], size: Size, *, label: str) -> Iterator[Tensor]:
-    """Strips behind a progress bar that counts output pixels.
+    """Yield strips under a progress bar that counts output pixels.
 
     Args:
         strips: Yields the strips, and calls its argument with the number of pixels done.

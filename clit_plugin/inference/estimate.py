@@ -1,4 +1,4 @@
-"""An estimate of how long an image will take."""
+"""An estimate of how long upscaling an image will take."""
 
 import math
 import time
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 
-_LARGE = 2_000_000  # output pixels; smaller outputs finish too soon for an estimate to be useful
+_MIN_PIXELS = 2_000_000  # of the output; smaller ones finish too soon for an estimate to be useful
 _SIDES = (16, 64)  # smallest and largest side of the timed part, in LR pixels
 
 
@@ -16,11 +16,11 @@ def estimate_seconds(
 ) -> float | None:
     """Seconds that ``net.upscale`` will take, extrapolated from the middle of the image at the same scale.
 
-    The timed part is at most 1/64 of the image and is computed twice, the first time as a warm-up. A part's fixed costs
-    make the estimate too long rather than too short.
+    The timed part is at most 1/64 of the image and is computed twice, the first time as a warm-up. Because of fixed
+    costs, the estimate is too long rather than too short.
 
     Args:
-        net: On the device of ``lq``.
+        net: The network, on the device of ``lq``.
         lq: (1, 3, H, W), RGB in [0, 1].
         size: (H_out, W_out).
         max_queries: As in ``ArbitraryScaleArch.upscale``.
@@ -30,7 +30,7 @@ def estimate_seconds(
     """
     height, width = lq.shape[-2:]
     side = min(int(math.sqrt(height * width) / 8), _SIDES[1], height, width)
-    if size[0] * size[1] < _LARGE or side < _SIDES[0]:
+    if size[0] * size[1] < _MIN_PIXELS or side < _SIDES[0]:
         return None
     top, left = (height - side) // 2, (width - side) // 2
     part = lq[..., top : top + side, left : left + side]

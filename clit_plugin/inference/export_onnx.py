@@ -1,12 +1,12 @@
-"""A network as two ONNX graphs for any image and output size: its encoder, and its decoder for blocks of queries.
+"""Exporting a network as two ONNX graphs for any image and output size: the encoder, and the decoder of query blocks.
 
-Encoder: ``lq`` (1, 3, H, W), RGB in [0, 1], to ``features`` (1, C, H, W); if the network predicts a residual, the last
-three channels are the normalised image.
+The encoder maps ``lq`` (1, 3, H, W), RGB in [0, 1], to ``features`` (1, C, H, W); if the network predicts a residual,
+the last three channels are the normalised image.
 
-Decoder: ``features``; ``coord`` (Q, 2), pixel centres of the output in [-1, 1], order (y, x); ``cell`` (2,) =
-(2 / H_out, 2 / W_out); for a cascade ``stage_sizes`` (K, 2) int64, the grids between its branches; to ``rgb`` (Q, 3),
-about [0, 1] and not clamped. It reads only the rows of the features that a block depends on, so that splitting the
-output into blocks of whole rows costs nothing.
+The decoder maps ``features``, ``coord`` (Q, 2), pixel centres of the output in [-1, 1] in the order (y, x), ``cell``
+(2,) = (2 / H_out, 2 / W_out) and, for a cascade, ``stage_sizes`` (K, 2) int64, the grids between its branches, to
+``rgb`` (Q, 3), about [0, 1] and not clamped. It reads only the rows of the features that a block depends on, so that
+splitting the output into blocks of whole rows costs nothing.
 """
 
 import contextlib
@@ -42,10 +42,9 @@ _REFUSED: dict[type[nn.Module], str] = {
     SwinIR: "torch traces its padding and attention masks for one image size only",
     BasicSRFeatures: "torch cannot trace the hook that taps a layer",
 }
-_TRACED: Size = (17, 22)
-# LR and output sizes of the check: integer (x3, which is the most sensitive to rounding), fractional, anisotropic, a
-# cascade.
-_CHECKED: tuple[tuple[Size, Size], ...] = (
+_TRACE_SIZE: Size = (17, 22)
+# LR and output sizes of the check: integer (x3, the most sensitive to rounding), fractional, anisotropic, a cascade.
+_CHECK_SIZES: tuple[tuple[Size, Size], ...] = (
     ((12, 19), (36, 57)),
     ((16, 16), (55, 38)),
     ((7, 10), (17, 31)),
@@ -57,7 +56,7 @@ def check_exportable(net: nn.Module) -> ArbitraryScaleArch:
     """Refuse a network that cannot be exported.
 
     Raises:
-        UserError: An architecture, an encoder or an option without an ONNX counterpart.
+        UserError: Its architecture, encoder or an option has no ONNX counterpart.
     """
     if not isinstance(net, CLIT) and type(net) not in DECODERS:
         others = ", ".join(kind.__name__ for kind in DECODERS)
@@ -72,15 +71,15 @@ def check_exportable(net: nn.Module) -> ArbitraryScaleArch:
 
 
 def export_onnx(net: nn.Module, header: Mapping[str, str]) -> tuple[bytes, bytes]:
-    """Encoder and decoder, checked against the network by onnxruntime.
+    """Encoder and decoder, compared with the network by onnxruntime.
 
     Args:
-        net: In evaluation mode, on the CPU.
+        net: The network, in evaluation mode, on the CPU.
         header: Metadata to store in the graphs, from ``export_safetensors.describe``. ``max_queries`` (the largest
             block within about 256 MB) and, for a cascade, ``num_branches`` and ``max_factor`` are added.
 
     Raises:
-        UserError: A network, an option or an encoder that cannot be exported.
+        UserError: The network, one of its options or its encoder cannot be exported.
     """
     net = check_exportable(net)
     header = {**header, "max_queries": str(head_of(net).max_queries)}
@@ -95,17 +94,17 @@ def export_onnx(net: nn.Module, header: Mapping[str, str]) -> tuple[bytes, bytes
 
 
 def check_onnx(net: ArbitraryScaleArch, encoder: bytes, decoder: bytes) -> float:
-    """The largest difference between the graphs, by onnxruntime on the CPU, and the network.
+    """The largest difference between the graphs, run by onnxruntime on the CPU, and the network.
 
     Raises:
-        UserError: It is above ``TOLERANCE``, or a graph does not run.
+        UserError: It exceeds ``TOLERANCE``, or a graph does not run.
     """
     worst = 0.0
-    for lq_size, size in _CHECKED:
+    for lq_size, size in _CHECK_SIZES:
         lq = torch.rand(1, 3, *lq_size, generator=torch.Generator().manual_seed(0))
         try:
             image = run_onnx(_session(encoder), _session(decoder), lq.numpy(), size, net.num_branches)
-        except Exception as error:  # onnxruntime's own, which derive from nothing in common
+        except Exception as error:  # onnxruntime's exceptions have no common base class
             raise UserError(f"{_named(net)}: onnxruntime fails ({_first_line(error)}); nothing is written") from error
         difference = float(np.abs(image - net.upscale(lq, size)[0].permute(1, 2, 0).numpy()).max())
         if not difference <= TOLERANCE:
@@ -118,19 +117,19 @@ def check_onnx(net: ArbitraryScaleArch, encoder: bytes, decoder: bytes) -> float
 def run_onnx(
     encoder: Any, decoder: Any, lq: np.ndarray, size: Size, num_branches: int, block: int = 2000
 ) -> np.ndarray:
-    """An image (H_out, W_out, 3) of lq (1, 3, H, W) by two of onnxruntime's sessions."""
+    """Upscale lq (1, 3, H, W) to (H_out, W_out, 3) by two onnxruntime sessions."""
     features = encoder.run(None, {"lq": lq})[0]
     coord, cell = make_coord(size).numpy(), make_cell(size).numpy()
-    given: dict[str, np.ndarray] = {"features": features, "cell": cell}
+    inputs: dict[str, np.ndarray] = {"features": features, "cell": cell}
     if num_branches > 1:
         stages = greedy_stage_sizes((lq.shape[2], lq.shape[3]), size, num_branches)
-        given["stage_sizes"] = np.array(stages, np.int64).reshape(-1, 2)
-    parts = [decoder.run(None, {**given, "coord": coord[i : i + block]})[0] for i in range(0, len(coord), block)]
+        inputs["stage_sizes"] = np.array(stages, np.int64).reshape(-1, 2)
+    parts = [decoder.run(None, {**inputs, "coord": coord[i : i + block]})[0] for i in range(0, len(coord), block)]
     return np.concatenate(parts).reshape(*size, 3)
 
 
 class EncoderPart(nn.Module):
-    """What runs once per image: normalisation, encoder and, in CLIT, the convolution after it."""
+    """The part that runs once per image: normalisation, encoder and, in CLIT, the convolution after it."""
 
     def __init__(self, net: ArbitraryScaleArch) -> None:
         super().__init__()
@@ -145,7 +144,7 @@ class EncoderPart(nn.Module):
 
 
 def encoder_graph(net: ArbitraryScaleArch) -> onnx.ModelProto:
-    """The encoder by torch's exporter, without its optimiser, which rounds constants below 1e-8 to zero."""
+    """The encoder, by torch's exporter; its optimiser is off because it rounds constants below 1e-8 to zero."""
     if "optimize" not in inspect.signature(torch.onnx.export).parameters:
         raise UserError(f"ONNX needs torch 2.6 or newer, this is {torch.__version__}")
     height, width = torch.export.Dim("height", min=1), torch.export.Dim("width", min=1)
@@ -153,7 +152,7 @@ def encoder_graph(net: ArbitraryScaleArch) -> onnx.ModelProto:
         with _silent():
             program = torch.onnx.export(
                 EncoderPart(net).eval(),
-                (torch.zeros(1, 3, *_TRACED),),
+                (torch.zeros(1, 3, *_TRACE_SIZE),),
                 dynamo=True,
                 optimize=False,
                 opset_version=OPSET,
@@ -171,7 +170,7 @@ def encoder_graph(net: ArbitraryScaleArch) -> onnx.ModelProto:
 
 
 def decoder_graph(net: ArbitraryScaleArch) -> onnx.ModelProto:
-    """Colours of queries from features, written operator by operator."""
+    """The decoder, from features to colours of queries, built operator by operator."""
     g, head = OnnxGraph(), head_of(net)
     channels = head.channels
     queries = Queries(y=g.column("coord", 0), x=g.column("coord", 1), cell="cell")

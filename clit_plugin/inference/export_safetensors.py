@@ -1,4 +1,4 @@
-"""A network's weights as one ``.safetensors`` file with full metadata."""
+"""Exporting a network's weights as one ``.safetensors`` file with full metadata."""
 
 import hashlib
 import json
@@ -14,19 +14,19 @@ from clit_plugin.archs.safetensors_file import EMBEDDED, encode_embedded
 from clit_plugin.utils.errors import UserError
 
 MODEL_SPEC = "1.0.1"  # https://github.com/Stability-AI/ModelSpec
-# How every network here normalises an image, for other programs.
+# The normalisation inside all networks of this package, stated for other programs.
 NORMALISATION = {"channels": "RGB", "input_range": [0, 1], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 
 
 def describe(
     net: nn.Module, network: Mapping[str, Any], *, param_key: str, about: Mapping[str, Any], step: Any = None
 ) -> dict[str, str]:
-    """The strings of the header: ModelSpec's fields, and what is needed to apply the network.
+    """The header's strings: the fields of ModelSpec, and what is needed to build and apply the network.
 
     Args:
         net: The network.
         network: Its options, ``network_g``.
-        param_key: Which weights of the checkpoint they are, ``params`` or ``params_ema``.
+        param_key: Which weights of the checkpoint were exported, ``params`` or ``params_ema``.
         about: ``name`` and, if known, ``scale_range``, ``degradation``, ``licence``, ``author``, ``description`` and
             ``figures``, the scores of the weights.
         step: Number of training steps; ignored if it is not an integer.
@@ -60,21 +60,21 @@ def pack_safetensors(
     half: bool = False,
     factor: int = 4,
 ) -> bytes:
-    """The file's content.
+    """The content of the file.
 
     Args:
         weights: A state dict.
         network: Its options, also stored as a tensor for programs that do not read the header.
         header: From ``describe``.
-        half: Store floating-point numbers as float16.
+        half: Whether to store floating-point tensors as float16.
         factor: The factor for programs that support fixed factors only, such as spandrel.
 
     Raises:
-        UserError: A number outside float16's range.
+        UserError: A value outside float16's range.
     """
     tensors = {}
     for name, value in weights.items():
-        # A copy, as the format refuses tensors that share memory.
+        # Cloned, because the format refuses tensors that share memory.
         tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
         if half and value.is_floating_point():
             tensors[name] = tensors[name].half()

@@ -1,4 +1,4 @@
-"""A network from a weights file, ready to use."""
+"""Loading a network from a weights file, for inference."""
 
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from clit_plugin.utils.errors import UserError
 
 
 class LoadedNetwork(NamedTuple):
-    """A network and the other content of its weights file.
+    """A network and the rest of its weights file.
 
     net: In evaluation mode, without gradients.
     network: Its checked options, ``network_g``.
@@ -67,10 +67,10 @@ def load_network(
 
 
 def load_described(weights: str, option_file: str | None = None, *, param_key: str | None = None) -> LoadedNetwork:
-    """As ``load_network``, on the CPU, with the other content of the weights file."""
+    """As ``load_network``, on the CPU, with the rest of the weights file."""
     checkpoint = read_checkpoint(weights)
-    given = None if option_file is None else read_options(option_file).get("network_g")
-    stored = build_stored_network(checkpoint, weights, given, option_file)
+    network = None if option_file is None else read_options(option_file).get("network_g")
+    stored = build_stored_network(checkpoint, weights, network, option_file)
     net = stored.net
     if not isinstance(net, ArbitraryScaleArch):
         raise UserError(f"{stored.source}: network_g.type: {stored.options['type']} does not take weights")

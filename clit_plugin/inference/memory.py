@@ -1,4 +1,4 @@
-"""Which tiles fit into the free memory, and one-line errors where nothing fits."""
+"""Choosing tiles that fit into the free memory, and one-line errors where none do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +18,13 @@ from clit_plugin.utils.byte_sizes import byte_size
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.memory_left import memory_left
 
-_BYTES_PER_PIXEL = 36  # of a whole output: RGB in float32, as residual, as image and being written
+_BYTES_PER_PIXEL = 36  # of a whole output: RGB in float32, three times: the residual, the image and its samples
 _STRIP = 60  # bytes per pixel of a strip: RGB in float32, blending weights, samples, rows filtered for PNG
 _OUT = 60  # bytes per output pixel of a tile: the branches' residuals and the image
 _HEAD_BYTES = {"cpu": 500_000_000, "cuda": 4_000_000_000}  # the decoder's peak, whatever the tile
 _HEAD_BYTES_PER_PIXEL = 2**16  # the decoder's peak per LR pixel of a small tile
 _PROBE = 64  # side of the image on which the encoder is measured
-_SHARE = 0.8  # of the free memory
+_USABLE_SHARE = 0.8  # of the free memory
 _SIDES = [
     (512, 512),
     (384, 384),
@@ -37,7 +37,7 @@ _SIDES = [
     (64, 32),
     (32, 16),
 ]
-_LIBRARY = 1.4  # workspace of convolutions, as a factor on their results
+_WORKSPACE = 1.4  # of convolutions, as a factor on their results
 
 
 class Budget(NamedTuple):
@@ -45,7 +45,7 @@ class Budget(NamedTuple):
 
     device: On the network's device.
     host: In main memory; the same number if that is the device.
-    limited: Whether the user has set the bound.
+    limited: Whether the user has set the limit.
     """
 
     device: int | None
@@ -62,9 +62,9 @@ def budget(device: torch.device, max_memory: float | None) -> Budget:
             take 0.8 of the free memory.
     """
     free, host = memory_left(device), memory_left()
-    device_share, host_share = (None if left is None else int(_SHARE * left) for left in (free, host))
+    device_share, host_share = (None if left is None else int(_USABLE_SHARE * left) for left in (free, host))
     if max_memory is not None:
-        device_share = max(0, int(max_memory) - _taken(device))
+        device_share = max(0, int(max_memory) - _used(device))
     if device.type == "cpu":
         host_share = device_share
     return Budget(device_share, host_share, max_memory is not None)
@@ -81,7 +81,7 @@ def choose_tiling(
         size: (H_out, W_out).
         limit: The memory that may be used.
         tile: Side requested by the user; 0: the whole image; None: the largest that fits.
-        kept: Bytes per output pixel that are kept until the file is written.
+        kept: Bytes per output pixel that the caller keeps until the file is written.
         name: The image's name in errors.
 
     Raises:
@@ -93,30 +93,31 @@ def choose_tiling(
         return Tiling(tile=side, rows=side, margin=margin, overlap=min(overlap, side // 2 // ALIGNMENT * ALIGNMENT))
     encoder, device = _encoder_bytes(net), device_of(net)
     head = _HEAD_BYTES.get(device.type, _HEAD_BYTES["cpu"])
-    least = 0.0
+    needed = 0.0
     for side, rows in _SIDES:
-        given = min(lq[0], rows + 2 * margin) * min(lq[1], side + 2 * margin)
+        pixels = min(lq[0], rows + 2 * margin) * min(lq[1], side + 2 * margin)
         height, width = (min(n, n_tile + overlap) / n for n, n_tile in zip(lq, (rows, side), strict=True))
-        of_tile = given * encoder + min(head, given * _HEAD_BYTES_PER_PIXEL) + height * width * size[0] * size[1] * _OUT
-        of_strip = (kept + height * _STRIP) * size[0] * size[1]
-        here = of_tile + of_strip * (device.type == "cpu")
-        if _fits(here, limit.device) and _fits(of_strip, limit.host):
+        tile_bytes = pixels * encoder + min(head, pixels * _HEAD_BYTES_PER_PIXEL)
+        tile_bytes += height * width * size[0] * size[1] * _OUT
+        strip_bytes = (kept + height * _STRIP) * size[0] * size[1]
+        device_bytes = tile_bytes + strip_bytes * (device.type == "cpu")
+        if _fits(device_bytes, limit.device) and _fits(strip_bytes, limit.host):
             return Tiling(tile=side, rows=rows, margin=margin, overlap=min(overlap, rows // 2 // ALIGNMENT * ALIGNMENT))
-        least = max(here, of_strip)
+        needed = max(device_bytes, strip_bytes)
     if limit.limited:
-        needed = (least + _taken(device)) / 1e9
-        raise UserError(f"{name}: --max-memory is too small for {wxh(size)} pixels, which need about {needed:.1f} GB")
-    left = min(share for share in limit[:2] if share is not None) / _SHARE / 1e9
+        total = (needed + _used(device)) / 1e9
+        raise UserError(f"{name}: --max-memory is too small for {wxh(size)} pixels, which need about {total:.1f} GB")
+    left = min(share for share in limit[:2] if share is not None) / _USABLE_SHARE / 1e9
     raise UserError(
-        f"{name}: {wxh(size)} pixels need about {least / 1e9:.1f} GB even in the smallest tiles, but only {left:.1f} "
+        f"{name}: {wxh(size)} pixels need about {needed / 1e9:.1f} GB even in the smallest tiles, but only {left:.1f} "
         "GB are free; use a smaller scale or size"
     )
 
 
 def check_memory(size: tuple[int, int], device: torch.device, *, name: str) -> None:
-    """Raise UserError if a whole output of (H, W) ``size`` does not fit into the free memory of ``device``.
+    """Raise UserError if a whole output of ``size`` (H, W) does not fit into the free memory of ``device``.
 
-    Without the check, main memory would be overcommitted and the process killed later.
+    Otherwise the system would overcommit main memory, and kill the process later.
     """
     needed, free = _BYTES_PER_PIXEL * size[0] * size[1], memory_left(device)
     if free is not None and needed > free:
@@ -146,8 +147,8 @@ def _fits(needed: float, share: int | None) -> bool:
     return share is None or needed <= share
 
 
-def _taken(device: torch.device) -> int:
-    """Bytes that this process already holds on the device; a guess where the system does not report them."""
+def _used(device: torch.device) -> int:
+    """Bytes that this process already uses on the device; a guess where the system does not report them."""
     if device.type == "cuda":
         return torch.cuda.memory_reserved(device)
     try:
@@ -165,4 +166,4 @@ def _encoder_bytes(net: ArbitraryScaleArch) -> float:
         features: Tensor = net.encoder(image)
     conv: nn.Module | None = getattr(net, "conv_feat", None)
     head = 2 * (conv.out_channels if isinstance(conv, nn.Conv2d) else features.shape[1])
-    return _LIBRARY * counted.peak / _PROBE**2 + head * features.element_size()
+    return _WORKSPACE * counted.peak / _PROBE**2 + head * features.element_size()

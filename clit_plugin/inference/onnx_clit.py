@@ -13,7 +13,7 @@ from clit_plugin.inference.onnx_map import Band, Grid, MapAxis, Neighbour, Queri
 
 
 def clit_residual(graph: OnnxGraph, net: CLIT, feature: Value, queries: Queries, stage_sizes: Value | None) -> Value:
-    """Eq. 9: the residual (Q, 3) of one branch more than there are grids.
+    """Eq. 9: the residual (Q, 3), over K + 1 branches for K grids.
 
     Args:
         graph: The graph under construction.
@@ -37,8 +37,8 @@ def clit_residual(graph: OnnxGraph, net: CLIT, feature: Value, queries: Queries,
             image = _branch(g, branch, net.pos_bias, feature, stage, queries, resized=True)
             return g.add(image, g.mul(total, float(net.discount)))
 
-        given = g.op("Gather", g.op("Shape", stage_sizes), 0)
-        total = g.choose(g.op("Greater", given, number), with_branch, unchanged)
+        num_stages = g.op("Gather", g.op("Shape", stage_sizes), 0)
+        total = g.choose(g.op("Greater", num_stages, number), with_branch, unchanged)
     return total
 
 
@@ -52,7 +52,7 @@ def _branch(
     *,
     resized: bool,
 ) -> Value:
-    """One branch's residual (Q, 3) on a map of the size of ``grid``: the feature itself, or resized to it."""
+    """A branch's residual (Q, 3) on a map of the size of ``grid``: the feature itself, or the feature resized."""
     found = neighbours(g, queries, grid, branch.local_ensemble)
     margin = max(branch.local_grid[0] // 2, 1)  # of queries and keys; the convolutions need one row more
     band = Band.around(g, grid.rows, found, margin + 1)
@@ -96,7 +96,7 @@ class _Attention:
         self.query = self._sampled(maps["q"]) if "q" in maps else None
 
     def values(self, neighbour: Neighbour) -> Value:
-        """Values of the grid about each query's pixel, weighted where there is attention: (Q, N * C)."""
+        """Values of the local grid around each query's pixel, weighted if there is attention: (Q, N * C)."""
         g, (high, wide), c = self.graph, self.branch.local_grid, self.channels
         row = g.sub(neighbour.row, g.add(self.band.first, high // 2))
         flat = g.add(g.mul(row, self.width), neighbour.column)
@@ -126,7 +126,7 @@ class _Attention:
         return g.reshape(g.op("Transpose", sampled, perm=[0, 3, 1, 2]), [-1, 1, heads, self.channels // heads])
 
     def _bias(self, neighbour: Neighbour) -> Value:
-        """Eq. 5 for every pixel of the grid, (Q, N, heads): a part for its row and one for its column."""
+        """Eq. 5 for every pixel of the local grid, (Q, N, heads): one term for its row, one for its column."""
         assert self.pos_bias is not None
         g, parts = self.graph, []
         axes = zip(self.grid, (self.queries.y, self.queries.x), (neighbour.row, neighbour.column), strict=True)

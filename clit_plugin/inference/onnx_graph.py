@@ -1,4 +1,4 @@
-"""A small writer of ONNX graphs: an operator is a call, a value is its name."""
+"""A small builder of ONNX graphs: operators are method calls, values are names."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ class OnnxGraph:
         self._count = 0
 
     def op(self, kind: str, *operands: Operand, **attributes: Any) -> Value:
-        """The one output of an operator of the standard domain."""
+        """Add an operator of the standard domain, with one output, which is returned."""
         name = self._name(kind)
         inputs = [self.constant(operand) for operand in operands]
         self._nodes[-1].append(helper.make_node(kind, inputs, [name], name=f"{name}_node", **attributes))
@@ -52,7 +52,7 @@ class OnnxGraph:
         return self._constants[key].name
 
     def choose(self, condition: Value, then: Callable[[], Value], otherwise: Callable[[], Value]) -> Value:
-        """The value of one of two builders, whose operators alone run."""
+        """The value of one of two builders; only the operators of that one run."""
         graphs = []
         for name, build in (("then", then), ("else", otherwise)):
             self._nodes.append([])
@@ -114,14 +114,14 @@ class OnnxGraph:
         return self.op("Cast", value, to=TensorProto.INT64)
 
     def reshape(self, value: Operand, shape: Sequence[int]) -> Value:
-        """0 keeps an axis, -1 takes the rest."""
+        """As ONNX's Reshape: 0 keeps an axis, -1 infers it."""
         return self.op("Reshape", value, list(shape))
 
     def concat(self, values: Sequence[Operand], axis: int) -> Value:
         return self.op("Concat", *values, axis=axis) if len(values) > 1 else self.constant(values[0])
 
     def column(self, value: Operand, index: int) -> Value:
-        """The values at an index of the last axis, without that axis."""
+        """``value[..., index]``."""
         return self.op("Gather", value, index, axis=-1)
 
     def conv(self, value: Value, weight: Tensor, bias: Tensor | None, pads: Sequence[int]) -> Value:

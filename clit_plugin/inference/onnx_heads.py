@@ -1,4 +1,4 @@
-"""What follows the encoder of an exportable network, as a graph needs it."""
+"""What an ONNX graph needs to know of the layers after a network's encoder."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,12 +20,12 @@ _IMPLICIT_QUERIES = 65536
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """A network without its encoder.
+    """The layers after the encoder.
 
     Attributes:
         channels: Channels of the features.
         max_queries: The largest block of queries within about 256 MB.
-        residual: Writes the prediction (Q, 3) from the features (1, C, H, W) and a block of queries.
+        residual: Builds the prediction (Q, 3) from the features (1, C, H, W) and a block of queries.
         conv: The layer after the encoder, applied once per image.
         inputs: Type and shape of further inputs of the decoder, by name.
     """

@@ -40,7 +40,7 @@ def implicit_residual(graph: OnnxGraph, net: LocalImplicitArch, feature: Value, 
 
 
 def _corner(g: OnnxGraph, queries: Queries, grid: Grid) -> Neighbour:
-    """The pixel that contains an output pixel's upper left corner, and that corner relative to the pixel's own."""
+    """The LR pixel that contains an output pixel's top left corner, and that corner relative to the LR pixel's own."""
     indices, deltas = [], []
     for number, (axis, coord) in enumerate(zip(grid, (queries.y, queries.x), strict=True)):
         corner = g.sub(coord, g.div(g.column(queries.cell, number), 2.0))
@@ -72,7 +72,7 @@ def _meta_sr(g: OnnxGraph, net: MetaSR, latent: Value, delta: Value, cell: Value
     width = net.hidden.out_features
     position = g.div(g.concat([delta, g.op("Slice", cell, [0], [1], [1])], 1), 2.0)
     hidden = g.op("Relu", g.linear(position, net.hidden.weight, net.hidden.bias))
-    filters = g.op("Pad", hidden, [0, 0, 0, 1], 1.0)  # the ones that the bias goes by
+    filters = g.op("Pad", hidden, [0, 0, 0, 1], 1.0)  # appends a 1 for the bias
     product = g.op("MatMul", g.reshape(latent, [-1, 3, width + 1]), g.op("Unsqueeze", filters, [2]))
     return g.op("Squeeze", product, [2])
 

@@ -1,7 +1,7 @@
-"""Maps in an ONNX graph: their geometry, and the rows that a block of queries depends on.
+"""Geometry of feature maps in an ONNX graph, and the rows that a block of queries depends on.
 
-The formulas, and the order of their operations, are those of ``ops.coordinates`` and ``ops.local_ensemble``. A query's
-pixel is an integer for ``Gather``: at a border between two pixels, ``GridSample``'s rounding depends on the runtime.
+The formulas, and the order of their operations, are those of ``ops.coordinates`` and ``ops.local_ensemble``. Pixels are
+gathered by integer indices: on the border between two pixels, the rounding of ``GridSample`` depends on the runtime.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class MapAxis:
         return cls(graph, count, graph.floats(count))
 
     def centres(self, index: Value) -> Value:
-        """Coordinates of the pixels at (...) int64."""
+        """Coordinates of the pixels with these indices, (...) int64."""
         g = self.graph
         first = g.div(g.sub(1.0, self.extent), self.extent)
         return g.add(first, g.mul(g.div(2.0, self.extent), g.floats(index)))
@@ -38,7 +38,7 @@ class MapAxis:
         return g.integers(g.clip(g.op("Round", position), 0.0, g.sub(self.extent, 1.0)))
 
     def shifted(self, coord: Value, shift: int) -> Value:
-        """Coordinates half a pixel further in one direction, inside the image (the local ensemble's)."""
+        """Coordinates moved by half a pixel, clamped to the image, as in the local ensemble."""
         g = self.graph
         moved = g.add(g.add(coord, g.div(float(shift), self.extent)), EDGE)
         return g.clip(moved, EDGE - 1, 1 - EDGE)
@@ -95,7 +95,7 @@ def neighbours(graph: OnnxGraph, queries: Queries, grid: Grid, ensemble: bool) -
 
 
 def blend(graph: OnnxGraph, predictions: Sequence[Value], found: Sequence[Neighbour]) -> Value:
-    """Predictions (Q, 3), each weighted by the area at the opposite corner."""
+    """Blend predictions (Q, 3), each weighted by the area at the opposite corner."""
     if len(predictions) == 1:
         return predictions[0]
     g = graph
@@ -115,7 +115,7 @@ def blend(graph: OnnxGraph, predictions: Sequence[Value], found: Sequence[Neighb
 
 @dataclass(frozen=True)
 class Band:
-    """The rows [first, last) of a map that a block of queries depends on; they may lie outside the map.
+    """Consecutive rows of a map that a block of queries depends on; some may lie outside the map.
 
     first: Scalar int64.
     index: (R,) int64, the rows.
@@ -128,7 +128,7 @@ class Band:
 
     @classmethod
     def around(cls, graph: OnnxGraph, rows: MapAxis, found: Sequence[Neighbour], margin: int) -> "Band":
-        """From ``margin`` rows before the first neighbour to ``margin`` rows after the last."""
+        """The band from ``margin`` rows above the first neighbour to ``margin`` rows below the last."""
         g = graph
         seen = g.concat([neighbour.row for neighbour in found], 0)
         first = g.sub(g.op("ReduceMin", seen, keepdims=0), margin)
@@ -138,19 +138,19 @@ class Band:
         return cls(first, index, g.floats(inside))
 
     def narrowed(self, graph: OnnxGraph, margin: int) -> "Band":
-        """Without ``margin`` rows on either side, as after a convolution without padding."""
+        """The band without ``margin`` rows on either side, as after an unpadded convolution."""
         if margin == 0:
             return self
         cut = [graph.op("Slice", value, [margin], [-margin], [0]) for value in (self.index, self.inside)]
         return Band(graph.add(self.first, margin), cut[0], cut[1])
 
     def take(self, graph: OnnxGraph, feature: Value, rows: MapAxis) -> Value:
-        """The band of a map (1, C, H, W); zeros outside the map."""
+        """The band's rows of a map (1, C, H, W), zero outside the map."""
         clipped = graph.clip(self.index, 0, graph.sub(rows.count, 1))
         return self.masked(graph, graph.op("Gather", feature, clipped, axis=2))
 
     def masked(self, graph: OnnxGraph, band: Value) -> Value:
-        """(1, C, R, W) with zeros in the rows outside the map."""
+        """Set the rows (1, C, R, W) outside the map to zero."""
         return graph.mul(band, graph.reshape(self.inside, [1, 1, -1, 1]))
 
 

@@ -1,4 +1,4 @@
-"""Image files: PNG and TIFF are written strip by strip; JPEG, WebP and BMP, of limited size, from the whole image."""
+"""Writing image files: PNG and TIFF strip by strip; JPEG, WebP and BMP, whose size is limited, from the whole image."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -16,11 +16,11 @@ from clit_plugin.ops.sizes import wxh
 from clit_plugin.utils.atomic_files import replacing
 from clit_plugin.utils.errors import UserError
 
-LONGEST_SIDES = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}  # pixels
+MAX_SIDES = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}  # pixels
 _NO_ALPHA = (".jpg", ".jpeg", ".bmp")
 _LOSSY = (".jpg", ".jpeg", ".webp")
 _16_BITS = (".png", ".tif", ".tiff")
-_ROWS = (".png", ".tif", ".tiff")
+_STREAMED = (".png", ".tif", ".tiff")
 _JPEG_QUALITY = 95
 _TIFF_STRIP = 2**18  # bytes, about
 
@@ -50,14 +50,14 @@ class Layout:
 
 
 def check_output_format(path: Path) -> None:
-    """Raise UserError unless the suffix is that of a format that can be written."""
+    """Raise UserError unless the suffix names a format that can be written."""
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise UserError(f"{path}: unknown image format; give a name that ends in one of {', '.join(IMAGE_SUFFIXES)}")
 
 
 def check_layout(path: Path, layout: Layout, source: str | Path) -> None:
     """Raise UserError if the format of ``path`` cannot hold the layout's transparency or size."""
-    longest = LONGEST_SIDES.get(path.suffix.lower())
+    longest = MAX_SIDES.get(path.suffix.lower())
     if longest is not None and max(layout.size) > longest:
         raise UserError(
             f"{path}: {wxh(layout.size)} exceeds the {longest} pixels per side of {path.suffix}; write a .png"
@@ -72,13 +72,13 @@ def is_lossy(path: Path) -> bool:
 
 
 def bits_of(path: Path, bits: int) -> int:
-    """Bits per sample that the format of ``path`` keeps of ``bits``."""
+    """Bits per sample when ``bits`` are written in the format of ``path``."""
     return bits if path.suffix.lower() in _16_BITS else 8
 
 
 def kept_bytes(path: Path, layout: Layout) -> int:
-    """Bytes per pixel that writing keeps in memory: none strip by strip, else the samples and Pillow's copy."""
-    return 0 if path.suffix.lower() in _ROWS else layout.channels + 4
+    """Bytes per pixel held until the file is written: none if streamed, else the samples and Pillow's copy."""
+    return 0 if path.suffix.lower() in _STREAMED else layout.channels + 4
 
 
 def write_strips(path: Path, layout: Layout, strips: Iterable[np.ndarray], *, quality: int | None = None) -> None:
@@ -86,7 +86,7 @@ def write_strips(path: Path, layout: Layout, strips: Iterable[np.ndarray], *, qu
 
     Args:
         path: The file.
-        layout: Layout of the samples, with bits that the format supports.
+        layout: Layout of the samples; the format must support its bits.
         strips: (rows, W, channels), or (rows, W) for one channel, from top to bottom.
         quality: 1 to 100, for JPEG (default 95) and WebP (default lossless).
 
@@ -97,7 +97,7 @@ def write_strips(path: Path, layout: Layout, strips: Iterable[np.ndarray], *, qu
     with replacing(path) as partial, partial.open("wb") as file:
         if suffix == ".png":
             file.writelines(png_bytes(strips, layout.size, layout.profile))
-        elif suffix in _ROWS:
+        elif suffix in _STREAMED:
             _write_tiff(file, layout, strips)
         else:
             samples = np.concatenate(list(strips))
@@ -113,7 +113,7 @@ def _write_by_pillow(file: BinaryIO, layout: Layout, samples: np.ndarray, suffix
         options = {"lossless": True} if quality is None else {"quality": quality}
     elif suffix in _LOSSY:
         quality = quality or _JPEG_QUALITY
-        # Chroma subsampling would undo part of the upscaling; below 90, small files are wanted.
+        # Chroma subsampling would undo part of the upscaling; below 90, small files matter more.
         options = {"quality": quality, "subsampling": 0 if quality >= 90 else 2}
     if layout.profile is not None and suffix != ".bmp":
         options["icc_profile"] = layout.profile

@@ -1,4 +1,4 @@
-"""Photographs of any common kind as float RGB, and back: grey, alpha, 16 bits, EXIF orientation, colour profile."""
+"""Images of any common kind as float RGB, and back: grey, alpha, 16 bits, EXIF orientation, colour profile."""
 
 import io
 import stat
@@ -23,7 +23,7 @@ from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.output_files import check_replaces_none, check_writable, reason
 
 _LUMA = (0.299, 0.587, 0.114)
-_BYTES_PER_PIXEL = 36  # while an image is read: decoded, and twice as floats
+_BYTES_PER_PIXEL = 36  # while reading an image: decoded samples, and two copies in float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class Picture:
         return replace(self, rgb=rgb, alpha=self.alpha_part((height, width), (0, height), (0, width)))
 
     def alpha_part(self, size: Size, rows: Span, columns: Span) -> Tensor | None:
-        """Rows and columns (1, h, w) of alpha resized bicubically to (H, W) ``size``, as by ``F.interpolate``."""
+        """Rows and columns (1, h, w) of alpha resized bicubically to ``size`` (H, W), as by ``F.interpolate``."""
         if self.alpha is None:
             return None
         y, x = (pixel_centres(n)[slice(*span)] for n, span in zip(size, (rows, columns), strict=True))
@@ -66,7 +66,7 @@ class Picture:
         return sampled[0]
 
     def layout(self, path: Path, size: tuple[int, int]) -> Layout:
-        """Layout of a file of this kind at (H, W) ``size``; 16 bits become 8 where the format has no 16."""
+        """Layout of a file of this kind at ``size`` (H, W); 16 bits become 8 if the format has no 16."""
         return Layout(
             size=size,
             grey=self.grey,
@@ -77,7 +77,7 @@ class Picture:
 
 
 def read_picture(path: str | Path) -> Picture:
-    """Read an image, turned upright as its EXIF orientation says.
+    """Read an image and apply its EXIF orientation.
 
     Raises:
         UserError: A missing or unreadable file, an unsupported kind (floats, 32 bits, more than four channels, CMYK,
@@ -118,9 +118,8 @@ def decode_picture(content: bytes, path: str | Path) -> Picture:
 
 def _decode(content: bytes, header: Header) -> np.ndarray | None:
     """An image as OpenCV reads it, or None. OpenCV's log is silenced: our own error names a damaged file."""
-    if (
-        content[:2] in (b"II", b"MM") and header.mode == "RGBA" and not header.bits_16
-    ):  # OpenCV multiplies its colours by alpha
+    # Of such TIFFs, OpenCV multiplies the colours by alpha.
+    if content[:2] in (b"II", b"MM") and header.mode == "RGBA" and not header.bits_16:
         try:
             with Image.open(io.BytesIO(content)) as image:
                 return np.asarray(ImageOps.exif_transpose(image))[..., [2, 1, 0, 3]]
@@ -137,10 +136,10 @@ def _decode(content: bytes, header: Header) -> np.ndarray | None:
 
 
 def picture_size(path: str | Path) -> tuple[int, int] | None:
-    """(H, W) of an image file, upright, from its header; None if the header does not give it.
+    """(H, W) of an upright image, from the file's header; None if the header does not state it.
 
     Raises:
-        UserError: No such file, or one that ``read_picture`` would refuse by its header.
+        UserError: No such file, or a header for which ``read_picture`` would refuse it.
     """
     try:
         header = read_header(_regular(path))
@@ -160,10 +159,10 @@ def _regular(path: str | Path) -> Path:
 
 
 def check_new_png(name: str, inputs: Iterable[tuple[str, str | None]], *, overwrite: bool) -> Path:
-    """Where a figure goes.
+    """Check the output path of a figure, and return it.
 
     Args:
-        name: The path as the user gave it.
+        name: The path on the command line.
         inputs: The files that are read for the figure, as for ``check_replaces_none``.
         overwrite: Whether an existing file may be replaced.
 
@@ -181,12 +180,12 @@ def check_new_png(name: str, inputs: Iterable[tuple[str, str | None]], *, overwr
 
 
 def check_output_kind(path: Path, picture: Picture, source: str | Path, size: tuple[int, int]) -> None:
-    """Raise UserError if the format of ``path`` cannot hold the picture's transparency or (H, W) ``size``."""
+    """Raise UserError if the format of ``path`` cannot hold the picture's transparency or ``size`` (H, W)."""
     check_layout(path, picture.layout(path, size), source)
 
 
 def write_picture(path: Path, picture: Picture, *, quality: int | None = None) -> None:
-    """Write a file atomically, in the format of its suffix; 16 bits become 8 where the format has no 16.
+    """Write a file atomically, in the format of its suffix; 16 bits become 8 if the format has no 16.
 
     Raises:
         UserError: It cannot be written.
@@ -225,19 +224,19 @@ def write_upscaled(
 
 
 def to_pixels(layout: Layout, rgb: Tensor, alpha: Tensor | None) -> np.ndarray:
-    """Samples (H, W, channels), or (H, W) of one channel, from (3, H, W) and (1, H, W) in about [0, 1]."""
+    """Samples (H, W, channels), or (H, W) for one channel, from RGB (3, H, W) and alpha (1, H, W) in about [0, 1]."""
     if layout.grey:
         rgb = luma(rgb)
     return to_samples(rgb if alpha is None else torch.cat([rgb, alpha.to(rgb.device)]), layout.bits)
 
 
 def luma(rgb: Tensor) -> Tensor:
-    """Grey (1, H, W) of (3, H, W)."""
+    """Luma (1, H, W) of RGB (3, H, W)."""
     return (rgb * torch.tensor(_LUMA, device=rgb.device).view(3, 1, 1)).sum(0, keepdim=True)
 
 
 def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo EXIF's orientation of an image (H, W, C): values 2 to 8 of tag 0x0112."""
+    """Turn an image (H, W, C) upright by its EXIF orientation, values 2 to 8 of tag 0x0112."""
     if orientation in (5, 6, 7, 8):
         image = image.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):

@@ -1,4 +1,4 @@
-"""PNG files written row by row. Pillow and OpenCV need the whole image, and drop the profile of a 16-bit one."""
+"""Writing PNG files row by row. Pillow and OpenCV need the whole image, and drop the profile of a 16-bit one."""
 
 import struct
 import zlib
@@ -48,12 +48,12 @@ def png_bytes(strips: Iterable[np.ndarray], size: tuple[int, int], profile: byte
 
 
 def _filtered(rows: np.ndarray, previous: np.ndarray, distance: int) -> np.ndarray:
-    """Rows (n, bytes) as PNG stores them: the filter's number, then the row by the filter with the least residue.
+    """Rows (n, 1 + bytes) as PNG stores them: the filter type, then the row filtered with the smallest residue.
 
     Args:
-        rows: Unfiltered.
+        rows: (n, bytes), unfiltered.
         previous: (bytes,), the row above the first.
-        distance: Bytes from a sample to the same one of the next pixel.
+        distance: Bytes per pixel.
     """
     up = np.concatenate([previous[None], rows[:-1]])
     left, corner = (np.pad(each[:, :-distance], ((0, 0), (distance, 0))) for each in (rows, up))

@@ -14,7 +14,7 @@ def shipped_names() -> list[str]:
 
 
 def weights_path(weights: str | Path) -> str:
-    """The path of a weights file: the package's for one of ``shipped_names``, unless a file of that name is there."""
+    """The path of a weights file; one of ``shipped_names`` is the package's, unless a file of that name exists."""
     path = os.fspath(weights)
     if path in shipped_names() and not os.path.exists(path):
         return str(FOLDER / f"{path}.pth")
@@ -27,7 +27,7 @@ def is_shipped(path: str | Path) -> bool:
 
 
 def damaged_weights() -> dict[str, str]:
-    """Shipped weights that are missing or damaged, by name, with what is wrong."""
+    """What is wrong with missing or damaged weights of the package, by name."""
     wrong = {}
     for line in (FOLDER / "SHA256SUMS").read_text(encoding="ascii").splitlines():
         expected, name = line.split()

@@ -1,4 +1,4 @@
-"""Our networks in spandrel's registry, each at a fixed factor, for programs that load models through spandrel.
+"""Registers our networks with spandrel, each at a fixed factor, for programs that load models through it.
 
     from clit_plugin.inference.spandrel_adapter import register
     register()
@@ -43,10 +43,10 @@ class FixedFactor(nn.Module):
 
 
 class ArbitraryScale(Architecture[FixedFactor]):
-    """spandrel's loader of our files, detected by the tensor ``EMBEDDED``, which holds the network's options.
+    """Loads our files in spandrel; they are detected by the tensor ``EMBEDDED``, which holds the network's options.
 
     Args:
-        factor: The factor at which networks are applied; by default each file's own (``clit export --factor``).
+        factor: Factor of all models; by default each file's own (``clit export --factor``).
     """
 
     def __init__(self, factor: int | None = None) -> None:
@@ -54,10 +54,10 @@ class ArbitraryScale(Architecture[FixedFactor]):
         self.factor = factor
 
     def load(self, state_dict: StateDict) -> ImageModelDescriptor[FixedFactor]:
-        """The model.
+        """Build the model.
 
         Raises:
-            UserError: A network that cannot be built, or that the weights do not fit.
+            UserError: The network cannot be built, or the weights do not fit it.
         """
         network, factor = decode_embedded(state_dict[EMBEDDED])
         factor = self.factor or factor
@@ -87,7 +87,7 @@ def register(factor: int | None = None, registry: ArchRegistry = MAIN_REGISTRY) 
 
     Args:
         factor: As for ``ArbitraryScale``.
-        registry: By default that of spandrel's ``ModelLoader``.
+        registry: By default the one that spandrel's ``ModelLoader`` uses.
 
     Raises:
         ValueError: A factor outside 1 to 64.
@@ -96,6 +96,6 @@ def register(factor: int | None = None, registry: ArchRegistry = MAIN_REGISTRY) 
     if factor is not None and not 1 <= factor <= MOST_FACTOR:
         raise ValueError(f"factor: expected 1 to {MOST_FACTOR}, got {factor}")
     others = tuple(support.architecture.id for support in registry if support.architecture.id != ID)
-    # Before all others, whose detection our files might satisfy; the tensor is in our files only.
+    # First, as our files might match the detection of other architectures; only our files have the tensor.
     support = ArchSupport.from_architecture(ArbitraryScale(factor), before=others)
     registry.add(support, ignore_duplicates=factor is None)

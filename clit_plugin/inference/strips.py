@@ -1,4 +1,4 @@
-"""An image upscaled strip by strip, so that memory never holds all features or the whole output."""
+"""Upscaling an image strip by strip, so that memory never holds all features or the whole output."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress
 from clit_plugin.inference.memory import is_out_of_memory
 from clit_plugin.inference.tiled_encoder import encoder_in_tiles
 from clit_plugin.inference.tiles import ALIGNMENT
-from clit_plugin.inference.tiling import Piece, Tiling, cut, device_of, piece
+from clit_plugin.inference.tiling import AxisTile, Tiling, axis_tile, device_of, split_axis
 from clit_plugin.ops.coordinates import Size
 from clit_plugin.ops.parts import Part
 from clit_plugin.ops.self_ensemble import upscale_ensemble, upscale_part_ensemble
@@ -19,8 +19,8 @@ _SMALLEST = 64  # side of the smallest tiles tried when memory runs out
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
-    """The inputs shared by all strips of an image.
+class Job:
+    """An image to upscale, and how.
 
     Attributes:
         net: The network.
@@ -39,15 +39,15 @@ class Work:
     progress: Progress | None = None
 
 
-def upscale_strips(work: Work, tiling: Tiling, smaller: Callable[[int], object] | None = None) -> Iterator[Tensor]:
+def upscale_strips(job: Job, tiling: Tiling, on_halved: Callable[[int], object] | None = None) -> Iterator[Tensor]:
     """The rows of the output, from top to bottom.
 
     If the device runs out of memory, the strip is computed again in tiles of half the side.
 
     Args:
-        work: What to upscale.
+        job: What to upscale.
         tiling: The tiles.
-        smaller: Called with the new side when the tiles are halved.
+        on_halved: Called with the new side when the tiles are halved.
 
     Yields:
         (3, rows, W_out) on the CPU, about [0, 1] and not clamped.
@@ -55,13 +55,13 @@ def upscale_strips(work: Work, tiling: Tiling, smaller: Callable[[int], object] 
     Raises:
         RuntimeError: Even the smallest tiles do not fit into memory.
     """
-    height, n_out = work.lq.shape[-2], work.size[0]
-    top, carried = 0, torch.zeros(3, 0, work.size[1])
+    height, n_out = job.lq.shape[-2], job.size[0]
+    top, carried = 0, torch.zeros(3, 0, job.size[1])
     while top < height:
-        stop = cut(height - top, tiling.rows)[0][1] + top
+        stop = split_axis(height - top, tiling.rows)[0][1] + top
         try:
-            rows = piece(height, n_out, (top, stop), margin=tiling.margin, overlap=tiling.overlap)
-            strip = _strip(work, rows, tiling)
+            rows = axis_tile(height, n_out, (top, stop), margin=tiling.margin, overlap=tiling.overlap)
+            strip = _strip(job, rows, tiling)
         except RuntimeError as error:
             if not is_out_of_memory(error) or min(tiling.tile, tiling.rows) <= _SMALLEST:
                 raise
@@ -70,71 +70,72 @@ def upscale_strips(work: Work, tiling: Tiling, smaller: Callable[[int], object] 
         else:
             strip[:, : carried.shape[1]] += carried
             top = stop
-            kept = strip.shape[1]
+            complete = strip.shape[1]
             if top < height:
-                following = piece(height, n_out, (top, height), margin=tiling.margin, overlap=tiling.overlap)
-                kept = following.made[0] - rows.made[0]
-            carried = strip[:, kept:].clone()
-            yield strip[:, :kept]
+                following = axis_tile(height, n_out, (top, height), margin=tiling.margin, overlap=tiling.overlap)
+                complete = following.out_span[0] - rows.out_span[0]
+            carried = strip[:, complete:].clone()  # blended with the next strip
+            yield strip[:, :complete]
             continue
-        if device_of(work.net).type == "cuda":
+        if device_of(job.net).type == "cuda":
             torch.cuda.empty_cache()
-        if smaller is not None:
-            smaller(tiling.tile)
+        if on_halved is not None:
+            on_halved(tiling.tile)
 
 
-def upscale_whole(work: Work, tile: int) -> Tensor:
+def upscale_whole(job: Job, tile: int) -> Tensor:
     """The whole output at once, (3, H_out, W_out) on the CPU, for networks that cannot compute parts.
 
     Args:
-        work: What to upscale.
+        job: What to upscale.
         tile: Side of the tiles in which the encoder processes the image; 0: no tiles.
     """
-    net = work.net
-    with encoder_in_tiles(net, work.lq, tile):
+    net = job.net
+    with encoder_in_tiles(net, job.lq, tile):
         image = upscale_ensemble(
-            lambda lq, size: net.upscale(lq, size, max_queries=work.max_queries, progress=work.progress),
-            work.lq[None].to(device_of(net)),
-            work.size,
-            work.views,
+            lambda lq, size: net.upscale(lq, size, max_queries=job.max_queries, progress=job.progress),
+            job.lq[None].to(device_of(net)),
+            job.size,
+            job.views,
         )
     return image[0].cpu()
 
 
-def _strip(work: Work, rows: Piece, tiling: Tiling) -> Tensor:
-    """A strip's weighted output, (3, rows, W_out)."""
-    width, n_out = work.lq.shape[-1], work.size[1]
-    strip = torch.zeros(3, rows.made[1] - rows.made[0], n_out)
+def _strip(job: Job, rows: AxisTile, tiling: Tiling) -> Tensor:
+    """The weighted output of a strip, (3, rows, W_out)."""
+    width, n_out = job.lq.shape[-1], job.size[1]
+    strip = torch.zeros(3, rows.out_span[1] - rows.out_span[0], n_out)
     done = 0.0
 
     def report(pixels: float) -> None:
         nonlocal done
         done += pixels
-        if work.progress is not None:
-            work.progress(pixels)
+        if job.progress is not None:
+            job.progress(pixels)
 
     try:
-        for span in cut(width, tiling.tile):
-            columns = piece(width, n_out, span, margin=tiling.margin, overlap=tiling.overlap)
-            tile = _tile(work, rows, columns, report)
+        for span in split_axis(width, tiling.tile):
+            columns = axis_tile(width, n_out, span, margin=tiling.margin, overlap=tiling.overlap)
+            tile = _tile(job, rows, columns, report)
             if tiling.overlap:
                 tile *= rows.weights.unsqueeze(-1) * columns.weights
-            strip[..., slice(*columns.made)] += tile
+            strip[..., slice(*columns.out_span)] += tile
     except RuntimeError:
         report(-done)
         raise
     return strip
 
 
-def _tile(work: Work, rows: Piece, columns: Piece, progress: Progress) -> Tensor:
-    net = work.net
-    lq = work.lq[..., slice(*rows.seen), slice(*columns.seen)].to(device_of(net))[None]
-    part = Part((work.lq.shape[-2], work.lq.shape[-1]), (rows.seen[0], columns.seen[0]), rows.made, columns.made)
+def _tile(job: Job, rows: AxisTile, columns: AxisTile, progress: Progress) -> Tensor:
+    net = job.net
+    lq = job.lq[..., slice(*rows.lr_span), slice(*columns.lr_span)].to(device_of(net))[None]
+    origin = (rows.lr_span[0], columns.lr_span[0])
+    part = Part((job.lq.shape[-2], job.lq.shape[-1]), origin, rows.out_span, columns.out_span)
     image = upscale_part_ensemble(
-        lambda lq, size, part: net.upscale_part(lq, size, part, work.max_queries, progress),
+        lambda lq, size, part: net.upscale_part(lq, size, part, job.max_queries, progress),
         lq,
-        work.size,
+        job.size,
         part,
-        work.views,
+        job.views,
     )
     return image[0].float().cpu()

@@ -1,4 +1,4 @@
-"""The output size of ``clit upscale``: by a factor, or by a size in pixels."""
+"""The output size of ``clit upscale``, from a factor or a size in pixels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from clit_plugin.utils.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """The output size that was asked for.
+    """The requested output size.
 
     Attributes:
         kind: ``scale``, ``width``, ``height``, ``long_side``, ``short_side``, ``fit`` or ``size``.
@@ -22,7 +22,7 @@ class Target:
     stretch: bool = False
 
     def of(self, size: tuple[int, int], name: str | Path) -> tuple[int, int]:
-        """The output's (H, W) for an image of (H, W) ``size``, each side rounded to whole pixels.
+        """(H, W) of the output for an image of ``size`` (H, W), each side rounded to whole pixels.
 
         Args:
             size: (H, W) of the image.
@@ -33,16 +33,16 @@ class Target:
         """
         if self.kind == "scale":
             return round(size[0] * self.values[0]), round(size[1] * self.values[1])
-        wanted = (int(self.values[0]), int(self.values[1]))
+        pixels = (int(self.values[0]), int(self.values[1]))
         if self.kind == "size":
-            out = wanted
+            out = pixels
             if min(out[0] - size[0], out[1] - size[1]) >= 0 and not self.stretch and _distorts(size, out):
                 raise UserError(
                     f"--size {wxh(out)}: would distort {name}, which is {wxh(size)}; --fit {wxh(out)} gives "
                     f"{wxh(scaled_size(size, _fitting(size, out)))}, --stretch allows the distortion"
                 )
         else:
-            ratios = (wanted[0] / size[0], wanted[1] / size[1])
+            ratios = (pixels[0] / size[0], pixels[1] / size[1])
             scale = {
                 "height": ratios[0],
                 "width": ratios[1],
@@ -52,8 +52,8 @@ class Target:
             }[self.kind]
             out = scaled_size(size, scale)
         if out[0] < size[0] or out[1] < size[1]:
-            asked = wxh(wanted) if self.kind in ("size", "fit") else f"{wanted[0]}"
-            option = f"--{self.kind.replace('_', '-')} {asked}"
+            value = wxh(pixels) if self.kind in ("size", "fit") else f"{pixels[0]}"
+            option = f"--{self.kind.replace('_', '-')} {value}"
             raise UserError(f"{option}: smaller than {name}, which is {wxh(size)}; networks only enlarge")
         return out
 
@@ -63,7 +63,7 @@ def _fitting(size: tuple[int, int], box: tuple[int, int]) -> float:
 
 
 def _distorts(size: tuple[int, int], out: tuple[int, int]) -> bool:
-    """Whether no single factor takes ``size`` to ``out``, sides being rounded."""
+    """Whether no single factor scales ``size`` to ``out``, up to rounding."""
     least = max((n_out - 0.5) / n for n, n_out in zip(size, out, strict=True))
     most = min((n_out + 0.5) / n for n, n_out in zip(size, out, strict=True))
     return least > most

@@ -1,4 +1,4 @@
-"""An encoder applied to a large image tile by tile."""
+"""Applying an encoder to a large image tile by tile."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,19 +13,19 @@ from clit_plugin.utils.console import bar
 
 
 class TiledEncoder(nn.Module):
-    """An encoder applied to tiles with a margin, so that only the features, not its activations, grow with the image.
+    """Applies an encoder to tiles with a margin: its features grow with the image, but its activations do not.
 
     The features equal those of the whole image if the margin is at least the radius of the encoder's receptive field,
-    34 pixels for EDSR-baseline. With a larger one, or with global operations (RCAN's channel attention), they differ
-    slightly at seams.
+    34 pixels for EDSR-baseline. For a larger one, or global operations (RCAN's channel attention), they differ slightly
+    at seams.
 
     Args:
-        encoder: As in ``build_encoder``.
+        encoder: An encoder, as of ``build_encoder``.
         tile: Side of the tiles, a multiple of 8.
         margin: Width of the context around a tile, a multiple of 8.
 
     Raises:
-        ValueError: Sizes that are not multiples of 8, or a tile of 0.
+        ValueError: ``tile`` or ``margin`` is not a multiple of 8, or ``tile`` is 0.
     """
 
     def __init__(self, encoder: nn.Module, *, tile: int = TILE, margin: int = 40) -> None:
@@ -58,7 +58,7 @@ class TiledEncoder(nn.Module):
 
 @contextmanager
 def encoder_in_tiles(net: ArbitraryScaleArch, lq: Tensor, tile: int = TILE) -> Iterator[None]:
-    """Inside the block, apply the encoder of ``net`` in tiles if ``lq`` (..., H, W) exceeds ``tile``; 0: never."""
+    """Within the block, the encoder of ``net`` runs in tiles if ``lq`` (..., H, W) exceeds ``tile``; 0: never."""
     encoder = net.encoder
     if 0 < tile < max(lq.shape[-2:]):
         net.encoder = TiledEncoder(encoder, tile=tile)

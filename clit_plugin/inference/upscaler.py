@@ -42,7 +42,7 @@ def load(
             ``clit_small`` (the default) or ``clit_small_photo``.
         option_file: Its ``custom_imports`` are imported; its ``network_g`` is used if the weights file has none.
         param_key: ``params`` or ``params_ema``; by default the averaged weights, ``params_ema``, if the file has them.
-        device: torch's name of a device; ``auto`` is a GPU if available.
+        device: Name of a torch device; ``auto`` is a GPU if available.
 
     Raises:
         UserError: A missing or unreadable file, weights that do not fit the network, or an unavailable device.
@@ -53,11 +53,11 @@ def load(
 
 
 class Upscaler:
-    """A network that is called with an image.
+    """Upscales the images that it is called with.
 
     Args:
-        net: In evaluation mode, on any device.
-        about: Metadata of the weights.
+        net: A network in evaluation mode, on any device.
+        about: Metadata of its weights.
     """
 
     def __init__(self, net: ArbitraryScaleArch, about: About) -> None:
@@ -83,15 +83,15 @@ class Upscaler:
         """Upscale one image.
 
         Args:
-            image: numpy (H, W), (H, W, 3) or (H, W, 4), uint8, uint16, or float32 in [0, 1]; or a Pillow image, grey,
-                RGB, either with alpha, with a palette, or grey of 16 bits. The fourth channel is alpha.
-            scale: A factor, at least 1, or factors (y, x).
-            size: (height, width) of the output instead, in this order for Pillow images as well.
+            image: A numpy array (H, W), (H, W, 3) or (H, W, 4), uint8, uint16, or float32 in [0, 1]; the fourth channel
+                is alpha. Or a Pillow image: grey or RGB, with or without alpha, with a palette, or 16-bit grey.
+            scale: A factor of at least 1, or a pair (y, x).
+            size: (height, width) of the output instead, in this order also for Pillow images.
             self_ensemble: Whether to average over 8 rotations and flips: slightly better, 8 times slower.
-            tile: Side of the tiles in pixels, a multiple of 8; 0: the whole image; by default by the free memory.
+            tile: Side of the tiles in pixels, a multiple of 8; 0: the whole image; by default, as memory allows.
             max_memory: Bytes that the process may use on the network's device; by default most of the free memory.
-            progress: A function called with the fraction done, 0 to 1; or whether to show a progress bar. By default
-                one is shown in notebooks and on terminals, for images that take more than a moment.
+            progress: A function that is called with the fraction done, 0 to 1, or whether to show a progress bar. By
+                default, notebooks and terminals show one for images that take more than a moment.
 
         Returns:
             An image of the same kind; palettes become RGB. Values are clamped to the range of the kind.
@@ -163,7 +163,7 @@ class Upscaler:
         def strips(progress: Progress | None) -> Iterator[Tensor]:
             return strips_of(self.net, rgb, size, name=name, options=options, kept=kept, progress=progress)
 
-        def share(pixels: float) -> None:
+        def report(pixels: float) -> None:
             nonlocal done
             done += pixels
             assert callable(progress)
@@ -172,7 +172,7 @@ class Upscaler:
         if progress is None:
             progress = in_notebook() or sys.stderr.isatty()
         if not isinstance(progress, bool):
-            yield from strips(share)
+            yield from strips(report)
             progress(1.0)
         elif progress:
             yield from with_bar(strips, size, label=f"{wxh((rgb.shape[-2], rgb.shape[-1]))} to {wxh(size)}")
@@ -196,14 +196,14 @@ def _floats(rgb: Tensor, alpha: Tensor | None, *, grey: bool) -> np.ndarray:
     return image.clamp(0, 1).permute(1, 2, 0).numpy()
 
 
-def _out_size(given: Size, scale: float | Sequence[float] | None, size: Sequence[int] | None) -> Size:
+def _out_size(image: Size, scale: float | Sequence[float] | None, size: Sequence[int] | None) -> Size:
     if (scale is None) == (size is None):
         raise ValueError("give either scale or size")
     if size is not None:
-        if len(size) != 2 or any(n != int(n) for n in size) or any(n < m for n, m in zip(size, given, strict=True)):
-            raise ValueError(f"size: expected (height, width), at least the image's own {given}, got {tuple(size)}")
+        if len(size) != 2 or any(n != int(n) for n in size) or any(n < m for n, m in zip(size, image, strict=True)):
+            raise ValueError(f"size: expected (height, width), at least the image's own {image}, got {tuple(size)}")
         return int(size[0]), int(size[1])
     factors = (scale, scale) if isinstance(scale, (int, float)) else tuple(scale or ())
     if len(factors) != 2 or not all(math.isfinite(factor) and factor >= 1 for factor in factors):
         raise ValueError(f"scale: expected a factor of at least 1, or a pair (y, x), got {scale}")
-    return round(given[0] * factors[0]), round(given[1] * factors[1])
+    return round(image[0] * factors[0]), round(image[1] * factors[1])

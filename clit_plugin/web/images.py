@@ -7,11 +7,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from clit_plugin.inference.picture_files import LONGEST_SIDES
+from clit_plugin.inference.picture_files import MAX_SIDES
 from clit_plugin.ops.pixels import to_samples
 
 FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
-MAX_SIDE = {"png": 2**20, "jpeg": LONGEST_SIDES[".jpeg"], "webp": LONGEST_SIDES[".webp"]}
+MAX_SIDE = {"png": 2**20, "jpeg": MAX_SIDES[".jpeg"], "webp": MAX_SIDES[".webp"]}
 
 
 def samples_of(rgb: Tensor, alpha: Tensor | None, kind: str) -> np.ndarray:

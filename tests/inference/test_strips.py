@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from clit_plugin.archs import CLIT, LIIF
-from clit_plugin.inference.strips import Work, upscale_strips, upscale_whole
-from clit_plugin.inference.tiling import Tiling, cut, margin_of, piece
+from clit_plugin.inference.strips import Job, upscale_strips, upscale_whole
+from clit_plugin.inference.tiling import Tiling, axis_tile, margin_of, split_axis
 from clit_plugin.ops.self_ensemble import upscale_ensemble
 
 EDSR = {"type": "EDSRBaseline", "num_feat": 6, "num_block": 1}
@@ -19,7 +19,7 @@ FURTHER = {
 
 
 def in_tiles(net, lq, size, tiling, **more):
-    strips = list(upscale_strips(Work(net=net, lq=lq, size=size, **more), tiling))
+    strips = list(upscale_strips(Job(net=net, lq=lq, size=size, **more), tiling))
     assert len(strips) > 1
     return torch.cat(strips, 1)
 
@@ -77,7 +77,7 @@ def test_no_seam_shows_where_an_encoder_sees_further_than_the_margin(encoder, ki
     image, size = pattern(kind), (240, 240)
     whole = net.upscale(image[None], size)[0]
     blended = in_tiles(net, image, size, Tiling(tile=40, rows=40, margin=margin, overlap=overlap))
-    cuts = [2 * stop for _, stop in cut(120, 40)[:-1]]
+    cuts = [2 * stop for _, stop in split_axis(120, 40)[:-1]]
     for axis in (1, 2):
         # A step at a border would stand out among its neighbours; the whole image's own texture is the measure.
         assert step_across(blended, cuts, axis=axis) < 1.25 * max(1.0, step_across(whole, cuts, axis=axis))
@@ -89,17 +89,17 @@ def test_a_seam_would_be_found():
     net = LIIF(encoder=FURTHER["RCAN"], decoder_hidden=[8], local_ensemble=False).eval().requires_grad_(False)
     image = pattern("gradient")
     hard = in_tiles(net, image, (240, 240), Tiling(tile=40, rows=40, margin=0, overlap=0))
-    cuts = [2 * stop for _, stop in cut(120, 40)[:-1]]
+    cuts = [2 * stop for _, stop in split_axis(120, 40)[:-1]]
     assert step_across(hard, cuts, axis=1) > 1.5
 
 
 @pytest.mark.parametrize(("n", "n_out", "side", "overlap"), [(100, 341, 24, 16), (65, 65, 32, 0), (97, 1000, 40, 32)])
 def test_weights_of_the_tiles_add_up_to_one(n, n_out, side, overlap):
     total = torch.zeros(n_out)
-    for span in cut(n, side):
-        one = piece(n, n_out, span, margin=40, overlap=overlap)
-        assert one.seen[0] >= 0 and one.seen[1] <= n
-        total[slice(*one.made)] += one.weights
+    for span in split_axis(n, side):
+        one = axis_tile(n, n_out, span, margin=40, overlap=overlap)
+        assert one.lr_span[0] >= 0 and one.lr_span[1] <= n
+        total[slice(*one.out_span)] += one.weights
     torch.testing.assert_close(total, torch.ones(n_out))
 
 
@@ -129,8 +129,8 @@ def hungry(most):
 def test_out_of_memory_is_tried_again_in_smaller_tiles():
     net, image, size = hungry(110 * 110), torch.rand(3, 300, 260), (330, 290)
     reported, sides = [], []
-    work = Work(net=net, lq=image, size=size, progress=reported.append)
-    strips = list(upscale_strips(work, Tiling(tile=256, rows=256, margin=8, overlap=0), sides.append))
+    job = Job(net=net, lq=image, size=size, progress=reported.append)
+    strips = list(upscale_strips(job, Tiling(tile=256, rows=256, margin=8, overlap=0), sides.append))
     assert sides == [128, 64]
     assert sum(reported) == pytest.approx(size[0] * size[1], rel=1e-6)
     net.encoder.most = 10**9
@@ -138,16 +138,16 @@ def test_out_of_memory_is_tried_again_in_smaller_tiles():
 
 
 def test_out_of_memory_in_the_smallest_tiles_is_an_error():
-    work = Work(net=hungry(10), lq=torch.rand(3, 200, 200), size=(210, 210))
+    job = Job(net=hungry(10), lq=torch.rand(3, 200, 200), size=(210, 210))
     with pytest.raises(torch.OutOfMemoryError):
-        list(upscale_strips(work, Tiling(tile=256, rows=256, margin=8, overlap=0)))
+        list(upscale_strips(job, Tiling(tile=256, rows=256, margin=8, overlap=0)))
 
 
 def test_networks_that_know_no_parts_see_the_image_through_a_tiled_encoder():
     net = CLIT(encoder=EDSR, **BASE, reference=True).eval().requires_grad_(False)
-    work = Work(net=net, lq=torch.rand(3, 60, 50), size=(90, 80))
+    job = Job(net=net, lq=torch.rand(3, 60, 50), size=(90, 80))
     encoder = net.encoder
-    torch.testing.assert_close(upscale_whole(work, 16), net.upscale(work.lq[None], work.size)[0])
+    torch.testing.assert_close(upscale_whole(job, 16), net.upscale(job.lq[None], job.size)[0])
     assert net.encoder is encoder
 
 
@@ -168,7 +168,7 @@ def test_blending_hides_what_tiles_see_differently():
     net = hungry(0)
     net.encoder = Global().requires_grad_(False)
     image, size = pattern("gradient", side=200), (400, 400)
-    cuts = [2 * stop for _, stop in cut(200, 40)[:-1]]
+    cuts = [2 * stop for _, stop in split_axis(200, 40)[:-1]]
     steps = {}
     for overlap in (0, 32):
         tiles = in_tiles(net, image, size, Tiling(tile=40, rows=40, margin=48, overlap=overlap))
