@@ -1,1 +1,1 @@
-"""Videos: read frame by frame, enlarged in parts that an interruption leaves, and joined with their sound."""
+"""Upscaling videos: frames are read, enlarged and encoded in parts, which are finally joined with the sound."""

@@ -1,4 +1,4 @@
-"""A video file: what has to be known of it, and its frames, upright and in RGB."""
+"""Reading a video file: its properties, and its frames, upright and in RGB."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from clit_plugin.video.colours import Colours
 
 
 class Frame(NamedTuple):
-    """A frame: when it is shown, in ``Clip.time_base``, and (H, W, 3) uint8 RGB."""
+    """A frame: its presentation time in units of ``Clip.time_base``, and its pixels, (H, W, 3) uint8 RGB."""
 
     pts: int
     rgb: np.ndarray
@@ -28,17 +28,17 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """What has to be known of a video.
+    """The properties of a video.
 
     Attributes:
         path: The file.
-        size: (H, W) of a frame, upright.
-        rate: Frames a second, their mean where it varies.
-        time_base: Seconds that ``Frame.pts`` counts.
-        frames: About how many; None where the file does not tell.
-        turns: Quarter turns counter-clockwise that make a frame upright.
-        aspect: Width of a pixel by its height, upright; None if unknown.
-        colours: What the numbers mean.
+        size: (H, W) of an upright frame.
+        rate: Frames per second; the mean if it varies.
+        time_base: Unit of ``Frame.pts`` in seconds.
+        frames: Approximate number of frames; None if the file does not state it.
+        turns: Counter-clockwise quarter turns that make a frame upright.
+        aspect: Width of an upright pixel divided by its height; None if unknown.
+        colours: Colour space of the frames.
     """
 
     path: Path
@@ -53,33 +53,33 @@ class Clip:
 
 @contextmanager
 def opened(path: Path) -> Iterator["av.container.InputContainer"]:
-    """A video file to read.
+    """Open a video file for reading.
 
     Raises:
-        UserError: It is not there, or no video.
+        UserError: It does not exist, or is not a video.
     """
     try:
         with av.open(str(path)) as container:
             yield container
     except av.error.FFmpegError as error:
-        if isinstance(error, OSError) and error.errno in (1, 2, 13, 21):  # not permitted, not there, a folder
+        if isinstance(error, OSError) and error.errno in (1, 2, 13, 21):  # EPERM, ENOENT, EACCES, EISDIR
             raise UserError(f"{path}: cannot be read ({reason(error)})") from error
         raise UserError(f"{path}: not a readable video ({error.strerror})") from error
 
 
 def read_clip(path: Path) -> Clip:
-    """Look at a video's header and first frame.
+    """Read a video's properties from its header and first frame.
 
     Raises:
-        UserError: It is not there, no video, without pictures, or interlaced.
+        UserError: It does not exist, is not a video, has no frames, or is interlaced.
     """
     with opened(path) as container:
         stream = _stream(container, path)
         frame = next(_decoded(container, stream, path), None)
         if frame is None:
-            raise UserError(f"{path}: its video has no frame that can be decoded")
+            raise UserError(f"{path}: no frame can be decoded")
         if frame.interlaced_frame:
-            raise UserError(f"{path}: is interlaced; deinterlace it first, with ffmpeg -vf bwdif for example")
+            raise UserError(f"{path}: is interlaced; deinterlace it first, for example with ffmpeg -vf bwdif")
         if any(component.bits > 8 for component in frame.format.components):
             warn(f"{path}: has more than 8 bits per sample; the result has 8")
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -104,10 +104,10 @@ def read_clip(path: Path) -> Clip:
 
 
 def frames_of(clip: Clip, *, skip: int = 0) -> Iterator[Frame]:
-    """The frames after the first ``skip``; those are decoded, too, as only that finds the place in any file.
+    """The frames after the first ``skip``, which are decoded as well: not every file supports seeking by frame.
 
     Raises:
-        UserError: The size changes on the way.
+        UserError: The size changes within the video.
     """
     last, step = None, max(1, round(1 / (clip.rate * clip.time_base)))
     with opened(clip.path) as container:
@@ -115,19 +115,19 @@ def frames_of(clip: Clip, *, skip: int = 0) -> Iterator[Frame]:
         stream.thread_type = "AUTO"
         for number, frame in enumerate(_decoded(container, stream, clip.path)):
             pts = frame.pts
-            if pts is None or (last is not None and pts <= last):  # a damaged file, or one that tells no times
+            if pts is None or (last is not None and pts <= last):  # a damaged file, or one without timestamps
                 pts = 0 if last is None else last + step
             last = pts
             if number < skip:
                 continue
             rgb = np.rot90(clip.colours.to_rgb(frame), clip.turns)
             if rgb.shape[:2] != clip.size:
-                raise UserError(f"{clip.path}: its frames change their size, at frame {number + 1}; cut it there")
+                raise UserError(f"{clip.path}: the frame size changes at frame {number + 1}; split the video there")
             yield Frame(pts, rgb)
 
 
 def _stream(container: "av.container.InputContainer", path: Path) -> VideoStream:
-    """The video; the picture of a cover is none."""
+    """The first video stream that is not a cover picture."""
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             return stream
@@ -135,14 +135,14 @@ def _stream(container: "av.container.InputContainer", path: Path) -> VideoStream
 
 
 def _decoded(container: "av.container.InputContainer", stream: VideoStream, path: Path) -> Iterator["av.VideoFrame"]:
-    """Frames; what is damaged is left out, as players do."""
+    """Decoded frames; damaged ones are skipped, as players do."""
     damaged = False
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:
             if not damaged:
-                warn(f"{path}: is damaged; frames that cannot be decoded are left out")
+                warn(f"{path}: is damaged; frames that cannot be decoded are skipped")
             damaged = True
             continue
         yield from frames

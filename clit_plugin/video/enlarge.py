@@ -1,4 +1,4 @@
-"""A clip enlarged frame by frame, in parts."""
+"""Upscaling a clip frame by frame, in parts."""
 
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
@@ -23,20 +23,20 @@ def make_parts(
     options: UpscaleOptions,
     progress: Callable[[int], object],
 ) -> None:
-    """Make the parts that are missing.
+    """Make the missing parts.
 
     Args:
-        clip: What to enlarge.
-        net: On any device.
-        coding: How parts are encoded; its size is that of the output.
-        parts: Where they go, and which of them there are.
+        clip: The video to upscale.
+        net: The network, on any device.
+        coding: How parts are encoded; its size is the output's.
+        parts: The folder of the parts, some of which may be finished.
         options: How frames are upscaled.
         progress: Called with the number of frames done since the last call.
     """
     frames = frames_of(clip, skip=FRAMES * len(parts.finished))
     for first in frames:
-        some = chain([first], islice(frames, FRAMES - 1))
-        coding.write(parts.next(), _upscaled(some, net, coding.size, str(clip.path), options, progress))
+        part = chain([first], islice(frames, FRAMES - 1))
+        coding.write(parts.next(), _upscaled(part, net, coding.size, str(clip.path), options, progress))
 
 
 def _upscaled(
@@ -49,7 +49,7 @@ def _upscaled(
 ) -> Iterator[Frame]:
     last: Frame | None = None
     for frame in frames:
-        if last is None or not np.array_equal(frame.rgb, last.rgb):  # drawings are often shown twice
+        if last is None or not np.array_equal(frame.rgb, last.rgb):  # animations often repeat frames
             image = np.empty((*size, 3), np.uint8)
             top = 0
             for strip in strips_of(net, to_tensor(frame.rgb), size, name=name, options=options, kept=3):

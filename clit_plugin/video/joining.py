@@ -1,4 +1,4 @@
-"""Parts of a video, joined without encoding them again, with the sound of the original."""
+"""Joining the parts of a video, without re-encoding, and adding the sound of the original."""
 
 import heapq
 from collections.abc import Iterator
@@ -17,24 +17,20 @@ FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 
 def check_sound(original: Path, output: Path) -> None:
-    """Check, before the work, that the output's format holds the sound of the original.
-
-    Raises:
-        UserError: It does not.
-    """
+    """Raise UserError if the output's format cannot hold the sound of the original."""
     with opened(original) as source:
         codecs = {stream.codec_context.name for stream in source.streams.audio}
     with av.open("nowhere", "w", format=FORMATS[output.suffix.lower()]) as container:
         unknown = sorted(codecs - container.supported_codecs)
     if unknown:
-        raise UserError(f"{output}: {output.suffix} holds no sound of {unknown[0]}, as {original} has; write .mkv")
+        raise UserError(f"{output}: {output.suffix} cannot hold the {unknown[0]} sound of {original}; write .mkv")
 
 
 def join(parts: list[Path], clip: Clip, output: Path) -> None:
-    """Write the parts' video and the clip's sound, packet by packet.
+    """Copy the packets of the parts' video and of the clip's sound to one file.
 
     Raises:
-        UserError: It cannot be written; what was there is left as it was.
+        UserError: It cannot be written; an existing file is left as it was.
     """
     kind = FORMATS[output.suffix.lower()]
     options = {} if kind == "matroska" else {"movflags": "+faststart"}
@@ -63,7 +59,7 @@ def _seconds(packet: "av.Packet") -> Fraction:
 
 
 def _packets(parts: list[Path], time_base: Fraction) -> Iterator["tuple[int, av.Packet]"]:
-    """Packets of all parts, as they are decoded, with the times at which they are shown."""
+    """Presentation time and packet, in decoding order, of all parts."""
     for part in parts:
         with opened(part) as container:
             for packet in container.demux(video=0):
@@ -72,17 +68,18 @@ def _packets(parts: list[Path], time_base: Fraction) -> Iterator["tuple[int, av.
 
 
 def _video(parts: list[Path], time_base: Fraction) -> Iterator["av.Packet"]:
-    """The same with times of decoding that rise through all parts: those of showing, sorted, and as much earlier as
-    the order of frames needs.
+    """The packets of all parts, with decoding times that increase throughout.
+
+    These are the sorted presentation times, delayed by as many frames as the reordering of frames needs.
     """
-    shown = [pts for pts, _ in _packets(parts, time_base)]
-    times = sorted(shown)
-    rank = {pts: place for place, pts in enumerate(times)}
-    early = max(place - rank[pts] for place, pts in enumerate(shown))
-    steps = [later - pts for pts, later in pairwise(times)] or [1]
-    steps.append(steps[-1])
-    before = [times[0] - steps[0] * (early - place) for place in range(early)]
+    pts_list = [pts for pts, _ in _packets(parts, time_base)]
+    times = sorted(pts_list)
+    rank = {pts: index for index, pts in enumerate(times)}
+    delay = max(index - rank[pts] for index, pts in enumerate(pts_list))
+    durations = [later - pts for pts, later in pairwise(times)] or [1]
+    durations.append(durations[-1])
+    before = [times[0] - durations[0] * (delay - index) for index in range(delay)]
     for (pts, packet), dts in zip(_packets(parts, time_base), before + times, strict=False):
         packet.time_base = time_base
-        packet.pts, packet.dts, packet.duration = pts, dts, steps[rank[pts]]
+        packet.pts, packet.dts, packet.duration = pts, dts, durations[rank[pts]]
         yield packet

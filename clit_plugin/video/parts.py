@@ -1,4 +1,4 @@
-"""The folder beside a video in the making: its finished parts, and what they are parts of."""
+"""The folder with the finished parts of an output video, from which an interrupted run continues."""
 
 import json
 import shutil
@@ -9,17 +9,17 @@ from typing import Any
 from clit_plugin.utils.atomic_files import replacing
 from clit_plugin.utils.errors import UserError
 
-FRAMES = 24  # of a part, but the last one
+FRAMES = 24  # per part; the last one may have fewer
 _ABOUT = "about.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Parts of an output.
+    """The parts of an output video.
 
     Attributes:
-        folder: Where they lie.
-        about: What they are made of and how, as JSON has it.
+        folder: Their folder.
+        about: Input and settings of the run, JSON values; a run continues only with the same ones.
     """
 
     folder: Path
@@ -27,10 +27,10 @@ class Parts:
 
     @classmethod
     def of(cls, output: Path, about: dict[str, Any]) -> "Parts":
-        """Those of an output; what an earlier run of the same left is taken up.
+        """The parts of an output, including those of an interrupted run with the same input and settings.
 
         Raises:
-            UserError: What lies there is of another run, or cannot be written.
+            UserError: The folder belongs to another run, or cannot be written.
         """
         parts = cls(folder=output.with_name(f"{output.name}.parts"), about=json.loads(json.dumps(about)))
         if parts.folder.exists():
@@ -42,12 +42,12 @@ class Parts:
 
     def _check(self) -> None:
         try:
-            found = json.loads((self.folder / _ABOUT).read_text(encoding="utf-8"))
+            stored = json.loads((self.folder / _ABOUT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            found = None
-        if not isinstance(found, dict):
-            raise UserError(f"{self.folder}: is in the way, and no work of clit upscale; move it, or give another -o")
-        if differing := [key for key in self.about if found.get(key) != self.about[key]]:
+            stored = None
+        if not isinstance(stored, dict):
+            raise UserError(f"{self.folder}: was not made by clit upscale; move it, or give another -o")
+        if differing := [key for key in self.about if stored.get(key) != self.about[key]]:
             raise UserError(
                 f"{self.folder}: was started with another {' and '.join(differing)}; delete it to start again, or give "
                 "another -o"
@@ -55,18 +55,18 @@ class Parts:
 
     @property
     def finished(self) -> list[Path]:
-        """From the first one to where the work stopped."""
+        """The finished parts, in order, up to the first missing one."""
         paths: list[Path] = []
         while (path := self._path(len(paths))).is_file():
             paths.append(path)
         return paths
 
     def next(self) -> Path:
-        """The file of the first part that is missing."""
+        """Path of the first missing part."""
         return self._path(len(self.finished))
 
     def remove(self) -> None:
-        """Delete them, where their work is done."""
+        """Delete the folder."""
         shutil.rmtree(self.folder)
 
     def _path(self, number: int) -> Path:

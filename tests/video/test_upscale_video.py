@@ -175,7 +175,7 @@ REFUSED = [
     (["a.mp4", "-o", "b.mp4", "--scale", 2, "--crf", 52], "--crf: expected 0 (lossless) to 51"),
     (["a.mp4", "-o", "b.mp4", "--size", "65x49", "--stretch"], "the sides of a video must be even, as in 66x50"),
     (["a.mp4", "-o", "b.mp4", "--height", 20], "smaller than a.mp4"),
-    (["law.avi", "-o", "b.mp4", "--scale", 2], ".mp4 holds no sound of pcm_alaw, as law.avi has; write .mkv"),
+    (["law.avi", "-o", "b.mp4", "--scale", 2], ".mp4 cannot hold the pcm_alaw sound of law.avi; write .mkv"),
     (["a.png", "-o", "b.png", "--scale", 2, "--crf", 3], "--crf: for videos only"),
 ]
 
