@@ -184,10 +184,10 @@ class CumulativeScaleModel(AnyScaleModel):
             self.stage_sizes = data["stage_sizes"][0].tolist()  # the same for the whole batch
             self.epoch = int(data["epoch"][0])
             self.files = data["gt_path"]
-            progress.made(f"step {self.current_iter + 1}")
+            progress.report(f"step {self.current_iter + 1}")
         else:
             self._stop_if_requested()
-            progress.made(f"the validation of {data['name'][0]}")
+            progress.report(f"the validation of {data['name'][0]}")
 
     def optimize_parameters(self, current_iter: int) -> None:
         self.current_iter = current_iter
@@ -198,7 +198,7 @@ class CumulativeScaleModel(AnyScaleModel):
         self.curves.add(loss, scale=scale, branches=len(self.stage_sizes) + 1)
         if self.ema_decay > 0:
             self.model_ema(decay=self.ema_decay)
-        progress.made(f"the end of step {current_iter}")
+        progress.report(f"the end of step {current_iter}")
         self._stop_if_requested()
 
     def model_ema(self, decay: float = 0.999) -> None:
@@ -219,7 +219,7 @@ class CumulativeScaleModel(AnyScaleModel):
     def save(self, epoch: int, current_iter: int) -> None:
         with self.pace.paused():
             super().save(epoch, current_iter)
-        progress.made(f"the checkpoint of step {self.current_iter}")
+        progress.report(f"the checkpoint of step {self.current_iter}")
 
     def _stop_if_requested(self) -> None:
         """Save and stop if a signal asked for it. Rank 0 decides, as ranks may see a signal at different steps."""

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Writing files atomically: whole or not at all."""
 
 import io
 import os
@@ -13,17 +13,17 @@ from clit_plugin.utils.output_files import cannot_write
 
 @contextmanager
 def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
-    """Yield the path of a partial file to write; it takes the place of ``path`` when the block succeeds.
+    """Yield the path of a partial file to write, which replaces ``path`` when the block succeeds.
 
-    The content is on the disk before the name is. Missing parent folders are created, and a partial file is removed
-    where the block fails.
+    The content is flushed to disk before the file is renamed. Missing parent folders are created, and the partial file
+    is removed if the block fails.
 
     Args:
         path: The file to write or to replace.
         shared: Whether several processes may write it at the same time; the last one wins.
 
     Raises:
-        UserError: It cannot be written; what was there is left as it was.
+        UserError: It cannot be written; an existing file is left as it was.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial" if shared else f"{path.name}.partial")
     try:
@@ -42,19 +42,19 @@ def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file. Raises UserError as ``replacing``."""
+    """Write a file atomically. Raises UserError as ``replacing``."""
     with replacing(path) as partial:
         partial.write_bytes(content)
 
 
 def write_text(path: Path, text: str, *, shared: bool = False) -> None:
-    """Write a whole UTF-8 file, line ends as they are. Raises UserError as ``replacing``."""
+    """Write a UTF-8 file atomically, line endings unchanged. Raises UserError as ``replacing``."""
     with replacing(path, shared=shared) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
 
 
 def save_whole(content: Any, path: Path) -> None:
-    """``torch.save`` a whole file.
+    """``torch.save``, atomically.
 
     Raises:
         UserError: As ``replacing``, or the content cannot be pickled.
@@ -73,7 +73,7 @@ def save_whole(content: Any, path: Path) -> None:
 
 
 class _ErrorKeepingWriter(io.BufferedWriter):
-    """Keeps the system's error of a failed write, in place of which torch raises a RuntimeError about its zip file."""
+    """Keeps the OSError of a failed write, which torch replaces with a RuntimeError about its zip file."""
 
     error: OSError | None = None
 

@@ -1,4 +1,4 @@
-"""Exceptions of constructors and functions that are called with options, reported as errors of the options."""
+"""Reports exceptions of constructors and functions that are called with options as errors of those options."""
 
 import inspect
 import re
@@ -11,7 +11,7 @@ from clit_plugin.utils.errors import UserError
 
 @contextmanager
 def blaming(where: str, called: Callable[..., Any] | None) -> Iterator[None]:
-    """Turn what a call raises into a UserError, placed by ``placed``."""
+    """Turn the exceptions of a call into UserErrors, with the message of ``placed``."""
     try:
         yield
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -19,15 +19,15 @@ def blaming(where: str, called: Callable[..., Any] | None) -> Iterator[None]:
 
 
 def placed(where: str, called: Callable[..., Any] | None, error: Exception) -> str:
-    """The message of an exception at ``where``, or at one of its arguments.
+    """An exception's message, prefixed with the option that is to blame.
 
     Constructors begin a message with the argument's name, as in ``num_feat: expected at least 1, got 0``. At
-    ``encoder`` this becomes ``encoder.num_feat: ...``, and any other message ``encoder: ...``.
+    ``encoder`` this becomes ``encoder.num_feat: ...``; any other message becomes ``encoder: ...``.
 
     Args:
-        where: The place of the options.
-        called: What was called with them; None if none of its arguments can be the culprit.
-        error: What it raised.
+        where: Key of the options.
+        called: The class or function that was called with them; None if none of its arguments can be the culprit.
+        error: The exception.
     """
     message = " ".join(str(error).split()) or type(error).__name__
     named = re.match(r"(\w+)[\w.]*: ", message)

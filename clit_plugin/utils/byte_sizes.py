@@ -2,7 +2,7 @@
 
 
 def byte_size(count: float) -> str:
-    """``1.2 kB``, ``3.4 MB``, ``5.6 GB`` or more, of a number of bytes."""
+    """A number of bytes as ``1.2 kB``, ``3.4 MB`` or ``5.6 GB``."""
     unit, name = next(((unit, name) for unit, name in _UNITS if count >= unit), _UNITS[-1])
     return f"{count / unit:.1f} {name}"
 

@@ -1,4 +1,4 @@
-"""Progress lines and bars on stderr, by rank 0 alone, and not under ``--quiet``."""
+"""Messages and progress bars on stderr, from rank 0 only; ``--quiet`` leaves only warnings and errors."""
 
 import os
 import sys
@@ -21,13 +21,13 @@ _quiet = False
 
 
 def set_quiet(quiet: bool) -> None:
-    """Whether ``say`` and ``bar`` write nothing from now on; warnings and errors are still written."""
+    """Turn the output of ``say`` and ``bar`` off or on; warnings and errors are always written."""
     global _quiet
     _quiet = quiet
 
 
 def is_quiet() -> bool:
-    """Whether only warnings and errors are to be written."""
+    """Whether only warnings and errors are written."""
     return _quiet
 
 
@@ -42,22 +42,22 @@ def silent_stdout() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Write a line above the progress bars, unless quiet; under torchrun only rank 0 does."""
+    """Write a line above any progress bar, unless quiet; under torchrun, only on rank 0."""
     if not _quiet:
         warn(text)
 
 
 def warn(text: str) -> None:
-    """Write a line, even under ``--quiet``."""
+    """Write a line even if quiet; under torchrun, only on rank 0."""
     if os.environ.get("RANK", "0") == "0":
         tqdm.write(text, file=sys.stderr)
 
 
 def written(path: str | Path, seconds: float, what: str = "") -> str:
-    """Describe a file or folder that was written: its path, ``what`` it is, its size and the seconds it took.
+    """A line about a file or folder that was written: its path, ``what`` it is, its size and the time it took.
 
     Raises:
-        OSError: There is no such file.
+        OSError: The file does not exist.
     """
     path = Path(path)
     size = sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]))
@@ -65,9 +65,9 @@ def written(path: str | Path, seconds: float, what: str = "") -> str:
 
 
 class MinuteLines(Generic[T]):
-    """Replaces a progress bar in a file or a pipe: one line per minute, and nothing for what takes less.
+    """Replaces a progress bar when stderr is a file or a pipe: one line per minute, none for shorter work.
 
-    It has the part of tqdm's interface that this package and BasicSR's validation use.
+    It implements the part of tqdm's interface that this package and BasicSR's validation use.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class MinuteLines(Generic[T]):
         self.last = now
         line = tqdm.format_meter(
             self.n if self.unit_scale else int(self.n),
-            self.total or 0,  # which tqdm takes for unknown
+            self.total or 0,  # tqdm takes 0 as unknown
             now - self.started,
             prefix=self.desc or "Progress",
             unit=f" {self.unit}",
@@ -109,18 +109,18 @@ class MinuteLines(Generic[T]):
         sys.stderr.flush()
 
     def set_description(self, desc: str | None = None, refresh: bool | None = True) -> None:
-        """Set the text before the numbers, from the next line on."""
+        """Set the prefix of the following lines."""
         self.desc = desc or ""
 
     def close(self) -> None:
-        """Nothing to clear, as there would be of a bar."""
+        """Do nothing: there is no bar to clear."""
 
 
 AnyBar: TypeAlias = "tqdm[Any] | MinuteLines[Any]"
 
 
 def in_notebook() -> bool:
-    """Whether this is the kernel of a notebook, of which neither stdout nor stderr is a terminal."""
+    """Whether this process is a notebook's kernel, whose stderr is not a terminal."""
     return "ipykernel" in sys.modules
 
 
@@ -143,11 +143,9 @@ def bar(
     delay: float = 0,
     disable: bool = False,
 ) -> "tqdm[T] | MinuteLines[T]":
-    """A progress bar on a terminal or in a notebook, ``MinuteLines`` elsewhere.
+    """A progress bar on a terminal or in a notebook, ``MinuteLines`` elsewhere. The arguments are tqdm's.
 
-    There is neither if ``disable``, quiet, or not on rank 0.
-
-    The arguments are tqdm's.
+    Nothing is shown if ``disable`` or quiet, or on ranks other than 0.
     """
     disable = disable or _quiet or os.environ.get("RANK", "0") != "0"
     notebook = in_notebook()

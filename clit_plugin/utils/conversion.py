@@ -1,4 +1,4 @@
-"""One value from YAML against the annotation of a key or an argument."""
+"""Checks and converts a value from YAML according to a type annotation."""
 
 import difflib
 import math
@@ -11,22 +11,22 @@ from clit_plugin.utils.errors import UserError
 
 
 def convert(value: Any, hint: Any, where: str, *, expected: str | None = None) -> Any:
-    """Return ``value`` as the annotation requires; whole floats become integers (YAML's ``!!float 1e6``).
+    """Return ``value`` as the annotated type; whole floats become integers (YAML's ``!!float 1e6``).
 
     Args:
-        value: From YAML.
+        value: The value from YAML.
         hint: The annotation.
-        where: The value's place, for errors.
-        expected: What the error says is expected, for a union of types; by default the types in words.
+        where: Key of the value, for errors.
+        expected: Description of a union of types, for errors; by default made from the types.
 
     Raises:
-        UserError: It does not fit.
+        UserError: The value does not match.
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any or isinstance(hint, (TypeVar, str)):
         return value
     if origin in (typing.Union, types.UnionType):
-        # Beside a type that YAML has, as in float | Tensor, a foreign one cannot be meant.
+        # Of float | Tensor, YAML can only mean the float.
         options = [option for option in arguments if _is_plain(option)]
         options = list(arguments) if options in ([], [type(None)]) else options
         for option in options:
@@ -71,7 +71,7 @@ def convert(value: Any, hint: Any, where: str, *, expected: str | None = None) -
     if base in (dict, Mapping):
         check_mapping(value, where)
         return value
-    return value  # an annotation of foreign code that options cannot break
+    return value  # an annotation that YAML values cannot be checked against
 
 
 def check_mapping(options: Any, where: str) -> None:
@@ -81,7 +81,7 @@ def check_mapping(options: Any, where: str) -> None:
 
 
 def choose(value: Any, choices: Iterable[Any], where: str) -> Any:
-    """Return ``value`` if it is one of ``choices``; otherwise raise UserError with the nearest."""
+    """Return ``value`` if it is one of ``choices``; otherwise raise UserError with the closest one."""
     choices = list(choices)
     if value in choices:
         return value
@@ -91,7 +91,7 @@ def choose(value: Any, choices: Iterable[Any], where: str) -> Any:
 
 
 def wrong(value: Any, expected: str, where: str) -> UserError:
-    """The error for a value of another kind, with a hint if it is a number in quotes."""
+    """The error for a value of the wrong type, with a hint if it is a number in quotes."""
     hint = ""
     if isinstance(value, str):
         try:
@@ -103,7 +103,7 @@ def wrong(value: Any, expected: str, where: str) -> UserError:
 
 
 def _is_plain(hint: Any) -> bool:
-    """Whether YAML can hold such a value."""
+    """Whether a YAML value can have this type."""
     plain = (bool, int, float, str, list, tuple, dict, type(None), Literal, Sequence, Mapping)
     return hint is Any or (typing.get_origin(hint) or hint) in plain
 

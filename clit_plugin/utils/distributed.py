@@ -1,4 +1,4 @@
-"""Exchange plain values between the ranks of a run; without torchrun there is one."""
+"""Exchange of plain values between the ranks of a run; without torchrun there is only one."""
 
 from typing import Any, TypeVar
 

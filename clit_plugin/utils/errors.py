@@ -15,7 +15,8 @@ class UserError(Exception):
     Commands print it without a traceback and exit with status 2.
 
     Args:
-        text: The message. A DataLoader worker's error is rebuilt from its traceback, of which the message is kept.
+        text: The message. PyTorch rebuilds a DataLoader worker's error from its traceback, of which only the message is
+            kept.
     """
 
     def __init__(self, text: str) -> None:
@@ -23,18 +24,18 @@ class UserError(Exception):
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong, one line each."""
+        """The problems, one line each."""
         return [str(self)]
 
     def at(self, where: str) -> "UserError":
-        """The same error with ``where`` in front of every problem that does not name it already."""
+        """The same error with the prefix ``where`` on every problem that lacks it."""
         texts = (text if text.startswith(f"{where}:") else f"{where}: {text}" for text in self.problems)
         return type(self)("\n".join(texts))
 
 
 @contextmanager
 def located(where: str) -> Iterator[None]:
-    """Put ``where``, a file or an option, in front of the problems of a UserError; see ``UserError.at``."""
+    """Prefix the problems of a UserError with ``where``, a file or an option; see ``UserError.at``."""
     try:
         yield
     except UserError as error:
@@ -42,7 +43,7 @@ def located(where: str) -> Iterator[None]:
 
 
 class IncompleteError(UserError):
-    """An error after part of the work has been done and kept: exit status 1."""
+    """An error after part of the work was done and kept: exit status 1."""
 
 
 class CombinedUserError(UserError):
@@ -54,7 +55,7 @@ class CombinedUserError(UserError):
 
 
 class Problems:
-    """Collects problems to report at once: ``with problems: ...`` keeps a UserError and continues after it."""
+    """Collects problems to report together: ``with problems: ...`` catches a UserError and records it."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -65,7 +66,7 @@ class Problems:
             self.found.append(text)
 
     def raise_found(self) -> None:
-        """Raise UserError for one, CombinedUserError for several."""
+        """Raise UserError for one problem, CombinedUserError for several."""
         if self.found:
             raise (UserError if len(self.found) == 1 else CombinedUserError)("\n".join(self.found))
 

@@ -1,4 +1,4 @@
-"""How a process ends: one line per error that a user can correct, and a meaningful exit status."""
+"""Runs a command: one line on stderr for every error that a user can correct, and a meaningful exit status."""
 
 import errno
 import os
@@ -12,12 +12,12 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def exit_status(program: str, work: Callable[[], int | None], *, interrupted: str = "") -> int:
-    """Do some work and report its errors on stderr.
+    """Do the work and report its errors on stderr.
 
     Args:
         program: Prefix of every message, such as ``clit train``.
-        work: Returns its exit status; None is 0.
-        interrupted: What is kept after an interruption, and how to continue.
+        work: The work; returns an exit status, where None is 0.
+        interrupted: Message after an interruption: what is kept, and how to continue.
 
     Returns:
         0 done, 1 partly failed, 2 bad input, 130 interrupted. Unexpected exceptions are not caught.
@@ -37,7 +37,7 @@ def exit_status(program: str, work: Callable[[], int | None], *, interrupted: st
     except ImportError as error:
         report(str(error))
         return 2
-    except BrokenPipeError:  # the reader, such as head, has closed its end
+    except BrokenPipeError:  # the reader, such as head, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:

@@ -11,9 +11,9 @@ from clit_plugin.utils.output_files import reason
 
 
 def one_line(error: BaseException) -> str:
-    """Kind and message of an error and where it came from, as ``ValueError: bad (encoder.py:12)``."""
+    """Type, message and source line of an error, as ``ValueError: bad (encoder.py:12)``."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if "Original Traceback" in str(error):  # of a DataLoader worker, in the message
+    if "Original Traceback" in str(error):  # an error of a DataLoader worker
         return f"in a DataLoader worker: {lines[-1]}"
     if lines and lines[0].startswith("DataLoader worker"):
         return f"{lines[0].rstrip(' .')}; if the machine is out of memory, choose a smaller num_worker_per_gpu"
@@ -25,10 +25,10 @@ def one_line(error: BaseException) -> str:
 
 
 def log_traceback(error: BaseException, folder: Path) -> Path | None:
-    """Write an error's traceback into BasicSR's log file, or into one in the run's folder where rank 0 alone has a log.
+    """Write an error's traceback to BasicSR's log file or, on ranks without one, to a file in the run's folder.
 
     Returns:
-        The file, or None if there is neither, or it cannot be written.
+        The file; None if there is no log and no folder, or the file cannot be written.
     """
     trace = (type(error), error, error.__traceback__)
     for handler in logging.getLogger("basicsr").handlers:

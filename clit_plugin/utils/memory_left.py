@@ -1,4 +1,4 @@
-"""How much memory of a device is free."""
+"""Free memory of a device."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ _GROUP = Path("/sys/fs/cgroup")
 
 
 def memory_left(device: torch.device | None = None, *, group: Path = _GROUP) -> int | None:
-    """Free bytes of a device, by default the CPU, or None where the system does not report them.
+    """Free bytes of a device, or None if the system does not report them.
 
     Args:
-        device: The device.
-        group: Folder of the control group that may limit the processes on a CPU, as in a container.
+        device: The device; by default the CPU.
+        group: Folder of the control group that may limit main memory, as in a container.
     """
     if device is not None and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
@@ -29,7 +29,7 @@ def _of_machine() -> int | None:
 
 
 def _of_group(folder: Path) -> int | None:
-    """Free bytes under the limit of a control group (version 2); its page cache counts as free."""
+    """Free bytes below the limit of a control group (version 2); its page cache counts as free."""
     try:
         limit, used = (int((folder / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
         stat = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())

@@ -1,4 +1,4 @@
-"""Output paths: checked before the work starts, with the system's errors in plain words."""
+"""Checks of output paths before the work starts, and plain messages for the system's errors."""
 
 import errno
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 from clit_plugin.utils.byte_sizes import byte_size
 from clit_plugin.utils.errors import UserError
 
-_LITTLE = 2**16  # bytes; every output needs at least this much
+_MIN_SPACE = 2**16  # bytes; every output needs at least this much
 _REASONS = {
     errno.ENOSPC: "no space left on the disk",
     errno.EDQUOT: "no space left in the quota",
@@ -30,15 +30,15 @@ def cannot_write(path: str | Path, error: OSError) -> UserError:
     return UserError(f"{path}: cannot be written ({reason(error)})")
 
 
-def check_writable(path: Path, *, needed: int = _LITTLE) -> None:
-    """Check, before the work, that a file can be written; nothing is left behind.
+def check_writable(path: Path, *, needed: int = _MIN_SPACE) -> None:
+    """Check, before the work, that a file can be written, without leaving anything behind.
 
     Args:
         path: The file, in a folder that may not exist yet.
         needed: Smallest size of the file in bytes.
 
     Raises:
-        UserError: No permission, a read-only file system, too little space, or a file where a folder has to be.
+        UserError: No permission, a read-only file system, too little space, or a file in place of a parent folder.
     """
     try:
         folder = next(parent for parent in path.absolute().parents if parent.exists())
@@ -58,14 +58,14 @@ def check_replaces_none(outputs: Iterable[Path], inputs: Iterable[tuple[str, str
 
     Args:
         outputs: Files to write.
-        inputs: Kind, such as ``image``, and path of every input; None for inputs that are not used.
+        inputs: Kind, such as ``image``, and path of every input; a path may be None.
 
     Raises:
         UserError: An output is one of the inputs.
     """
     known = {}
     for what, path in inputs:
-        with suppress(OSError):  # reported when it is read
+        with suppress(OSError):  # a missing input is reported when it is read
             if path is not None:
                 known[_identity(Path(path).expanduser())] = what, path
     for output in outputs:

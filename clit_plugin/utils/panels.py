@@ -1,4 +1,4 @@
-"""Images with captions in a grid; panels are pixel-exact, not interpolated."""
+"""Composes images with captions in a grid; images are never interpolated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _FONT_SIZE = 13
 
 @dataclass(frozen=True)
 class Panel:
-    """An image (H, W, 3) uint8, the caption below it, and how often each pixel is repeated."""
+    """An image (H, W, 3) uint8, the caption below it, and an integer factor by which its pixels are repeated."""
 
     image: np.ndarray
     caption: str

@@ -1,4 +1,4 @@
-"""Checking mappings from YAML against dataclasses and signatures, with errors that name the key."""
+"""Checks YAML mappings against dataclasses and signatures, with errors that name the key."""
 
 import dataclasses
 import difflib
@@ -24,9 +24,9 @@ def key(doc: str, default: Any = dataclasses.MISSING, *, expected: str | None = 
     """A field of an option section.
 
     Args:
-        doc: Its line in the option reference.
-        default: Without it, the key is required.
-        expected: What errors about the type say is expected; by default the annotation in words.
+        doc: Its description in the option reference.
+        default: The default; without one, the key is required.
+        expected: Description of the type for errors; by default made from the annotation.
     """
     metadata = {"doc": doc, "expected": expected}
     if isinstance(default, (list, dict)):
@@ -39,11 +39,11 @@ def parse(section: type[S], options: Any, where: str) -> S:
 
     Args:
         section: A dataclass whose fields are made by ``key``.
-        options: What the YAML holds there.
-        where: Its place, as in ``datasets.train``, for errors.
+        options: The section's content in the YAML.
+        where: The section's key, as ``datasets.train``, for errors.
 
     Raises:
-        UserError: Not a mapping, unknown or missing keys, or values of a wrong type; all of them.
+        UserError: Not a mapping, or unknown keys, missing keys or values of the wrong type, all of which are listed.
     """
     check_mapping(options, where)
     fields = {field.name: field for field in dataclasses.fields(section)}
@@ -67,7 +67,7 @@ def parse(section: type[S], options: Any, where: str) -> S:
 
 
 def check_known(options: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    """Raise UserError, with the nearest valid key, if ``options`` has keys that are not ``known``."""
+    """Raise UserError, with the closest valid key, if ``options`` has keys that are not ``known``."""
     known = sorted(known)
     problems = Problems()
     for name in options:
@@ -85,7 +85,7 @@ def _nearest(name: Any, known: Iterable[str]) -> str | None:
 def _check_present(
     options: Mapping[str, Any], required: Mapping[str, str], known: Iterable[str], where: str, problems: Problems
 ) -> None:
-    """Add a problem for every missing key of ``required``, except for keys that are only misspelt."""
+    """Add a problem for every missing key of ``required``, except for those that are only misspelt."""
     meant = {_nearest(name, known) for name in options if name not in known}
     for name, doc in required.items():
         if name not in options and name not in meant:
@@ -95,19 +95,19 @@ def _check_present(
 def check_arguments(
     target: Callable[..., Any], options: Mapping[str, Any], where: str, *, given: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Check options against the signature of what will be called with them.
+    """Check options against the signature of the class or function that will be called with them.
 
     Args:
-        target: A class or function.
+        target: The class or function.
         options: Keyword arguments from YAML, without ``type``.
-        where: Their place, for errors.
+        where: Their key, for errors.
         given: Parameters that the caller supplies and the YAML must not.
 
     Returns:
-        The options as the annotations require.
+        The options, converted to the annotated types.
 
     Raises:
-        UserError: Unknown or missing arguments, or values that contradict a simple annotation; all of them.
+        UserError: Unknown or missing arguments, or values of the wrong type, all of which are listed.
     """
     parameters = {
         name: parameter
@@ -120,7 +120,7 @@ def check_arguments(
         for name in (str(name) for name in options if name not in named):
             if name in given:
                 problems.add(f"{_join(where, name)}: unknown key; valid keys: {', '.join(named)}")
-            # Anything may be passed on, but a near miss is a typo.
+            # **kwargs accept any name, but one close to a parameter's is a typo.
             elif near := difflib.get_close_matches(name, named, n=1, cutoff=0.8):
                 problems.add(f"{_join(where, name)}: unknown key; did you mean {near[0]}?")
         parameters = {name: parameters[name] for name in named}
@@ -136,7 +136,7 @@ def check_arguments(
     function = target.__init__ if inspect.isclass(target) else target
     try:
         hints = typing.get_type_hints(function)
-    except (NameError, TypeError):  # foreign code with annotations that do not resolve
+    except (NameError, TypeError):  # other code's annotations may not resolve
         hints = {}
     converted = dict(options)
     for name in (name for name in parameters if name in options):
@@ -150,7 +150,7 @@ def check_arguments(
 
 
 def _check_no_number_as_text(value: Any, default: Any, where: str) -> None:
-    """The check without an annotation: a learning rate given as a string would fail late or never."""
+    """Check an argument without annotation: a learning rate given as a string would fail late or never."""
     if isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
             _check_no_number_as_text(item, inspect.Parameter.empty, f"{where}[{i}]")

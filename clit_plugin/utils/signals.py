@@ -1,4 +1,4 @@
-"""Stopping a training without losing steps: the first Ctrl-C or SIGTERM lets the running step end and be saved."""
+"""Stopping a training without losing steps: at the first Ctrl-C or SIGTERM, the current step is finished and saved."""
 
 import multiprocessing
 import os
@@ -13,19 +13,19 @@ _requested = threading.Event()
 
 
 def stop_requested() -> bool:
-    """Whether a signal has asked the training to stop."""
+    """Whether a stop was requested, by a signal or ``request_stop``."""
     return _requested.is_set()
 
 
 def request_stop() -> None:
-    """Request a stop for a signal that another process received."""
+    """Request a stop because another process received a signal."""
     _requested.set()
 
 
 def leave_signals_to_trainer() -> None:
-    """In a DataLoader worker: ignore signals to the process group, so that the trainer can save its step first.
+    """In a DataLoader worker, ignore signals to the process group, so that the trainer can save its step first.
 
-    The trainer ends its workers by ``end_workers``.
+    The trainer ends its workers with ``end_workers``.
     """
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -35,8 +35,8 @@ def leave_signals_to_trainer() -> None:
 def end_workers() -> None:
     """Kill this process's DataLoader workers.
 
-    They ignore the signal with which Python ends them at its exit, which would then wait forever. They only read, so
-    nothing is lost.
+    They ignore the SIGTERM that Python sends them at exit, which would then wait forever. They only read, so nothing is
+    lost.
     """
     workers = [child for child in multiprocessing.active_children() if child.daemon]
     if not workers:
@@ -62,7 +62,7 @@ def stop_on_signal() -> Iterator[None]:
     trainer = os.getpid()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if os.getpid() != trainer:  # a DataLoader worker inherits this handler; it ends with its trainer
+        if os.getpid() != trainer:  # inherited by a DataLoader worker, which the trainer ends
             return
         if _requested.is_set():
             raise KeyboardInterrupt

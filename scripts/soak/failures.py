@@ -43,7 +43,14 @@ RUNS = [
     Run("exception on rank 0 of 2", "ArithmeticError: no more of this", "raise", processes=2),
     Run("exception on rank 1 of 2", "ArithmeticError: no more of this", "raise", "1", 0, processes=2),
     Run("rank 1 of 2 killed", "", "die", "1", processes=2),
-    Run("rank 1 of 2 hangs, train.timeout 0.2", "all wait or are stuck", "hang", "1", processes=2, at_most=35),
+    Run(
+        "rank 1 of 2 hangs, train.timeout 0.2",
+        "all processes are waiting or stuck",
+        "hang",
+        "1",
+        processes=2,
+        at_most=35,
+    ),
     Run("rank 1 of 2 frozen, train.timeout 0.2", "no answer from rank 1", "freeze", "1", processes=2, at_most=65),
     Run("Ctrl-C under torchrun", "interrupted; saved checkpoints are kept", processes=2, interrupted=True, at_most=25),
 ]

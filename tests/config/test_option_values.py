@@ -15,7 +15,7 @@ BAD_VALUES = [
     ("name: ''", "name: expected the name of a folder below experiments/ or results/, got ''"),
     ("name: ../x", "name: expected the name of a folder"),
     ("name: /x", "name: expected the name of a folder"),
-    ("name: x/y", "name: expected the name of a folder below experiments/ or results/, a plain name, which leads"),
+    ("name: x/y", "name: expected the name of a folder below experiments/ or results/, a plain name that does"),
     ("name: .", "name: expected the name of a folder"),
     ('name: "a\\tb"', "name: expected the name of a folder below experiments/ or results/, printable characters; got"),
     (f"name: {'é' * 91}", "name: expected the name of a folder below experiments/ or results/, at most 180 bytes; got"),

@@ -48,7 +48,7 @@ def test_a_process_waits_while_another_one_validates(watched):
 
 def test_a_process_that_no_longer_answers_is_named(watched, capfd):
     store, ended, statuses = watched
-    progress.made("step 8")
+    progress.report("step 8")
     leave_notes(store, seconds=1, doing="step 7", progressing=True)
     assert ended.wait(60)
     assert statuses == [1]
@@ -62,12 +62,12 @@ def test_a_process_that_no_longer_answers_is_named(watched, capfd):
 
 def test_processes_that_answer_but_stand_still_are_reported_with_their_places(watched, capfd):
     store, ended, statuses = watched
-    progress.made("step 8")
+    progress.report("step 8")
     leave_notes(store, seconds=60, doing="step 7", progressing=False, until=ended)
     assert statuses == [1]
-    assert "all wait or are stuck: rank 0 at step 8, rank 1 at step 7" in capfd.readouterr().err
+    assert "all processes are waiting or stuck: rank 0 at step 8, rank 1 at step 7" in capfd.readouterr().err
 
 
 def test_many_ranks_are_reported_with_the_rarest_place_first():
     doing = {rank: "step 8" for rank in range(12)} | {5: "step 7"}
-    assert peers.by_place(doing) == "rank 5 at step 7, ranks 0, 1, 2, 3, 4, 6, 7, 8 and 3 more at step 8"
+    assert peers.by_activity(doing) == "rank 5 at step 7, ranks 0, 1, 2, 3, 4, 6, 7, 8 and 3 more at step 8"
