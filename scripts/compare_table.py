@@ -1,6 +1,6 @@
 """Score systems and bicubic interpolation on the demo's held-out photographs: mean and spread over seeds.
 
-usage: python scripts/compare_table.py VAL_LMDB NAME=WEIGHTS.pth [NAME=WEIGHTS.pth ...]     (a name again: another seed)
+usage: python scripts/compare_table.py VAL_LMDB NAME=WEIGHTS.pth ...     (repeat a NAME for further seeds)
 """
 
 import sys
@@ -19,7 +19,7 @@ SCALES = (2, 3, 4, 6, 12)
 
 
 def scores(root: str, upscale: Callable[[Tensor, tuple[int, int]], Tensor], progress: tqdm) -> list[float]:
-    """PSNR at each scale, the mean over the photographs."""
+    """Mean PSNR over the photographs, at each scale."""
     protocol, means = EvaluationProtocol.named("benchmark"), []
     for scale in SCALES:
         dataset, values = held_out(root, scale), []

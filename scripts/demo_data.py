@@ -1,7 +1,10 @@
-"""Write the photographs that ship inside scikit-image to OUT/train and OUT/val, the demo's training and held-out sets.
+"""Copy photographs that ship with scikit-image to OUT/train and OUT/val, the demo's training and held-out sets.
 
-The held-out set was fixed by subject, before any training: a portrait, an animal, a still life and a machine, the
-kinds of picture that people enlarge. Both halves of the stereo pair are on one side, so that no scene is in both sets.
+usage: python scripts/demo_data.py OUT
+
+The held-out set was chosen by subject, before any training: a portrait, an animal, a still life and a machine, the
+kinds of picture that people enlarge. Both images of the stereo pair are in the same set, so that the sets share no
+scene.
 """
 
 import sys

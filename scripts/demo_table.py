@@ -22,13 +22,13 @@ from clit_plugin.ops.pixels import to_samples, to_tensor
 
 SCALES = (2, 3, 4, 6, 12)
 PICTURE_SCALE = 4
-# What the picture shows of each photograph: centre of the detail, as a share of height and width.
+# Centre of the detail that the picture shows of each photograph, as fractions of height and width.
 DETAILS = {"astronaut": (0.22, 0.42), "coffee": (0.45, 0.55)}
 DETAIL_SIZE = 96
 
 
 def load(path: str) -> torch.nn.Module:
-    """A network and its averaged weights, from a checkpoint of this plugin."""
+    """Load a network with its averaged weights."""
     return load_network(path)
 
 
@@ -72,7 +72,7 @@ def main(root: str, stage1: str, stage2: str, picture: str) -> None:
 
 
 def draw(panels: list[tuple[tuple[float, float], list[Tensor]]], path: Path) -> None:
-    """One row a photograph: the same detail of LR, bicubic, ours and HR, enlarged without interpolation."""
+    """One row per photograph: the same detail of LR, bicubic, CLIT and HR, enlarged without interpolation."""
     side, gap, label = 3 * DETAIL_SIZE, 8, 28
     sheet = Image.new("RGB", (4 * (side + gap) - gap, label + len(panels) * (side + gap) - gap), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)

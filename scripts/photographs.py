@@ -1,10 +1,10 @@
-"""The photographs of scripts/photographs.csv, reduced and written as PNG; scripts/photographs.sh is the command.
+"""Write the photographs of scripts/photographs.csv as reduced PNG files; called by scripts/photographs.sh.
 
-usage: photographs.py packages FOLDER         print the Debian packages that are still needed, one a line
+usage: photographs.py packages FOLDER         print the Debian packages that are still needed, one per line
        photographs.py write FOLDER PACKAGES   write FOLDER/train, FOLDER/held_out and FOLDER/CREDITS.md
 
-PACKAGES holds each package unpacked in a folder of its name. Exit status: 0 done, 1 some photographs are missing or
-have changed (each is named), 2 bad input and nothing written, 130 interrupted.
+PACKAGES contains the unpacked packages, each in a folder of its name. Exit status: 0 done, 1 some photographs are
+missing or have changed (each is named), 2 bad input and nothing written, 130 interrupted.
 """
 
 import csv
@@ -23,7 +23,7 @@ SCIKIT_IMAGE = "scikit-image"
 
 @dataclass(frozen=True)
 class Photograph:
-    """One line of the list: ``original`` is the path in the package, ``file`` the name that is written."""
+    """A row of the list; ``original`` is the path in the package, ``file`` the name of the PNG."""
 
     file: str
     split: str
@@ -35,7 +35,7 @@ class Photograph:
     sha256: str
 
     def source(self, packages: Path) -> Path:
-        """Where the original is. scikit-image is a Python package: its data are beside its code."""
+        """Path of the original; scikit-image is a Python package, with its data beside the code."""
         if self.package != SCIKIT_IMAGE:
             return packages / self.package / self.original
         import skimage.data
@@ -50,34 +50,34 @@ def read_list(path: Path) -> list[Photograph]:
 
 
 def missing(photographs: list[Photograph], folder: Path) -> list[Photograph]:
-    """Those that are not yet below ``folder``."""
+    """Photographs that are not in ``folder`` yet."""
     return [photograph for photograph in photographs if not (folder / photograph.split / photograph.file).is_file()]
 
 
-def strangers(photographs: list[Photograph], folder: Path) -> list[Path]:
-    """Files of the two sets that the list does not have there: in the LMDB they would spoil the split."""
+def unlisted(photographs: list[Photograph], folder: Path) -> list[Path]:
+    """Files of the two sets that are not in the list; in the LMDBs, they would spoil the split."""
     listed = {folder / photograph.split / photograph.file for photograph in photographs}
     found = (path for split in SPLITS for path in (folder / split).glob("*") if path.suffix != ".partial")
     return sorted(path for path in found if path not in listed)
 
 
 def reduced(image: Image.Image, factor: int) -> Image.Image:
-    """Return ``image`` as RGB, its sides divided by ``factor`` (Lanczos, antialiased); a remainder is cut off."""
+    """Convert ``image`` to RGB and divide its sides by ``factor`` (Lanczos, antialiased); a remainder is cropped."""
     image = image.convert("RGB")
     width, height = image.width // factor, image.height // factor
     return image.resize((width, height), Image.Resampling.LANCZOS, box=(0, 0, width * factor, height * factor))
 
 
 def write(photograph: Photograph, folder: Path, packages: Path) -> None:
-    """Write one photograph, whole or not at all.
+    """Write one photograph, atomically.
 
     Raises:
         FileNotFoundError: The package has no such file.
-        ValueError: The file is not the one that was looked at when the list was made.
+        ValueError: The file is not the one in the list.
     """
     content = photograph.source(packages).read_bytes()
     if hashlib.sha256(content).hexdigest() != photograph.sha256:
-        raise ValueError("is another file than the list's (SHA-256)")
+        raise ValueError("differs from the file in the list (SHA-256)")
     target = folder / photograph.split / photograph.file
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
@@ -106,7 +106,7 @@ def credits_text(photographs: list[Photograph]) -> str:
 
 def write_all(photographs: list[Photograph], folder: Path, packages: Path) -> int:
     """Write missing photographs, then the credits of all present ones; return the exit status."""
-    if found := strangers(photographs, folder):
+    if found := unlisted(photographs, folder):
         print(f"photographs: error: not in the list: {', '.join(map(str, found))}; move them away", file=sys.stderr)
         return 2
     status = 0
@@ -122,9 +122,9 @@ def write_all(photographs: list[Photograph], folder: Path, packages: Path) -> in
             )
             status = 1
     absent = missing(photographs, folder)
-    there = [photograph for photograph in photographs if photograph not in absent]
+    present = [photograph for photograph in photographs if photograph not in absent]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "CREDITS.md").write_text(credits_text(there), encoding="utf-8")
+    (folder / "CREDITS.md").write_text(credits_text(present), encoding="utf-8")
     for split in SPLITS:
         sizes = []
         for path in sorted((folder / split).glob("*.png")):

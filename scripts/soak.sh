@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What a training survives: kills, thousands of batches, failures. Prints a page of results, and writes it to soak.md.
+# Stress test of training: kills, thousands of batches, failures. Prints a page of results and writes it to soak.md.
 # usage: scripts/soak.sh [--quick] [--parts PART ...] [--kills N] [--batches N] [--out FILE]
-#   20 SIGKILLs, each resumed, against a run that nobody kills; 10,000 batches with memory and handles; runs that fail.
-#   --quick: one kill, 200 batches, three failures. Exit status: 0 all is well, 1 something is not and is marked.
+#   20 SIGKILLs, each followed by a resume; memory and open files over 10,000 batches; runs and checkpoints that fail.
+#   --quick: one kill, 200 batches, one failure of each kind. Exit status: 0 all as expected, 1 not: see NO in the page.
 set -euo pipefail
 
 case "${1:-}" in

@@ -7,14 +7,14 @@ set -euo pipefail
 cd "$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
 # Let idle threads sleep soon: spinning ones stall each other in the tests that start several processes.
 export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
-# One process for each core, of one thread each.
+# One single-threaded process per core.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 bash scripts/setup.sh
 
 status=0
 types="$(mktemp)"
 trap 'rm -f "$types"' EXIT
-.venv/bin/python -m mypy >"$types" 2>&1 & # half a minute of one core, beside the tests
+.venv/bin/python -m mypy >"$types" 2>&1 & # takes half a minute, while the tests run
 mypy=$!
 for check in "ruff check ." "ruff format --check ."; do
     echo "== $check"
@@ -32,7 +32,7 @@ if ! .venv/bin/lint-imports; then
 fi
 
 echo "== pytest $*"
-# Neighbouring tests stay in one process, which makes what a module shares once.
+# Neighbouring tests stay in one process, so that a module's shared fixtures are built once.
 .venv/bin/python -m pytest -n logical --dist worksteal "$@" || status=$?
 
 echo "== mypy"

@@ -1,4 +1,4 @@
-"""The list of jobs in jobs.yml, as objects."""
+"""Reads the list of jobs, jobs.yml."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,12 +21,12 @@ class Job:
     Attributes:
         system: The name in jobs.yml.
         seed: ``manual_seed`` of every stage.
-        base: The option file on which its stages build.
-        studies: Tables of the report in which it stands.
-        test: Which sets score it, of ``TESTS``.
+        base: The option file that its stages inherit from.
+        studies: Tables of the report in which it appears.
+        test: The test sets, of ``TESTS``.
         stages: Options of each stage; empty for a network without weights.
-        network: ``network_g`` of such a network.
-        start: Weights from which its first stage starts.
+        network: ``network_g`` of a network without weights.
+        start: Weights from which the first stage starts.
     """
 
     system: str
@@ -65,15 +65,15 @@ class Job:
 
 
 def read_jobs(path: Path = HERE / "jobs.yml") -> list[Job]:
-    """All jobs, every system's first seed before any second one.
+    """All jobs; the first seed of every system comes before any second seed.
 
     Raises:
         ValueError: An unknown key, or an unknown test.
     """
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     jobs = []
-    for system, given in content["jobs"].items():
-        options = {**content["defaults"], **given}
+    for system, own in content["jobs"].items():
+        options = {**content["defaults"], **own}
         _check(options, JOB_KEYS, system)
         _check(options["test"], TESTS, f"{system}.test")
         for stage in options.get("stages", []):

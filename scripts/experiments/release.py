@@ -1,8 +1,8 @@
 """Turn the final weights of a job into a file that ships with the package.
 
-usage: python scripts/experiments/release.py OUTPUT JOB     (as experiments_output clit_small_0)
+usage: python scripts/experiments/release.py OUTPUT JOB     (such as experiments_output clit_small_0)
 
-Writes clit_plugin/weights/SYSTEM.pth: the averaged weights, network_g, and what a user of them needs to know.
+Writes clit_plugin/weights/SYSTEM.pth: the averaged weights, network_g, and metadata for users.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import torch
 from jobs import HERE, read_jobs
 
 WEIGHTS = HERE.parents[1] / "clit_plugin" / "weights"
-MOST_BYTES = 4_000_000
+MAX_BYTES = 4_000_000
 
 
 def main(output: Path, name: str) -> None:
@@ -25,7 +25,7 @@ def main(output: Path, name: str) -> None:
     last = len(job.stages) - 1
     source = output / "experiments" / job.stage_name(last) / "models/net_g_latest.pth"
     if not source.is_file():
-        sys.exit(f"release.py: {source}: not there; run.sh --only {name} trains it")
+        sys.exit(f"release.py: {source}: does not exist; run.sh --only {name} trains it")
     checkpoint = torch.load(source, map_location="cpu", weights_only=True)
     options = job.stages[last]
     ranges = options["scale_ranges"]
@@ -51,8 +51,8 @@ def main(output: Path, name: str) -> None:
     (WEIGHTS / "SHA256SUMS").write_text("".join(sums), encoding="ascii")
     size = target.stat().st_size
     print(f"{target}: {size} bytes, {sum(value.numel() for value in content['params'].values())} parameters")
-    if size > MOST_BYTES:
-        sys.exit(f"release.py: {target}: {size} bytes, more than {MOST_BYTES}")
+    if size > MAX_BYTES:
+        sys.exit(f"release.py: {target}: {size} bytes, more than {MAX_BYTES}")
 
 
 if __name__ == "__main__":

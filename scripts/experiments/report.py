@@ -54,7 +54,7 @@ TITLES = {
 
 
 def main(studies: list[str]) -> None:
-    """Print one section for each study that has results; without a choice of studies, the introduction first."""
+    """Print the tables of the named studies, or the introduction and all tables."""
     if not studies:
         print(INTRODUCTION)
     order = list(dict.fromkeys(job.system for job in read_jobs()))

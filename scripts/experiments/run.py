@@ -22,12 +22,12 @@ from jobs import HERE, Job, read_jobs
 RESULTS = HERE / "results"
 SCALES = (2, 3, 4, 6, 8, 12)
 BENCHMARKS = ("Set5", "Set14", "B100", "Urban20")
-# Photographs as they come from phones and the web, for networks that are trained for them.
+# Degraded like photographs from phones and the web, for networks that are trained on them.
 REALISTIC = {"type": "realistic"}
 
 DESCRIPTION = """\
-Train and score the jobs of jobs.yml that have no result yet, most wanted first; resumes where the last run stopped.
-Results are one small JSON a job in scripts/experiments/results; the rest (weights, logs, states) is in OUTPUT.
+Train and score the jobs of jobs.yml that have no result yet, in their order; resumes where the last run stopped.
+Results go to scripts/experiments/results, one small JSON per job; weights, logs and states go to OUTPUT.
 """
 
 
@@ -35,20 +35,20 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="run.sh", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--photographs", type=Path, required=True, help="what scripts/photographs.sh made")
+    parser.add_argument("--photographs", type=Path, required=True, help="folder made by scripts/photographs.sh")
     parser.add_argument("--benchmarks", type=Path, help="folder with Set5/HR, Set14/HR, B100/HR, Urban20/HR")
     parser.add_argument("--output", type=Path, default=Path("experiments_output"), help="weights, logs and states")
     parser.add_argument("--jobs", type=Path, default=HERE / "jobs.yml", help="the list of jobs")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the small JSONs go")
-    parser.add_argument("--workers", type=int, default=2, help="DataLoader workers of a job on a GPU (default 2)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results, one JSON per job")
+    parser.add_argument("--workers", type=int, default=2, help="DataLoader workers per job on a GPU (default 2)")
     parser.add_argument("--parallel", type=int, default=1, help="jobs at a time, each on one thread (default 1)")
-    parser.add_argument("--only", nargs="+", default=["*"], metavar="GLOB", help="jobs, as 'LIT_*' or 'clit_small*'")
-    parser.add_argument("--minutes", type=float, help="stop after so long; what runs is saved and gone on with later")
+    parser.add_argument("--only", nargs="+", default=["*"], metavar="GLOB", help="names of jobs, such as 'LIT_*'")
+    parser.add_argument("--minutes", type=float, help="stop after this time; the next run resumes unfinished jobs")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Run jobs until all are done, time is over or Ctrl-C; the exit status is 1 if one failed."""
+    """Run jobs until all are done, the time is up, or Ctrl-C; the exit status is 1 if a job failed."""
     args = arguments()
     args.output.mkdir(parents=True, exist_ok=True)
     link = args.output / "photographs"
@@ -86,15 +86,15 @@ class Runner:
             timer.start()
 
     def stop(self) -> None:
-        """Let what runs save its step, and start nothing more."""
+        """Interrupt the running jobs, which save their step, and start no others."""
         self.stopping.set()
         for process in list(self.processes):
             process.send_signal(signal.SIGINT)
 
     def run(self, job: Job) -> bool:
-        """Train and score one job, unless it is done, or another process has it; whether nothing failed."""
-        with locked(self.output / "locks" / job.name) as mine:
-            if self.stopping.is_set() or not mine or (self.results / f"{job.name}.json").exists():
+        """Train and score one job, unless it is done or another process runs it; returns False if it failed."""
+        with locked(self.output / "locks" / job.name) as acquired:
+            if self.stopping.is_set() or not acquired or (self.results / f"{job.name}.json").exists():
                 return True
             say(f"{job.name}: started")
             start = time.monotonic()
@@ -176,7 +176,7 @@ class Runner:
         return str(file)
 
     def _clit(self, job: Job, command: str, *args: str) -> None:
-        """One command on one thread, at low priority, its output in a log; raises CalledProcessError if it fails."""
+        """Run one command on one thread, at low priority, logging its output; raises CalledProcessError if it fails."""
         log = self.output / "logs" / f"{job.name}.log"
         log.parent.mkdir(exist_ok=True)
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -196,7 +196,7 @@ class Runner:
 
 
 def device_options(workers: int) -> Sequence[str]:
-    """Options that a GPU changes: they change no result but for rounding."""
+    """Options for the device at hand, which affect results only by rounding."""
     import torch
 
     if not torch.cuda.is_available():
@@ -207,7 +207,7 @@ def device_options(workers: int) -> Sequence[str]:
 
 @contextmanager
 def locked(file: Path) -> Iterator[bool]:
-    """Hold a lock that ends with this process; False if another one has it."""
+    """Hold a lock until the block or this process ends; yields False if another process holds it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as handle:
         try:

@@ -1,4 +1,4 @@
-"""What of jobs.yml is done, running and left, with an estimate of the hours; see status.sh."""
+"""List which jobs of jobs.yml are done, running or left, with an estimate of the hours; see status.sh."""
 
 import argparse
 import json
@@ -15,7 +15,8 @@ def main() -> None:
     output = parser.parse_args().output
     jobs = read_jobs()
     done = {job.name: json.loads(file.read_text()) for job in jobs if (file := RESULTS / f"{job.name}.json").exists()}
-    rates = {name: of["seconds"] / of["steps"] for name, of in done.items() if of["steps"] and of["device"] == "CPU"}
+    trained = {name: result for name, result in done.items() if result["steps"] and result["device"] == "CPU"}
+    rates = {name: result["seconds"] / result["steps"] for name, result in trained.items()}
     mean = sum(rates.values()) / len(rates) if rates else None
     left = 0.0
     for job in jobs:
@@ -41,7 +42,7 @@ def steps_done(job: Job, output: Path) -> int:
 
 
 def is_running(job: Job, output: Path) -> bool:
-    """Whether a process holds the job."""
+    """Whether a process has locked the job."""
     file = output / "locks" / job.name
     if not file.exists():
         return False

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What is done, running and left, with hours: scripts/experiments/status.sh [OUTPUT]
+# List which jobs are done, running or left, with estimated hours: scripts/experiments/status.sh [OUTPUT]
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)"
 bash "$root/scripts/setup.sh"

@@ -1,4 +1,4 @@
-"""Many batches, and what the processes hold meanwhile."""
+"""Memory and open files of a training over many batches."""
 
 import json
 import subprocess
@@ -13,10 +13,11 @@ _ROWS = 12
 
 
 def batches(folder: Path, number: int) -> tuple[bool, list[str]]:
-    """Train for so many batches with workers, checkpoints, validations and new epochs on the way.
+    """Train for ``number`` batches, with workers, checkpoints, validations and several epochs.
 
-    Memory is flat if its mean over the last quarter is within 5 % of that over the second. Handles come and go with the
-    batches; they are flat if the most in the last quarter are no more than one above the most before.
+    Memory counts as flat if its mean over the last quarter is less than 5 % above that over the second. The number of
+    open files varies from batch to batch; it counts as flat if its maximum over the last quarter exceeds the one before
+    by at most 1.
     """
     images = write_images(folder / "hr", 4, (48, 52))
     options = stage_options(images, 2, name="long", total_iter=number)
@@ -28,35 +29,35 @@ def batches(folder: Path, number: int) -> tuple[bool, list[str]]:
     command = [sys.executable, "-m", "clit_plugin.train", "-q", "-opt", "long.yml"]
     with (folder / "output.txt").open("wb") as output:
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
-        seen: dict[int, tuple[float, int, int]] = {}
+        samples: dict[int, tuple[float, int, int]] = {}
         while process.poll() is None:
             batch = _batch(folder / "experiments/long/curves.jsonl")
-            held = _held(process.pid)
-            if batch and held and batch < number:  # behind the last one it ends
-                seen[batch] = held
+            usage = _usage(process.pid)
+            if batch and usage and batch < number:  # after the last batch, processes end
+                samples[batch] = usage
             time.sleep(0.1 if number < 2000 else 1)
-    quarters = [[held for batch, held in seen.items() if batch * 4 // number == n] for n in (1, 3)]
+    quarters = [[usage for batch, usage in samples.items() if batch * 4 // number == n] for n in (1, 3)]
     text = (folder / "output.txt").read_text(errors="replace").strip().splitlines()
     if process.returncode or not all(quarters):
         return False, [f"NOT WELL: exit status {process.returncode}; {' '.join(text[-1:])}"]
-    memory, memory_late = (sum(held[0] for held in quarter) / len(quarter) for quarter in quarters)
-    handles = max(held[1] for batch, held in seen.items() if batch * 4 // number < 3)
-    handles_late = max(held[1] for held in quarters[1])
+    memory, memory_late = (sum(usage[0] for usage in quarter) / len(quarter) for quarter in quarters)
+    handles = max(usage[1] for batch, usage in samples.items() if batch * 4 // number < 3)
+    handles_late = max(usage[1] for usage in quarters[1])
     flat = memory_late < 1.05 * memory and handles_late <= handles + 1
-    chosen = sorted(seen)[:: max(len(seen) // _ROWS, 1)]
+    chosen = sorted(samples)[:: max(len(samples) // _ROWS, 1)]
     return flat, [
-        f"{number} batches with {_WORKERS} workers. Trainer's memory, mean over the second and the last quarter: "
-        f"{memory:.1f} and {memory_late:.1f} MB; open files of all processes, at most before and in the last quarter: "
+        f"{number} batches with {_WORKERS} workers. Memory of the trainer, mean over the second and the last quarter: "
+        f"{memory:.1f} and {memory_late:.1f} MB; open files of all processes, maximum before and in the last quarter: "
         f"{handles} and {handles_late}; flat: **{'yes' if flat else 'NO'}**.",
         "",
         "| batch | memory of the trainer, MB | open files, trainer and workers | processes |",
         "|---|---|---|---|",
-        *(f"| {batch} | {seen[batch][0]:.1f} | {seen[batch][1]} | {seen[batch][2]} |" for batch in chosen),
+        *(f"| {batch} | {samples[batch][0]:.1f} | {samples[batch][1]} | {samples[batch][2]} |" for batch in chosen),
     ]
 
 
 def _batch(curves: Path) -> int | None:
-    """The newest batch whose numbers are written."""
+    """The last batch in the curves file."""
     try:
         with curves.open("rb") as file:
             file.seek(0, 2)
@@ -66,8 +67,8 @@ def _batch(curves: Path) -> int | None:
         return None
 
 
-def _held(pid: int) -> tuple[float, int, int] | None:
-    """MB of the process, open files of it and its workers, and how many processes these are."""
+def _usage(pid: int) -> tuple[float, int, int] | None:
+    """Memory of the process in MB, open files of it and its workers, and the number of these processes."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024

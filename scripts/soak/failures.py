@@ -1,4 +1,4 @@
-"""Runs that fail, each in its way: how they end, how soon, and what they say."""
+"""Failing runs and damaged checkpoints: exit status, time until the end, and error message."""
 
 import contextlib
 import io
@@ -17,12 +17,12 @@ from train_helpers import stage_options, train, weights, write_images, write_yam
 
 from clit_plugin.commands.cli import main
 
-_PATIENCE = 300  # seconds; a run that hangs takes for ever
+_TIMEOUT = 300  # seconds, for runs that hang
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that fails, and what is expected of it."""
+    """A failing run, and how it is expected to end."""
 
     what: str
     says: str
@@ -57,7 +57,7 @@ RUNS = [
 
 
 def run_failures(folder: Path, *, quick: bool) -> tuple[bool, list[str]]:
-    """Start every run of ``RUNS`` as processes of its own; if ``quick`` the first one only, however long it takes."""
+    """Run all of ``RUNS`` in separate processes; if ``quick``, only the first one, without checking its time."""
     rows, well = [], True
     for number, run in enumerate(RUNS[:1] if quick else RUNS):
         status, seconds, output = _fail(folder / str(number), run)
@@ -66,7 +66,7 @@ def run_failures(folder: Path, *, quick: bool) -> tuple[bool, list[str]]:
         well = well and expected
         rows.append(_row(run.what, status, f"{seconds:.1f}", lines[0] if lines else "-", expected))
     return well, [
-        "Seconds are those from the last step, or the signal, to the end of the last process.",
+        "Seconds are counted from the last step, or the signal, to the end of the last process.",
         "",
         "| what | exit status | seconds | what it says | as expected |",
         "|---|---|---|---|---|",
@@ -80,7 +80,7 @@ def _row(what: str, status: int, seconds: str, line: str, expected: bool) -> str
 
 
 def _fail(folder: Path, run: Run) -> tuple[int, float, str]:
-    """Exit status, seconds to the end and what stood on stderr."""
+    """Exit status, seconds until the end, and stderr."""
     failing_options(folder, workers=run.workers, size=200 if run.damaged_image else 40)
     if run.damaged_image:
         image = folder / "hr/0003.png"
@@ -96,7 +96,7 @@ def _fail(folder: Path, run: Run) -> tuple[int, float, str]:
         last = time.time()
         process.send_signal(signal.SIGINT)
     try:
-        _, output = process.communicate(timeout=_PATIENCE)
+        _, output = process.communicate(timeout=_TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait(), float("inf"), ""
@@ -105,7 +105,7 @@ def _fail(folder: Path, run: Run) -> tuple[int, float, str]:
 
 
 def _wait_for_state(folder: Path, process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT
     while not list(folder.glob("experiments/failing/training_states/*.state")):
         if time.monotonic() > deadline or process.poll() is not None:
             raise RuntimeError("a run made no checkpoint")
@@ -150,7 +150,7 @@ DAMAGES: list[tuple[str, str, Callable[[Path], object]]] = [
 
 
 def checkpoint_failures(folder: Path, *, quick: bool) -> tuple[bool, list[str]]:
-    """Damage the newest checkpoint and resume; diverge; use weights that are NaN. In this process."""
+    """Resume from damaged checkpoints, diverge, and use NaN weights, all in this process."""
     images = write_images(folder / "hr", 2, (40, 44))
     options = stage_options(images, 1, name="s1", total_iter=6)
     options["val"]["val_freq"] = 100
@@ -184,8 +184,8 @@ def checkpoint_failures(folder: Path, *, quick: bool) -> tuple[bool, list[str]]:
         for value in weights(folder, "nan", file.name).values()
     )
     return well and finite, [
-        "A damaged newest checkpoint is set aside, and the run ends with the bits of one that nothing happened to. "
-        f"What a diverging run has written is finite: **{'yes' if finite else 'NO'}**.",
+        "A damaged newest checkpoint is set aside, and the final weights are bit-identical to an undisturbed run's. "
+        f"All weights that a diverging run has written are finite: **{'yes' if finite else 'NO'}**.",
         "",
         "| what | exit status | seconds | what it says | as expected |",
         "|---|---|---|---|---|",
@@ -194,7 +194,7 @@ def checkpoint_failures(folder: Path, *, quick: bool) -> tuple[bool, list[str]]:
 
 
 def _diverging(folder: Path) -> Iterator[tuple[str, str, int, list[str]]]:
-    """What, a part of the line, the exit status and the command."""
+    """Name, part of the message, exit status and arguments of each command."""
     diverging = ["name=nan", "train.optim_g.lr=1e20", "train.total_iter=200", "val.val_freq=1000"]
     yield "learning rate 1e20", "not finite", 1, ["train", "-opt", "s1.yml", "--set", *diverging]
     shutil.copy(folder / "experiments/s1/models/net_g_latest.pth", folder / "nan.pth")
@@ -206,7 +206,7 @@ def _diverging(folder: Path) -> Iterator[tuple[str, str, int, list[str]]]:
 
 
 def _run(*arguments: str) -> tuple[int, str]:
-    """A command in this process: exit status and what it said."""
+    """Run a command in this process; returns its exit status and stderr."""
     output = io.StringIO()
     with contextlib.redirect_stderr(output), contextlib.redirect_stdout(io.StringIO()):
         status = train(*arguments[1:]) if arguments[0] == "train" else main(list(arguments))

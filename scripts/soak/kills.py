@@ -1,4 +1,4 @@
-"""SIGKILLs at any moment, each followed by a resume."""
+"""SIGKILLs at random moments, each followed by a resume."""
 
 import os
 import random
@@ -13,15 +13,15 @@ import torch
 from train_helpers import log_of, stage_options, weights, write_images, write_yaml
 
 _STAGES = ("s1", "s2")
-_PATIENCE = 300  # seconds, in which a run starts and makes a checkpoint
+_TIMEOUT = 300  # seconds until a run has started and saved a checkpoint
 
 
 def kills(folder: Path, number: int) -> tuple[bool, list[str]]:
-    """Kill a chain of two stages and its workers, resume it, and compare its final weights to an undisturbed chain's.
+    """Kill a chain of two stages and its workers, resume it, and compare its final weights with an undisturbed chain's.
 
     Args:
-        folder: To work in; it is made.
-        number: Of kills; where a chain ends before, another one begins.
+        folder: Working folder, which is created.
+        number: Number of kills; if a chain finishes before that, another one is started.
     """
     rng = random.Random(0)
     images = write_images(folder / "hr", 2, (40, 44))
@@ -56,7 +56,7 @@ def kills(folder: Path, number: int) -> tuple[bool, list[str]]:
     good = sum(row[-1] == "yes" for row in rows)
     lines = [
         f"{good} of {number} kills were followed by a resume at the newest checkpoint. The final weights of both "
-        f"stages, in {chains} chain{'s' * (chains > 1)}, are those of a chain that nobody killed, bit by bit: "
+        f"stages, in {chains} chain{'s' * (chains > 1)}, are bit-identical to those of an undisturbed chain: "
         f"**{'yes' if equal else 'NO'}**.",
         "",
         "| kill | newest checkpoint | workers | while writing | resumed there |",
@@ -80,8 +80,8 @@ def _wait(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _kill(folder: Path, process: "subprocess.Popen[bytes]", before: tuple[int, int] | None, rng: random.Random) -> bool:
-    """Kill it some time after its first checkpoint; whether it was still there."""
-    deadline = time.monotonic() + _PATIENCE
+    """Kill a run some time after its first new checkpoint; returns False if it ended before."""
+    deadline = time.monotonic() + _TIMEOUT
     while _newest(folder) == before and process.poll() is None:
         if time.monotonic() > deadline:
             process.kill()

@@ -1,4 +1,4 @@
-"""All of ``scripts/soak.sh``, and the page of its results."""
+"""The program of ``scripts/soak.sh``: runs the parts and writes the page of results."""
 
 import argparse
 import os
@@ -17,9 +17,9 @@ PARTS = ("kills", "batches", "failures", "checkpoints")
 
 
 def main() -> int:
-    """Run the parts, print and write the page; 1 if anything is not well."""
+    """Run the parts, print and write the page; returns 1 if anything is not as expected."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true", help="a short one")
+    parser.add_argument("--quick", action="store_true", help="a short run")
     parser.add_argument("--kills", type=int, help="default 20")
     parser.add_argument("--batches", type=int, help="default 10,000")
     parser.add_argument(

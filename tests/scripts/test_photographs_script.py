@@ -171,7 +171,7 @@ def test_a_changed_original_is_named_and_left_out_of_sets_and_credits(workplace)
     result = workplace.run()
     assert result.returncode == 1
     assert "0.png was skipped" in result.stderr
-    assert "Hill by X.jpg of wallpapers-a is another file" in result.stderr
+    assert "Hill by X.jpg of wallpapers-a differs from the file in the list" in result.stderr
     assert workplace.written() == {"held_out/1.png", "train/2.png"}
     assert workplace.keys("train") == ["2.png"]
     assert "Author 0" not in (workplace.folder / "CREDITS.md").read_text()
