@@ -1,4 +1,4 @@
-"""The page as a browser shows it, compared with what the network gives."""
+"""The page as a browser shows it, compared with the network's output."""
 
 import base64
 
@@ -9,7 +9,7 @@ PATIENCE = 120_000  # ms, for a busy machine
 
 
 def shown(page):
-    """What the canvas shows, (3, H, W); the output's size (H, W), and where it begins (y, x)."""
+    """Content of the canvas (3, H, W), the output's size (H, W), and its origin on the canvas (y, x)."""
     canvas = page.locator("#canvas")
     width, height = canvas.get_attribute("data-size").split("x")
     x, y = canvas.get_attribute("data-origin").split(",")
@@ -18,18 +18,18 @@ def shown(page):
 
 
 def compare(page, whole):
-    """The largest difference between what is seen of an image and the image, and how many pixels are seen."""
+    """Largest difference between the visible part of an image and the image, and the number of visible pixels."""
     difference = differences(page, whole)
     return difference.max().item(), difference[0].numel()
 
 
 def mean_difference(page, whole):
-    """The mean of it."""
+    """Mean difference between the visible part of an image and the image."""
     return differences(page, whole).mean().item()
 
 
 def differences(page, whole):
-    """(3, h, w) of what is seen."""
+    """Absolute differences (3, h, w) over the visible part of an image."""
     canvas, size, (y, x) = shown(page)
     assert whole.shape[-2:] == size
     top, left = max(0, y), max(0, x)
@@ -44,14 +44,14 @@ def set_split(page, end):
 
 
 def wheel(page, delta):
-    """Turn the wheel, and wait until it is seen."""
+    """Turn the wheel, and wait until the canvas shows the new size."""
     before = page.locator("#canvas").get_attribute("data-size")
     page.mouse.wheel(0, delta)
     page.wait_for_function("size => document.getElementById('canvas').dataset.size !== size", arg=before)
 
 
 def settle(page):
-    """Wait until everything that is seen is decoded."""
+    """Wait until everything visible is decoded."""
     page.wait_for_timeout(50)
     page.wait_for_selector(DONE)
     page.wait_for_timeout(50)

@@ -1,4 +1,4 @@
-"""Small videos, for the tests of videos."""
+"""Small videos for tests."""
 
 from fractions import Fraction
 
@@ -9,7 +9,7 @@ RATE = Fraction(30000, 1001)
 
 
 def pictures(count, size=(24, 32)):
-    """Smooth frames, (H, W, 3) uint8, each another; the upper left is bright."""
+    """Smooth frames, (H, W, 3) uint8, all different, with a bright top left corner."""
     y, x = np.mgrid[: size[0], : size[1]] / max(size)
     waves = [np.stack([1 - x, 1 - y, 0.5 + 0.3 * np.sin(5 * x + number)], -1) for number in range(count)]
     return [(255 * wave).round().astype(np.uint8) for wave in waves]
@@ -29,7 +29,7 @@ def write_clip(
     pix_fmt="yuv420p",
     aspect=None,
 ):
-    """Write frames, shown at ``times`` in ``time_base``, with half a second of a sine as sound."""
+    """Write frames, shown at ``times`` in units of ``time_base``, with half a second of a sine wave as sound."""
     time_base = time_base or 1 / rate
     with av.open(str(path), "w") as container:
         video = container.add_stream(codec, rate=rate, options={"crf": "0"} if codec == "libx264" else {})
@@ -60,13 +60,13 @@ def write_clip(
 
 
 def decoded(path):
-    """Frames of a video as av gives them, with the times in seconds."""
+    """Times in seconds and frames of a video, as PyAV decodes them."""
     with av.open(str(path)) as container:
         return [(frame.pts * frame.time_base, frame) for frame in container.decode(video=0)]
 
 
 def packets(path, kind):
-    """Bytes and times in seconds of the packets of the first stream of a kind."""
+    """Content and times in seconds of the packets of the first stream of a type."""
     with av.open(str(path)) as container:
         found = container.demux(**{kind: 0})
         return [(bytes(packet), packet.pts * packet.time_base) for packet in found if packet.dts is not None]

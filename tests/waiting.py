@@ -1,10 +1,10 @@
-"""For what another thread does."""
+"""Waiting for another thread."""
 
 import time
 
 
 def wait_until(true):
-    """Wait, for 20 seconds at most, until a function returns something true."""
+    """Wait, at most 20 seconds, until a function returns a true value."""
     for _ in range(400):
         if true():
             return

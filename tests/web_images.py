@@ -17,5 +17,5 @@ def png(height, width, mode="RGB", seed=0):
 
 
 def decoded(content):
-    """(3, H, W) in [0, 1] of an image file's bytes."""
+    """Decode an image file's bytes to (3, H, W) in [0, 1]."""
     return torch.from_numpy(np.array(Image.open(io.BytesIO(content)).convert("RGB"))).permute(2, 0, 1) / 255

@@ -205,7 +205,7 @@ def _upscale_file(task: _Task, job: Job) -> None:
             size,
             name=str(source),
             options=task.options,
-            kept=kept_bytes(output, layout),
+            caller_bytes=kept_bytes(output, layout),
             progress=progress,
             label=label,
         ),

@@ -24,14 +24,14 @@ class Job(NamedTuple):
     output: Path
 
 
-def is_video(given: Sequence[str]) -> bool:
-    """Whether what is given is a video, by its name.
+def is_video(images: Sequence[str]) -> bool:
+    """Whether the input is a video, by its name.
 
     Raises:
         UserError: There is a video among several.
     """
-    videos = [name for name in given if Path(name).suffix.lower() in VIDEOS and not Path(name).is_dir()]
-    if videos and len(given) > 1:
+    videos = [name for name in images if Path(name).suffix.lower() in VIDEOS and not Path(name).is_dir()]
+    if videos and len(images) > 1:
         raise UserError(f"{videos[0]}: give one video at a time, and nothing beside it")
     return bool(videos)
 
@@ -73,30 +73,30 @@ def _named(args: argparse.Namespace) -> list[Job]:
     from clit_plugin.inference.picture_files import check_output_format, is_lossy
 
     out = Path(args.output).expanduser()
-    given = [Path(name).expanduser() for name in args.images]
-    one = len(given) == 1 and not given[0].is_dir() and not _is_pattern(given[0]) and not out.is_dir()
+    paths = [Path(name).expanduser() for name in args.images]
+    one = len(paths) == 1 and not paths[0].is_dir() and not _is_pattern(paths[0]) and not out.is_dir()
     suffix = out.suffix.lower()
     if one and suffix in IMAGE_SUFFIXES:
         if args.format and _SAME.get(suffix, suffix) != f".{args.format}":
             raise UserError(f"--format {args.format}: {out} has another suffix; remove one of the two")
-        jobs = [Job(given[0], out)]
+        jobs = [Job(paths[0], out)]
     elif one and suffix:
         check_output_format(out)
     elif suffix in IMAGE_SUFFIXES and not out.is_dir():
         raise UserError(f"{out}: is an image file, but several images are to be written; give a folder")
     else:
         ending = f".{args.format or 'png'}"
-        jobs = [Job(source, out / relative.with_suffix(ending)) for source, relative in _sources(given, out)]
+        jobs = [Job(source, out / relative.with_suffix(ending)) for source, relative in _sources(paths, out)]
     if args.quality is not None and jobs and not any(is_lossy(job.output) for job in jobs):
         raise UserError("--quality: for .jpg and .webp files only; --format jpg or webp writes them")
     return jobs
 
 
-def _sources(given: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
-    """Images with their paths below the folder given or before the first wildcard, or their names."""
+def _sources(paths: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
+    """Images with their paths relative to the folder, or to the part before the first wildcard, or their names."""
     from clit_plugin.data.lmdb_files.sources import find_sources
 
-    for path in given:
+    for path in paths:
         if path.is_dir():
             _check_outside(out, path)
             for name in find_sources(path):

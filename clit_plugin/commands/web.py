@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from clit_plugin.web.server import Server
 
 DESCRIPTION = """\
-Open a page with continuous zoom: what the screen shows is decoded at the screen's own resolution, at any factor.
+Open a page with continuous zoom: the visible part of a picture is decoded at the screen's own resolution.
 
-Drop a picture on the page, or give one. Wheel, drag, pinch or keys zoom; a slider compares with bicubic interpolation,
-or with a second file of weights; a click shows what every head of every branch attends to. Nothing leaves this
-computer and nothing is written to a disk. Only this computer can open the page, unless --host says otherwise.
+Drop a picture on the page, or name one. Wheel, drag, pinch or keys zoom; a slider compares with bicubic interpolation,
+or with a second weights file; a click shows what every head of every branch attends to. Nothing leaves this computer
+and nothing is written to disk. Only this computer can open the page, unless --host names another address.
 
 examples:
   clit web
@@ -34,23 +34,23 @@ exit status: 0 stopped, 2 bad input"""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("image", metavar="IMAGE", nargs="?", help="the picture to begin with")
+    parser.add_argument("image", metavar="IMAGE", nargs="?", help="the picture to open first")
     parser.add_argument(
         "--weights",
         metavar="FILE",
         nargs="+",
         type=weights_path,
         default=[str(DEFAULT)],
-        help="trained weights, or a name of the package's; a second one to compare with (default: clit_small)",
+        help="trained weights, or a name of the package's; a second one to compare (default: clit_small)",
     )
-    parser.add_argument("--port", metavar="N", type=int, default=8484, help="default: %(default)s; 0: any that is free")
+    parser.add_argument("--port", metavar="N", type=int, default=8484, help="default: %(default)s; 0: any free port")
     parser.add_argument(
         "--host",
         metavar="ADDRESS",
         default="127.0.0.1",
-        help="address to listen at (default: %(default)s, this computer)",
+        help="address to listen on (default: %(default)s, this computer only)",
     )
-    parser.add_argument("--no-browser", action="store_true", help="print the address only")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
     add_option_file_argument(parser)
     add_network_arguments(parser)
 
@@ -70,13 +70,13 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--weights: expected one file or two to compare, got {len(args.weights)}")
     if not 0 <= args.port <= 65535:
         raise UserError(f"--port: expected 0 to 65535, got {args.port}")
-    given = None if args.image is None else (read_picture(Path(args.image)), Path(args.image).name)
+    picture = None if args.image is None else (read_picture(Path(args.image)), Path(args.image).name)
     device = choose_device(args.device)
     lenses = [load_lens(file, args.opt, param_key=args.param_key, device=device) for file in args.weights]
     listening = _listen(args.host, args.port)
     if not _is_loopback(listening):
-        warn(f"--host {args.host}: everyone who reaches this address can use the page and see the picture given")
-    server = Server(lenses, given, frozenset({"localhost", args.host.lower(), socket.gethostname().lower()}))
+        warn(f"--host {args.host}: everyone who can reach this address can use the page and see its picture")
+    server = Server(lenses, picture, frozenset({"localhost", args.host.lower(), socket.gethostname().lower()}))
     asyncio.run(_serve(server, listening, browser=not args.no_browser))
     return 0
 
@@ -108,9 +108,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
     except (OSError, UnicodeError) as error:
-        raise UserError(
-            f"--host {host} --port {port}: cannot listen there ({error}); another --port may be free"
-        ) from error
+        raise UserError(f"--host {host} --port {port}: cannot listen on it ({error}); try another --port") from error
     return listening
 
 

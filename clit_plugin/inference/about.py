@@ -56,15 +56,15 @@ class About:
                 raise UserError(f"{path}: about.{key}: expected text, got {value!r:.60}")
         if about.get("scale_range") is None:
             return cls(**texts)
-        least, most = check_scale_range(about["scale_range"], f"{path}: about.scale_range")
-        return cls(scale_range=(least, most), **texts)
+        low, high = check_scale_range(about["scale_range"], f"{path}: about.scale_range")
+        return cls(scale_range=(low, high), **texts)
 
     def summary(self) -> str:
         """A phrase, ``for x1 to x16 and images made by ...``; empty if the file states neither."""
         parts = []
         if self.scale_range is not None:
-            least, most = map(scale_label, self.scale_range)
-            parts.append(f"x{least} to x{most}")
+            low, high = map(scale_label, self.scale_range)
+            parts.append(f"x{low} to x{high}")
         if self.degradation is not None:
             parts.append(f"images made by {_DEGRADATIONS.get(self.degradation, self.degradation)}")
         return f"for {' and '.join(parts)}" if parts else ""
@@ -74,9 +74,9 @@ class About:
         if self.scale_range is None:
             return None
         scales = [out / n for out, n in zip(size, lq, strict=True)]
-        least, most = self.scale_range
-        if min(scales) * _SLACK >= least and max(scales) <= most * _SLACK:
+        low, high = self.scale_range
+        if min(scales) * _SLACK >= low and max(scales) <= high * _SLACK:
             return None
-        scale = max(scales) if max(scales) > most * _SLACK else min(scales)
-        trained = f"x{scale_label(least)} to x{scale_label(most)}"
+        scale = max(scales) if max(scales) > high * _SLACK else min(scales)
+        trained = f"x{scale_label(low)} to x{scale_label(high)}"
         return f"x{scale:.3g} is outside the training scales, {trained}; quality may be lower"

@@ -9,7 +9,7 @@ from torch import Tensor
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress
 from clit_plugin.inference.estimate import duration_text, estimate_seconds
 from clit_plugin.inference.memory import budget, check_memory, choose_tiling, memory_errors
-from clit_plugin.inference.strips import Job, upscale_strips, upscale_whole
+from clit_plugin.inference.strips import UpscaleJob, upscale_strips, upscale_whole
 from clit_plugin.inference.tiles import TILE
 from clit_plugin.inference.tiling import device_of
 from clit_plugin.ops.coordinates import Size
@@ -44,7 +44,7 @@ def strips_of(
     *,
     name: str,
     options: UpscaleOptions,
-    kept: int = 12,
+    caller_bytes: int = 12,
     progress: Progress | None = None,
     label: str | None = None,
 ) -> Iterator[Tensor]:
@@ -56,7 +56,7 @@ def strips_of(
         size: (H_out, W_out).
         name: The image's name in errors.
         options: Tiles, memory and self-ensemble.
-        kept: Bytes per output pixel that the caller keeps; by default RGB in float32.
+        caller_bytes: Bytes per output pixel that the caller keeps; by default RGB in float32.
         progress: Called with the number of output pixels done since the last call, H_out * W_out in total.
         label: Prefix of the line with the time estimate; None: no estimate.
 
@@ -74,12 +74,14 @@ def strips_of(
                 check_memory(size, device, name=name)
             else:
                 limit = budget(device, options.max_memory)
-                tiling = choose_tiling(net, lq_size, size, limit, tile=options.tile, kept=kept, name=name)
+                tiling = choose_tiling(
+                    net, lq_size, size, limit, tile=options.tile, caller_bytes=caller_bytes, name=name
+                )
             if label is not None:
                 seconds = estimate_seconds(net, rgb[None].to(device), size, max_queries=options.max_queries)
                 if seconds is not None and seconds * options.views >= _MIN_ESTIMATE:
                     say(f"{label}: about {duration_text(seconds * options.views)}")
-            job = Job(
+            job = UpscaleJob(
                 net=net,
                 lq=rgb,
                 size=size,

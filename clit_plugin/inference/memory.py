@@ -71,7 +71,7 @@ def budget(device: torch.device, max_memory: float | None) -> Budget:
 
 
 def choose_tiling(
-    net: ArbitraryScaleArch, lq: Size, size: Size, limit: Budget, *, tile: int | None, kept: int, name: str
+    net: ArbitraryScaleArch, lq: Size, size: Size, limit: Budget, *, tile: int | None, caller_bytes: int, name: str
 ) -> Tiling:
     """The largest tiles, up to 512 pixels, that fit into the memory.
 
@@ -81,7 +81,7 @@ def choose_tiling(
         size: (H_out, W_out).
         limit: The memory that may be used.
         tile: Side requested by the user; 0: the whole image; None: the largest that fits.
-        kept: Bytes per output pixel that the caller keeps until the file is written.
+        caller_bytes: Bytes per output pixel that the caller keeps until the file is written.
         name: The image's name in errors.
 
     Raises:
@@ -99,7 +99,7 @@ def choose_tiling(
         height, width = (min(n, n_tile + overlap) / n for n, n_tile in zip(lq, (rows, side), strict=True))
         tile_bytes = pixels * encoder + min(head, pixels * _HEAD_BYTES_PER_PIXEL)
         tile_bytes += height * width * size[0] * size[1] * _OUT
-        strip_bytes = (kept + height * _STRIP) * size[0] * size[1]
+        strip_bytes = (caller_bytes + height * _STRIP) * size[0] * size[1]
         device_bytes = tile_bytes + strip_bytes * (device.type == "cpu")
         if _fits(device_bytes, limit.device) and _fits(strip_bytes, limit.host):
             return Tiling(tile=side, rows=rows, margin=margin, overlap=min(overlap, rows // 2 // ALIGNMENT * ALIGNMENT))

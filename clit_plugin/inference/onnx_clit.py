@@ -56,10 +56,10 @@ def _branch(
     found = neighbours(g, queries, grid, branch.local_ensemble)
     margin = max(branch.local_grid[0] // 2, 1)  # of queries and keys; the convolutions need one row more
     band = Band.around(g, grid.rows, found, margin + 1)
-    seen = _resized(g, feature, band, grid) if resized else band.take(g, feature, grid.rows)
+    rows = _resized(g, feature, band, grid) if resized else band.take(g, feature, grid.rows)
     band = band.narrowed(g, 1)
     maps = {
-        name: band.masked(g, g.conv(seen, conv.weight, conv.bias, [0, 1, 0, 1]))
+        name: band.masked(g, g.conv(rows, conv.weight, conv.bias, [0, 1, 0, 1]))
         for name, conv in (("q", branch.to_q), ("k", branch.to_k), ("v", branch.to_v))
         if conv is not None
     }
@@ -142,13 +142,13 @@ def _bias_along(g: OnnxGraph, pos_bias: PositionalBias, delta: Value, axis: int)
     """One of ``PositionalBias.parts``: (Q, G) to (Q, G, heads)."""
     n = len(pos_bias.frequencies) or 1
     bias = pos_bias.bias if axis == 0 else None
-    seen, parts = g.op("Unsqueeze", delta, [-1]), [slice(axis * n, (axis + 1) * n)]
+    inputs, parts = g.op("Unsqueeze", delta, [-1]), [slice(axis * n, (axis + 1) * n)]
     if len(pos_bias.frequencies):
-        phase = g.mul(seen, pos_bias.frequencies)
-        seen = g.concat([g.op("Sin", phase), g.op("Cos", phase)], 2)
+        phase = g.mul(inputs, pos_bias.frequencies)
+        inputs = g.concat([g.op("Sin", phase), g.op("Cos", phase)], 2)
         parts.append(slice((axis + 2) * n, (axis + 3) * n))
     weight = np.concatenate([pos_bias.weight.detach().cpu().numpy()[:, part] for part in parts], 1)
-    product = g.op("MatMul", seen, np.ascontiguousarray(weight.T))
+    product = g.op("MatMul", inputs, np.ascontiguousarray(weight.T))
     return product if bias is None else g.add(product, bias)
 
 

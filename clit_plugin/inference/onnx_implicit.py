@@ -24,11 +24,11 @@ def implicit_residual(graph: OnnxGraph, net: LocalImplicitArch, feature: Value, 
         found = neighbours(g, queries, grid, net.local_ensemble)
     pad = net.kernel // 2
     band = Band.around(g, grid.rows, found, pad)
-    seen = band.take(g, feature, grid.rows)
+    rows = band.take(g, feature, grid.rows)
     band = band.narrowed(g, pad)
     weight, bias = net.projection()
     kernel = weight.reshape(len(weight), -1, net.kernel, net.kernel)
-    latents = g.conv(seen, kernel, bias, [0, pad, 0, pad])
+    latents = g.conv(rows, kernel, bias, [0, pad, 0, pad])
     pixels = table(g, latents, len(weight))
     cell = queries.cells(g, grid)
     decode = DECODERS[type(net)]
@@ -51,8 +51,8 @@ def _corner(g: OnnxGraph, queries: Queries, grid: Grid) -> Neighbour:
 
 
 def _liif(g: OnnxGraph, net: LIIF, latent: Value, delta: Value, cell: Value) -> Value:
-    seen = g.concat([delta, cell], 1) if net.cell_decoding else delta
-    position = g.linear(seen, net.decoder.first.weight[:, net.unfolded_channels :])
+    inputs = g.concat([delta, cell], 1) if net.cell_decoding else delta
+    position = g.linear(inputs, net.decoder.first.weight[:, net.unfolded_channels :])
     return run_mlp(g, net.decoder.rest, g.add(latent, position))
 
 

@@ -130,9 +130,9 @@ class Band:
     def around(cls, graph: OnnxGraph, rows: MapAxis, found: Sequence[Neighbour], margin: int) -> "Band":
         """The band from ``margin`` rows above the first neighbour to ``margin`` rows below the last."""
         g = graph
-        seen = g.concat([neighbour.row for neighbour in found], 0)
-        first = g.sub(g.op("ReduceMin", seen, keepdims=0), margin)
-        last = g.add(g.op("ReduceMax", seen, keepdims=0), margin + 1)
+        centres = g.concat([neighbour.row for neighbour in found], 0)
+        first = g.sub(g.op("ReduceMin", centres, keepdims=0), margin)
+        last = g.add(g.op("ReduceMax", centres, keepdims=0), margin + 1)
         index = g.op("Range", first, last, 1)
         inside = g.op("And", g.op("GreaterOrEqual", index, 0), g.op("Less", index, rows.count))
         return cls(first, index, g.floats(inside))

@@ -19,7 +19,7 @@ _SMALLEST = 64  # side of the smallest tiles tried when memory runs out
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class UpscaleJob:
     """An image to upscale, and how.
 
     Attributes:
@@ -39,7 +39,9 @@ class Job:
     progress: Progress | None = None
 
 
-def upscale_strips(job: Job, tiling: Tiling, on_halved: Callable[[int], object] | None = None) -> Iterator[Tensor]:
+def upscale_strips(
+    job: UpscaleJob, tiling: Tiling, on_halved: Callable[[int], object] | None = None
+) -> Iterator[Tensor]:
     """The rows of the output, from top to bottom.
 
     If the device runs out of memory, the strip is computed again in tiles of half the side.
@@ -83,7 +85,7 @@ def upscale_strips(job: Job, tiling: Tiling, on_halved: Callable[[int], object] 
             on_halved(tiling.tile)
 
 
-def upscale_whole(job: Job, tile: int) -> Tensor:
+def upscale_whole(job: UpscaleJob, tile: int) -> Tensor:
     """The whole output at once, (3, H_out, W_out) on the CPU, for networks that cannot compute parts.
 
     Args:
@@ -101,7 +103,7 @@ def upscale_whole(job: Job, tile: int) -> Tensor:
     return image[0].cpu()
 
 
-def _strip(job: Job, rows: AxisTile, tiling: Tiling) -> Tensor:
+def _strip(job: UpscaleJob, rows: AxisTile, tiling: Tiling) -> Tensor:
     """The weighted output of a strip, (3, rows, W_out)."""
     width, n_out = job.lq.shape[-1], job.size[1]
     strip = torch.zeros(3, rows.out_span[1] - rows.out_span[0], n_out)
@@ -126,7 +128,7 @@ def _strip(job: Job, rows: AxisTile, tiling: Tiling) -> Tensor:
     return strip
 
 
-def _tile(job: Job, rows: AxisTile, columns: AxisTile, progress: Progress) -> Tensor:
+def _tile(job: UpscaleJob, rows: AxisTile, columns: AxisTile, progress: Progress) -> Tensor:
     net = job.net
     lq = job.lq[..., slice(*rows.lr_span), slice(*columns.lr_span)].to(device_of(net))[None]
     origin = (rows.lr_span[0], columns.lr_span[0])

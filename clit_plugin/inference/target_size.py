@@ -64,6 +64,6 @@ def _fitting(size: tuple[int, int], box: tuple[int, int]) -> float:
 
 def _distorts(size: tuple[int, int], out: tuple[int, int]) -> bool:
     """Whether no single factor scales ``size`` to ``out``, up to rounding."""
-    least = max((n_out - 0.5) / n for n, n_out in zip(size, out, strict=True))
-    most = min((n_out + 0.5) / n for n, n_out in zip(size, out, strict=True))
-    return least > most
+    low = max((n_out - 0.5) / n for n, n_out in zip(size, out, strict=True))
+    high = min((n_out + 0.5) / n for n, n_out in zip(size, out, strict=True))
+    return low > high

@@ -154,14 +154,16 @@ class Upscaler:
         rgb: Tensor,
         size: Size,
         options: UpscaleOptions,
-        kept: int,
+        caller_bytes: int,
         progress: bool | Callable[[float], object] | None,
     ) -> Iterator[Tensor]:
         name = f"an image of {wxh((rgb.shape[-2], rgb.shape[-1]))}"
         done = 0.0
 
         def strips(progress: Progress | None) -> Iterator[Tensor]:
-            return strips_of(self.net, rgb, size, name=name, options=options, kept=kept, progress=progress)
+            return strips_of(
+                self.net, rgb, size, name=name, options=options, caller_bytes=caller_bytes, progress=progress
+            )
 
         def report(pixels: float) -> None:
             nonlocal done

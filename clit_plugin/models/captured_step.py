@@ -41,7 +41,7 @@ class CapturedStep:
         self.net, self.forward = net, forward
         self.stream = torch.cuda.Stream()
         self.pool = torch.cuda.graph_pool_handle()
-        self.seen: set[Any] = set()
+        self.seen_shapes: set[Any] = set()
         self.captured: OrderedDict[Any, _Captured] = OrderedDict()
         # Shapes change from batch to batch, and cuDNN cannot benchmark its kernels within a capture.
         torch.backends.cudnn.benchmark = False
@@ -51,12 +51,12 @@ class CapturedStep:
         key = (tuple((tuple(x.shape), x.dtype) for x in inputs), tuple(map(tuple, stage_sizes)))
         if key in self.captured:
             self.captured.move_to_end(key)
-        elif key in self.seen:
+        elif key in self.seen_shapes:
             self.captured[key] = self._capture(inputs, stage_sizes)
             if len(self.captured) > _MAX_GRAPHS:
                 self.captured.popitem(last=False)
         else:
-            self.seen.add(key)
+            self.seen_shapes.add(key)
             return self._compute(inputs, stage_sizes)
         step = self.captured[key]
         for static, new in zip(step.inputs, inputs, strict=True):

@@ -22,18 +22,18 @@ def cast_together(net: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
         net: The network.
         dtype: Autocast's dtype; None to do nothing.
     """
-    found = [] if dtype is None else _weights(net)
-    if not found:
+    targets = [] if dtype is None else _weights(net)
+    if not targets:
         yield
         return
-    cast = _Cast.apply(dtype, *(module._parameters[name] for module, name in found))
-    kept = [module._parameters[name] for module, name in found]
+    originals = [module._parameters[name] for module, name in targets]
+    casts = _Cast.apply(dtype, *originals)
     try:
-        for (module, name), weight in zip(found, cast, strict=True):
+        for (module, name), weight in zip(targets, casts, strict=True):
             module._parameters[name] = weight
         yield
     finally:
-        for (module, name), weight in zip(found, kept, strict=True):
+        for (module, name), weight in zip(targets, originals, strict=True):
             module._parameters[name] = weight
 
 

@@ -52,7 +52,7 @@ def _upscaled(
         if last is None or not np.array_equal(frame.rgb, last.rgb):  # animations often repeat frames
             image = np.empty((*size, 3), np.uint8)
             top = 0
-            for strip in strips_of(net, to_tensor(frame.rgb), size, name=name, options=options, kept=3):
+            for strip in strips_of(net, to_tensor(frame.rgb), size, name=name, options=options, caller_bytes=3):
                 image[top : top + strip.shape[1]] = to_samples(strip)
                 top += strip.shape[1]
         last = frame

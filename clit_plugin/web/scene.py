@@ -128,10 +128,10 @@ class Scene:
             raise UserError(f"{self.lenses[lens].name}: has no local attention to show")
         rows, columns = ((n, n + 1) for n in pixel)
         lq, features, origin = self._lr_inputs(lens, size, (rows, columns))
-        place = [(2 * n + 1) / n_out - 1 for n, n_out in zip(pixel, size, strict=True)]
+        centre = [(2 * n + 1) / n_out - 1 for n, n_out in zip(pixel, size, strict=True)]
         stages = greedy_stage_sizes(self.size, size, net.num_branches)
         part = Part(self.size, origin, rows, columns)
-        coord = torch.tensor([[place]], device=lq.device)
+        coord = torch.tensor([[centre]], device=lq.device)
         return [
             {
                 "size": list(maps.size),

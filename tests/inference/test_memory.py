@@ -19,7 +19,9 @@ def net():
 
 
 def tiling(net, share, size=(3000, 3000), **more):
-    return choose_tiling(net, (1000, 1000), size, Budget(share, share, True), **{"kept": 0, "name": "x.png", **more})
+    return choose_tiling(
+        net, (1000, 1000), size, Budget(share, share, True), **{"caller_bytes": 0, "name": "x.png", **more}
+    )
 
 
 def test_less_memory_means_smaller_tiles_down_to_none_that_fits(net):
@@ -36,7 +38,7 @@ def test_less_memory_means_smaller_tiles_down_to_none_that_fits(net):
 def test_what_is_kept_of_the_output_counts(net):
     tiling(net, 10**9, tile=None)
     with pytest.raises(UserError, match="--max-memory is too small"):
-        tiling(net, 10**9, tile=None, kept=200)
+        tiling(net, 10**9, tile=None, caller_bytes=200)
 
 
 def test_a_tile_that_is_asked_for_is_taken(net):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from clit_plugin.archs import CLIT, LIIF
-from clit_plugin.inference.strips import Job, upscale_strips, upscale_whole
+from clit_plugin.inference.strips import UpscaleJob, upscale_strips, upscale_whole
 from clit_plugin.inference.tiling import Tiling, axis_tile, margin_of, split_axis
 from clit_plugin.ops.self_ensemble import upscale_ensemble
 
@@ -19,7 +19,7 @@ FURTHER = {
 
 
 def in_tiles(net, lq, size, tiling, **more):
-    strips = list(upscale_strips(Job(net=net, lq=lq, size=size, **more), tiling))
+    strips = list(upscale_strips(UpscaleJob(net=net, lq=lq, size=size, **more), tiling))
     assert len(strips) > 1
     return torch.cat(strips, 1)
 
@@ -129,7 +129,7 @@ def hungry(most):
 def test_out_of_memory_is_tried_again_in_smaller_tiles():
     net, image, size = hungry(110 * 110), torch.rand(3, 300, 260), (330, 290)
     reported, sides = [], []
-    job = Job(net=net, lq=image, size=size, progress=reported.append)
+    job = UpscaleJob(net=net, lq=image, size=size, progress=reported.append)
     strips = list(upscale_strips(job, Tiling(tile=256, rows=256, margin=8, overlap=0), sides.append))
     assert sides == [128, 64]
     assert sum(reported) == pytest.approx(size[0] * size[1], rel=1e-6)
@@ -138,14 +138,14 @@ def test_out_of_memory_is_tried_again_in_smaller_tiles():
 
 
 def test_out_of_memory_in_the_smallest_tiles_is_an_error():
-    job = Job(net=hungry(10), lq=torch.rand(3, 200, 200), size=(210, 210))
+    job = UpscaleJob(net=hungry(10), lq=torch.rand(3, 200, 200), size=(210, 210))
     with pytest.raises(torch.OutOfMemoryError):
         list(upscale_strips(job, Tiling(tile=256, rows=256, margin=8, overlap=0)))
 
 
 def test_networks_that_know_no_parts_see_the_image_through_a_tiled_encoder():
     net = CLIT(encoder=EDSR, **BASE, reference=True).eval().requires_grad_(False)
-    job = Job(net=net, lq=torch.rand(3, 60, 50), size=(90, 80))
+    job = UpscaleJob(net=net, lq=torch.rand(3, 60, 50), size=(90, 80))
     encoder = net.encoder
     torch.testing.assert_close(upscale_whole(job, 16), net.upscale(job.lq[None], job.size)[0])
     assert net.encoder is encoder

@@ -1,4 +1,4 @@
-"""Training steps as CUDA graphs against the steps as usual; these need a GPU."""
+"""Training steps as CUDA graphs against eager steps; these tests need a GPU."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Weights cast all at once against autocast's own casts."""
+"""Weights cast all at once, against autocast's own casts."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Optimisers and schedules that continue with other settings, against those that had them from the start."""
+"""Optimisers and schedulers resumed with changed settings, against those that had them from the start."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A training whose numbers are not finite any more: what it skips, where it stops, what it never writes."""
+"""Training that diverges to NaN or infinity: what it skips, when it stops, and what it never writes."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ def option_file(tmp_path, monkeypatch):
 
 
 def spoil_loss(monkeypatch, steps):
-    """Let the loss of some steps be NaN, for a run from step 1 on."""
+    """Make the loss of some steps NaN, counting from step 1."""
     original, count = LossGradients.forward, itertools.count(1)
 
     def forward(self, inputs, stage_sizes):

@@ -1,4 +1,4 @@
-"""Steps that are skipped, clipped and scaled, against PyTorch's own; on the CPU, and on a GPU where there is one."""
+"""Skipping, clipping and loss scaling, against PyTorch's own; on the CPU and, if available, a GPU."""
 
 import copy
 
@@ -23,7 +23,7 @@ def device(request):
 
 @pytest.fixture
 def weight_and_adam(request, device):
-    """Makes a weight and its optimiser."""
+    """A function that makes a weight and its optimiser."""
     fused = True if request.node.callspec.params["device"] != "cpu" else None
 
     def make():
@@ -38,7 +38,7 @@ def batch(device, files=("a.png",)):
 
 
 def take(guarded, weight, gradient, step, loss=1.0):
-    """A step of a gradient; the loss is what it is said to be."""
+    """Take a step with the given gradient and loss."""
     weight.grad = torch.full_like(weight, gradient) * torch.arange(1, 6, device=weight.device)
     guarded(torch.tensor(loss, device=weight.device), step, batch(weight.device))
 

@@ -1,4 +1,4 @@
-"""The groups' means against a plain loop, the scale that cells stand for, and the clock that leaves pauses out."""
+"""Means by group against a plain loop, the scale of a batch, and the clock, which excludes pauses."""
 
 import math
 
@@ -17,7 +17,7 @@ def add(curves, loss, scale, branches=1):
 
 
 def smoothed(losses, window):
-    """The weighted mean in which a step's weight falls by 1 - 1 / window with every later one of its group."""
+    """Weighted mean, where a step's weight shrinks by 1 - 1 / window with every later step of its group."""
     weights = [(1 - 1 / window) ** age for age in range(len(losses))][::-1]
     return np.average(losses, weights=weights)
 

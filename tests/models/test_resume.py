@@ -1,4 +1,4 @@
-"""A run that was stopped ends as if it had not been."""
+"""An interrupted and resumed run ends with the same weights as an uninterrupted one."""
 
 import os
 import re
@@ -21,7 +21,7 @@ def two_stages(tmp_path, monkeypatch):
 
 @pytest.fixture
 def uninterrupted(two_stages, tmp_path, monkeypatch):
-    """Final weights of both stages of a run that nobody stops."""
+    """Final weights of both stages of an uninterrupted run."""
     folder = tmp_path / "whole"
     folder.mkdir()
     monkeypatch.chdir(folder)

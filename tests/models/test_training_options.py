@@ -1,4 +1,4 @@
-"""train.amp, accumulate, grad_clip and channels_last, by the weights that a training leaves."""
+"""The effect of train.amp, accumulate, grad_clip and channels_last on the trained weights."""
 
 from contextlib import contextmanager
 
@@ -77,7 +77,7 @@ def test_clipped_gradients_move_the_weights_less(trained):
 
 def test_processes_exchange_gradients_only_after_the_last_part():
     class Net(torch.nn.Linear):
-        """As DistributedDataParallel, it can hold back what a backward pass would send."""
+        """Mimic ``DistributedDataParallel.no_sync``."""
 
         held, seen = False, ()
 

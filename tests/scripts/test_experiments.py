@@ -19,7 +19,7 @@ from jobs import read_jobs  # noqa: E402
 
 @pytest.fixture
 def photographs(tmp_path):
-    """What scripts/photographs.sh makes, but tiny."""
+    """A tiny version of what scripts/photographs.sh makes."""
     for name in ("train", "held_out"):
         to_lmdb(write_images(tmp_path / "photographs" / name, 2, (64, 56)))
     return tmp_path / "photographs"

@@ -1,4 +1,4 @@
-"""``scripts/soak.sh`` finds a training well that is, and its page says so."""
+"""``scripts/soak.sh`` passes, and its page says so."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""One value from YAML against an annotation."""
+"""A value from YAML is checked and converted by an annotation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""Outputs that cannot be written, or that would overwrite what is read."""
+"""Outputs that cannot be written, or would overwrite an input."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ Usage = namedtuple("Usage", "total used free")
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder to work in, with two images of 40 x 44 in hr/ and weights."""
+    """A working directory with weights and two images of 40 x 44 in hr/."""
     monkeypatch.chdir(tmp_path)
     write_images(tmp_path / "hr", 2, (40, 44))
     write_weights(tmp_path / "clit.pth")
@@ -32,7 +32,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 
 def refusal(capsys, folder: Path, *arguments: str) -> str:
-    """The one line in which a command refuses, having changed nothing."""
+    """The one-line error of a command that is refused and changes nothing."""
     before = snapshot(folder)
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Names that users give and that become parts of paths."""
+"""Names from the user that become parts of paths."""
 
 import pytest
 

@@ -14,7 +14,7 @@ _TIMEOUT = 3.0  # seconds
 
 @pytest.fixture
 def watched(monkeypatch):
-    """The store as rank 1 of 2 sees it while rank 0 is watched, and what the watch ends rank 0 with, once it does."""
+    """Rank 1's view of the store while rank 0 is watched, an event for rank 0's end, and its exit statuses."""
     server = dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=10))
     place = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(server.port)}
     for name, value in place.items():
@@ -31,7 +31,7 @@ def watched(monkeypatch):
 
 
 def leave_notes(store, *, seconds, doing, progressing, until=None):
-    """As rank 1 does."""
+    """Report as rank 1 does."""
     start, look = time.monotonic(), 0
     while time.monotonic() - start < seconds and not (until and until.is_set()):
         store.add("progress", int(progressing))

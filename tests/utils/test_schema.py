@@ -1,4 +1,4 @@
-"""Mappings from YAML against dataclasses and signatures."""
+"""YAML mappings are checked against dataclasses and signatures."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is settled before torch is imported."""
+"""Checks and settings before torch is imported."""
 
 import os
 import subprocess

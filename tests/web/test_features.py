@@ -1,4 +1,4 @@
-"""Features of open pictures: computed once, where they are looked at, within one bound of memory."""
+"""Encoder features of open pictures: computed once, only where they are visible, within one memory limit."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ PARTS = [
 
 @pytest.fixture
 def seen(nets, monkeypatch):
-    """Sizes of what the encoder was given."""
+    """Sizes of the encoder's inputs."""
     seen, encode = [], nets[0].net.encode
     monkeypatch.setattr(nets[0].net, "encode", lambda lq, *rest: seen.append(tuple(lq.shape[-2:])) or encode(lq, *rest))
     return seen

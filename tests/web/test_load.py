@@ -1,4 +1,4 @@
-"""The page's server under load: what is dropped, what waits, and what it holds."""
+"""The server under load: cancelled requests, full queues, and limits of memory."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ TILE = "lens=0&width=610&height=470&x={x}&y=0&w=100&h=100"
 
 @pytest.fixture
 def blocked(server):
-    """The thread that computes does nothing until this event is set."""
+    """Block the worker's threads until this event is set."""
     event = threading.Event()
     for _ in range(server.worker.max_running):
         server.worker.pool.submit(event.wait, 60)
@@ -27,7 +27,7 @@ def blocked(server):
 
 
 def begin(client, path, method="GET", body=None):
-    """A request whose answer is not waited for."""
+    """Send a request without waiting for the response."""
     connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
     connection.request(method, path, body)
     return connection

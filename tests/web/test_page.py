@@ -1,4 +1,4 @@
-"""The page in a browser: Chromium without a window."""
+"""The page in headless Chromium."""
 
 import threading
 from urllib.parse import parse_qsl, urlsplit
@@ -160,7 +160,7 @@ def test_a_picture_is_opened_and_what_is_none_is_refused_in_one_line(page):
     page.set_input_files(files, {"name": "note.png", "mimeType": "image/png", "buffer": b"no picture"})
     page.wait_for_selector("#message:not([hidden])")
     assert page.locator("#message").inner_text().startswith("note.png: not a readable picture")
-    page.complaints.clear()  # the browser logs the answer's status
+    page.complaints.clear()  # the browser logs the error status
     content = png(33, 21)
     page.set_input_files(files, {"name": "new.png", "mimeType": "image/png", "buffer": content})
     page.wait_for_selector("#title:has-text('new.png')")

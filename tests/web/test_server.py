@@ -1,4 +1,4 @@
-"""The page's server: what it decodes, and what it refuses."""
+"""The server of the page: what it decodes and what it refuses."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from clit_plugin.inference.pictures import decode_picture
 from clit_plugin.web import server as server_module
 from clit_plugin.web.sessions import MAX_PICTURES
 
-SIZES = [(47, 61), (70, 61), (164, 213), (940, 1210)]  # of the given picture, which is 61 x 47
+SIZES = [(47, 61), (70, 61), (164, 213), (940, 1210)]  # of the initial picture, which is 61 x 47
 
 
 def query(size, box, lens=0):
@@ -143,7 +143,7 @@ BAD_TILES = [
     "x=-1",
     "w=0",
     "w=513",
-    "h=95",  # beyond the lower edge
+    "h=95",  # beyond the bottom edge
     "lens=2",
     "lens=%00",
     "width=%D9%A3%D9%A3%D9%A3",  # digits of another script

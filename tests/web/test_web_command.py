@@ -1,4 +1,4 @@
-"""``clit web``: where it listens, how it ends, and what it refuses."""
+"""``clit web``: where it listens, how it exits, and what it refuses."""
 
 import http.client
 import os
@@ -51,7 +51,7 @@ def test_ctrl_c_ends_it_cleanly_even_while_it_decodes(tmp_path):
 
 @pytest.fixture
 def served(monkeypatch):
-    """The addresses that it would listen at."""
+    """The addresses on which it would listen."""
     addresses = []
 
     async def serve(server, listening, *, browser):
@@ -66,7 +66,7 @@ def test_only_this_computer_can_open_the_page_unless_host_says_so_which_warns(se
     assert run_command("web", ["--port", "0"]) == 0
     assert capfd.readouterr().err == ""
     assert run_command("web", ["--port", "0", "--host", "0.0.0.0"]) == 0
-    assert "everyone who reaches this address" in capfd.readouterr().err
+    assert "everyone who can reach this address" in capfd.readouterr().err
     assert served == ["127.0.0.1", "0.0.0.0"]
 
 
@@ -76,7 +76,7 @@ def test_only_this_computer_can_open_the_page_unless_host_says_so_which_warns(se
         (["missing.jpg"], "missing.jpg: cannot be read"),
         (["--weights", "a.pth", "b.pth", "c.pth"], "expected one file or two to compare, got 3"),
         (["--port", "70000"], "--port: expected 0 to 65535"),
-        (["--host", "no.such.host.invalid"], "cannot listen there"),
+        (["--host", "no.such.host.invalid"], "cannot listen on it"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(served, capfd, arguments, message):

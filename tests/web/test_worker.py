@@ -1,4 +1,4 @@
-"""The threads that compute: alone with all of torch's threads, or side by side."""
+"""The worker threads: one job with all of torch's threads, or several in parallel."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ from clit_plugin.web.worker import Worker
 
 @pytest.fixture
 def threads():
-    """Torch has two threads."""
+    """Give torch two threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield 2
@@ -21,7 +21,7 @@ def threads():
 
 
 class Work:
-    """Something to compute that lasts until it is let go."""
+    """A job that runs until its ``end`` is set."""
 
     def __init__(self) -> None:
         self.begun, self.end, self.threads = threading.Event(), threading.Event(), 0
@@ -38,7 +38,7 @@ async def until(true: Callable[[], object]) -> None:
 
 
 def run(test, device="cpu"):
-    """Run an asynchronous test with a worker, and end what is left."""
+    """Run an asynchronous test with a worker, and end the remaining jobs."""
 
     async def with_worker():
         worker, works = Worker(torch.device(device)), [Work() for _ in range(4)]

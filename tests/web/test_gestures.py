@@ -1,4 +1,4 @@
-"""The page under fingers, with files dropped on it, with the keyboard alone and on a phone."""
+"""Touch, dropped files, keyboard-only use, and the page on a phone."""
 
 import io
 
@@ -10,7 +10,7 @@ from web_images import png
 
 @pytest.fixture
 def phone(browser, server):
-    """The page on a touch screen of a phone's size."""
+    """The page on a phone-sized touch screen."""
     context = browser.new_context(viewport={"width": 360, "height": 640}, has_touch=True)
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
@@ -25,13 +25,13 @@ def phone(browser, server):
 
 
 def touch(page, kind, *points):
-    """Fingers at these places of the window."""
-    places = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
-    page.touches.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+    """Send a touch event with fingers at these points of the window."""
+    fingers = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+    page.touches.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
 
 
-def seen(page, x, y):
-    """Which part of the picture, in shares of its sides, lies at a place of the window."""
+def picture_point(page, x, y):
+    """The point of the picture at a point of the window, as fractions of its width and height."""
     box = page.locator("#canvas").bounding_box()
     _, (height, width), (top, left) = shown(page)
     return (x - box["x"] - left) / width, (y - box["y"] - top) / height
@@ -39,20 +39,20 @@ def seen(page, x, y):
 
 def test_two_fingers_zoom_about_the_place_between_them_and_move_it(phone):
     phone.touches = phone.context.new_cdp_session(phone)
-    before, (_, width), _ = seen(phone, 180, 300), *shown(phone)[1:]
+    before, (_, width), _ = picture_point(phone, 180, 300), *shown(phone)[1:]
     touch(phone, "touchStart", (160, 300), (200, 300))
     for step in range(1, 11):
         touch(phone, "touchMove", (160 - 6 * step, 300 - 2 * step), (200 + 4 * step, 300 - 2 * step))
     touch(phone, "touchEnd")
     settle(phone)
     assert shown(phone)[1][1] == pytest.approx(width * 140 / 40, rel=0.02)
-    assert seen(phone, 170, 280) == pytest.approx(before, abs=0.01)
+    assert picture_point(phone, 170, 280) == pytest.approx(before, abs=0.01)
     phone.wait_for_timeout(400)
     assert phone.locator("#attention").is_hidden()
 
 
 def test_a_finger_that_stays_after_a_pinch_drags_on_without_a_jump(page):
-    page.evaluate("document.getElementById('canvas').setPointerCapture = () => {}")  # these fingers are none
+    page.evaluate("document.getElementById('canvas').setPointerCapture = () => {}")  # refuses fake pointers
     play = """(events) => events.forEach(([kind, pointerId, clientX, clientY]) =>
         document.getElementById("canvas").dispatchEvent(
             new PointerEvent(`pointer${kind}`, { pointerId, clientX, clientY, button: 0, bubbles: true })))"""
