@@ -7,7 +7,7 @@ from clit_plugin.ops.stages import cascade_sizes
 
 @dataclass(frozen=True)
 class Case:
-    """One line of the table.
+    """A row of the table.
 
     Args:
         name: As on the command line.

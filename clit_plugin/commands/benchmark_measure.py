@@ -54,7 +54,7 @@ def _wait(device: torch.device) -> None:
 
 
 def _matrix_rate(device: torch.device, n: int = 2048) -> float:
-    """FLOP/s of a large float32 product: the best of a few, as the machine's rate is meant."""
+    """FLOP/s of a large float32 matrix product, the best of a few runs, as an estimate of the machine's peak."""
     a, b = torch.rand(n, n, device=device), torch.rand(n, n, device=device)
     out = a @ b
     return 2 * n**3 / min(_seconds(lambda: torch.mm(a, b, out=out), device) for _ in range(5))
@@ -70,7 +70,7 @@ def _memory(case: Case, path: str, device: torch.device, network: dict[str, Any]
 
 
 def peak_memory(case: Case, reference: bool, device: torch.device, network: dict[str, Any]) -> int:
-    """Bytes that one run adds at its peak to what the process, network and inputs hold."""
+    """Peak memory of one run in bytes, beyond what the process, the network and the inputs already use."""
     work = TimedCase(case, reference=reference, device=device, network=network)
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
@@ -82,6 +82,6 @@ def peak_memory(case: Case, reference: bool, device: torch.device, network: dict
 
 
 def _resident(name: str) -> int:
-    """Bytes of memory in use (VmRSS), or the most that ever were (VmHWM; getrusage's counts the parent's, too)."""
+    """Resident memory in bytes (VmRSS), or its peak (VmHWM; that of getrusage includes the parent process)."""
     status = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(name))

@@ -13,13 +13,13 @@ from clit_plugin.ops.coordinates import make_cell, make_coord
 
 
 class TimedCase:
-    """A case on one path, ready to be run again and again.
+    """A case on one path, which can be run repeatedly.
 
     Args:
         case: The case.
-        reference: Which path.
-        device: Where.
-        network: Further arguments of CLIT, over the paper's.
+        reference: Whether to use the reference path.
+        device: The device.
+        network: Arguments of CLIT that override the paper's.
     """
 
     def __init__(self, case: Case, *, reference: bool, device: torch.device, network: dict[str, Any]) -> None:

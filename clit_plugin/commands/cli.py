@@ -69,13 +69,13 @@ def _run(name: str, arguments: Sequence[str] | None) -> int:
     args = parser.parse_args(arguments)
     set_quiet(args.quiet)
     if getattr(module, "NEEDS_PLUGIN", True):
-        importlib.import_module("clit_plugin.plugin")  # torch and BasicSR: seconds, which a help text does not need
+        importlib.import_module("clit_plugin.plugin")  # imports torch and BasicSR: seconds that --help saves
     logging.raiseExceptions = False  # logging to a full disk would print one traceback per line
     return int(module.run(args))
 
 
 def _versions() -> str:
-    """This package's version and those of what its numbers depend on, in one line."""
+    """The versions of this package and of the packages that its numbers depend on, in one line."""
     found = {}
     for name in ("clit_plugin", "basicsr", "torch"):
         try:

@@ -49,11 +49,11 @@ Check = Callable[[], Iterator[Finding]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """There are none."""
+    """Do nothing: the command has no arguments."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; 1 if something is wrong."""
+    """Print the report; returns 1 if there is a problem."""
     problems = 0
     for check in CHECKS:
         for finding in _findings(check):
@@ -68,10 +68,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _findings(check: Check) -> Iterator[Finding]:
-    """What a check finds; one that fails itself is a finding."""
+    """The findings of a check; an exception in it is a finding, too."""
     try:
         yield from check()
-    except Exception as error:  # whatever a broken installation raises
+    except Exception as error:  # a broken installation may raise anything
         name = check.__name__.removeprefix("check_").replace("_", " ")
         yield Finding(f"{name}: {_one_line(error)}", "fix the problems listed above it first, or run scripts/setup.sh")
 
@@ -94,7 +94,7 @@ def check_torch() -> Iterator[Finding]:
     try:
         torchvision = importlib.import_module("torchvision")
         torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
-    except Exception as error:  # "operator torchvision::nms does not exist", where they are of two builds
+    except Exception as error:  # "operator torchvision::nms does not exist" if their builds differ
         found = f"torchvision {_version('torchvision')}: does not work with torch {torch.__version__}"
         yield Finding(f"{found} ({_one_line(error)})", _PAIR)
         return

@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export; raises UserError for bad input."""
+    """Export the weights; raises UserError for bad input."""
     from clit_plugin.archs.safetensors_file import MOST_FACTOR
     from clit_plugin.inference.export_safetensors import describe, pack_safetensors
     from clit_plugin.inference.load_network import load_described

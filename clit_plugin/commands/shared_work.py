@@ -29,7 +29,7 @@ def processes() -> Iterator[tuple[int, int]]:
 
 
 def by_first_rank(work: Callable[[], T], rank: int) -> T:
-    """What ``work`` returns on rank 0, on every rank.
+    """Run ``work`` on rank 0 and return its result on every rank.
 
     Raises:
         UserError: ``work`` has raised it, on rank 0; the other ranks end with the same status.

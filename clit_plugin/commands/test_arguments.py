@@ -47,7 +47,7 @@ def name_weights(texts: Sequence[str]) -> dict[str, str]:
     ``experiments/lit/models/net_g_latest.pth`` is named lit, ``.../net_g_5000.pth`` lit_5000, others after the file.
 
     Raises:
-        UserError: Two files of one name, or a name that no folder can have.
+        UserError: Two files have the same name, or a name is not valid for a folder.
     """
     files: dict[str, str] = {}
     for text in texts:

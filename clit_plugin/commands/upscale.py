@@ -1,4 +1,4 @@
-"""``clit upscale``: photographs made larger by trained weights."""
+"""``clit upscale``: upscales images with trained weights."""
 
 import argparse
 import re
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
     from clit_plugin.inference.about import About
     from clit_plugin.inference.apply import UpscaleOptions
-_PIXELS_PER_BYTE = 10  # of a file: only images with hardly any content compress better
+_PIXELS_PER_BYTE = 10  # of an output file; only images with hardly any content compress better
 _VIEWS = 8
 
 DESCRIPTION = """\
@@ -112,7 +112,7 @@ class _Task:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Upscale; raises UserError for bad input."""
+    """Upscale the images; raises UserError for bad input."""
     from clit_plugin.commands.shared_work import by_first_rank, device_name, processes
     from clit_plugin.inference.about import About
     from clit_plugin.inference.load_network import choose_device, load_described

@@ -40,7 +40,7 @@ def find_jobs(args: argparse.Namespace) -> list[Job]:
     """Every image with the file to write.
 
     Args:
-        args: Of the command.
+        args: The command's arguments.
 
     Raises:
         UserError: No such image, a format that cannot be written, or an output that exists, is one of the inputs or
@@ -57,7 +57,7 @@ def find_jobs(args: argparse.Namespace) -> list[Job]:
             raise UserError(f"{output}: is a folder")
     inputs: list[tuple[str, str | Path | None]] = [("image", source) for source, _ in jobs]
     check_replaces_none(owners, [*inputs, ("weights file", args.weights), ("option file", args.opt)])
-    for output in {output.parent: output for output in owners}.values():  # of each folder one
+    for output in {output.parent: output for output in owners}.values():  # one per folder
         check_writable(output)
     there = {output for _, output in jobs if output.exists()}
     if args.skip_existing:
@@ -123,7 +123,7 @@ def _matches(pattern: Path, out: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _is_pattern(path: Path) -> bool:
-    """Whether it is to be matched with files: a file with brackets in its name is itself."""
+    """Whether a path is a wildcard pattern, and not the name of an existing file with brackets."""
     return glob.has_magic(str(path)) and not path.exists()
 
 

@@ -1,4 +1,4 @@
-"""``clit upscale`` of a video."""
+"""``clit upscale`` for videos."""
 
 import argparse
 import hashlib
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from clit_plugin.video.clip import Clip
 
 _CRF = 17
-_BYTES_PER_PIXEL = 0.01  # of a frame, written twice: only still scenes take less
+_BYTES_PER_PIXEL = 0.01  # of an encoded frame, stored in a part and in the output; only still scenes take less
 
 
 def upscale_video(args: argparse.Namespace, target: Target, options: "UpscaleOptions") -> int:
-    """Upscale the one video of the arguments.
+    """Upscale the video of the arguments.
 
     Raises:
         UserError: PyAV is missing, arguments that do not apply to videos, or a file that cannot be read or written.

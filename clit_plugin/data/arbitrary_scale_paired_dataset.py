@@ -37,8 +37,8 @@ class ArbitraryScalePairedDataset(Dataset):
         names: Keys of the images, in order.
         protocol: How a validation set is scored; None in training.
         reach: The scales that a training set's images allow; None where LR is given, and in validation.
-        batch_size: Of a training set, for the sampler.
-        resume_iter: Likewise.
+        batch_size: Batch size of a training set, for the sampler.
+        resume_iter: Iteration from which training resumes, for the sampler.
 
     Raises:
         UserError: Bad options, missing images, images that do not pair up, or that are too small for the crop or x1.2.

@@ -38,7 +38,7 @@ class SetOptions:
 
     @property
     def realistic(self) -> RealisticOptions | None:
-        """``degradation`` where it is a realistic one."""
+        """``degradation`` if it is realistic, else None."""
         return RealisticOptions(**self.degradation) if isinstance(self.degradation, Mapping) else None
 
     def check(self, where: str, problems: Problems) -> None:
@@ -172,11 +172,11 @@ def parse_train_set(options: Mapping[str, Any], where: str) -> TrainSetOptions:
     """Options of a training set.
 
     Args:
-        options: As the option file gives them.
-        where: Their place in it, for errors.
+        options: The section of the option file.
+        where: Its key, for errors.
 
     Raises:
-        UserError: Unknown keys or bad values; all of them.
+        UserError: Unknown keys or bad values, all of which are listed.
     """
     return _checked(parse(TrainSetOptions, _with_degradation(options, where), where), where)
 
@@ -187,7 +187,7 @@ def parse_val_set(options: Mapping[str, Any], where: str) -> ValSetOptions:
 
 
 def _with_degradation(options: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """The same options; a realistic degradation is checked and has its defaults, which stored results record."""
+    """The options with a realistic degradation checked and completed with defaults, which stored results record."""
     degradation = options.get("degradation")
     if not isinstance(degradation, Mapping):
         return options
