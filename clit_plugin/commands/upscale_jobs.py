@@ -52,7 +52,9 @@ def find_jobs(args: argparse.Namespace) -> list[Job]:
         if not source.is_file():
             raise UserError(f"{source}: no such image or folder")
         if (other := owners.setdefault(output, source)) is not source:
-            raise UserError(f"{source} and {other} would both be written to {output}; rename one, or give another -o")
+            raise UserError(
+                f"{source} and {other} would both be written to {output}; rename one, or upscale each to its own -o"
+            )
         if output.is_dir():
             raise UserError(f"{output}: is a folder")
     inputs: list[tuple[str, str | Path | None]] = [("image", source) for source, _ in jobs]
@@ -94,12 +96,12 @@ def _named(args: argparse.Namespace) -> list[Job]:
 
 def _sources(paths: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
     """Images with their paths relative to the folder, or to the part before the first wildcard, or their names."""
-    from clit_plugin.data.lmdb_files.sources import find_sources
+    from clit_plugin.data.lmdb_files.sources import find_images
 
     for path in paths:
         if path.is_dir():
             _check_outside(out, path)
-            for name in find_sources(path):
+            for name in find_images(path):
                 yield path / name, Path(name)
         elif _is_pattern(path):
             yield from _matches(path, out)

@@ -140,11 +140,24 @@ def test_the_image_itself_is_never_replaced(clit, photo, tmp_path, capsys):
     assert "is inside" in capsys.readouterr().err
 
 
-def test_two_images_for_one_file_are_refused(clit, photo, tmp_path, capsys):
-    Image.open(photo).save(tmp_path / "photo.jpg")
-    given = [photo, tmp_path / "photo.jpg", "-o", tmp_path / "out", "--weights", clit[1], "--scale", 2]
-    assert command(*given) == 2
-    assert "would both be written to" in capsys.readouterr().err
+@pytest.mark.parametrize("given", [["pair/p.png", "pair/p.jpg"], ["pair"], ["pair/*"]])
+def test_two_images_for_one_file_are_refused(clit, photo, tmp_path, monkeypatch, capsys, given):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pair").mkdir()
+    for name in ("p.png", "p.jpg"):
+        Image.open(photo).save(tmp_path / "pair" / name)
+    assert command(*given, "-o", "out", "--weights", clit[1], "--scale", 2) == 2
+    errors = capsys.readouterr().err
+    assert "would both be written to out/p.png; rename one, or upscale each to its own -o" in errors
+    assert not (tmp_path / "out").exists()
+
+
+def test_long_names_of_images_in_a_folder_are_kept(clit, photo, tmp_path):
+    name = "\u5199\u771f" * 40  # 240 bytes, more than the 511 of an LMDB's key when they are percent-encoded
+    (tmp_path / "in").mkdir()
+    Image.open(photo).save(tmp_path / "in" / f"{name}.png")
+    assert command(tmp_path / "in", "-o", tmp_path / "out", "--weights", clit[1], "--scale", 1) == 0
+    assert size_of(tmp_path / "out" / f"{name}.png") == (9, 13)
 
 
 def test_a_damaged_image_does_not_stop_the_others(clit, photo, tmp_path, capsys):

@@ -28,14 +28,12 @@ def find_sources(folder: Path, *, keep_extension: bool = False) -> dict[str, lis
         Relative path, with '/' as separator -> [size in bytes, modification time in ns], sorted by path.
 
     Raises:
-        UserError: No such folder, no images in it, one that is not a regular file, or two with the same key.
+        UserError: As ``find_images``, or two images with the same key.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder of images")
     sources: dict[str, list[int]] = {}
     named: dict[str, str] = {}
     with _reading_errors():
-        for relative in sorted(path.relative_to(folder).as_posix() for path in _walk(folder)):
+        for relative in find_images(folder):
             key = lmdb_key(relative, keep_extension=keep_extension)
             if key in named:
                 raise UserError(
@@ -45,9 +43,22 @@ def find_sources(folder: Path, *, keep_extension: bool = False) -> dict[str, lis
             named[key] = relative
             status = (folder / relative).stat()
             sources[relative] = [status.st_size, status.st_mtime_ns]
-    if not sources:
-        raise UserError(f"{folder}: no images in it or its subfolders; looked for {', '.join(IMAGE_SUFFIXES)}")
     return sources
+
+
+def find_images(folder: Path) -> list[str]:
+    """Relative paths of the images in ``folder`` and below it, sorted, with '/' as separator; hidden ones are skipped.
+
+    Raises:
+        UserError: No such folder, no images in it, or one that is not a regular file.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder of images")
+    with _reading_errors():
+        images = sorted(path.relative_to(folder).as_posix() for path in _walk(folder))
+    if not images:
+        raise UserError(f"{folder}: no images in it or its subfolders; looked for {', '.join(IMAGE_SUFFIXES)}")
+    return images
 
 
 def encode_source(
