@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clit_plugin.ops.parts import Span
-from clit_plugin.utils.errors import UserError
-from clit_plugin.web.guard import RefusedError
 from clit_plugin.web.images import FORMATS, encode_image, samples_of
 from clit_plugin.web.request_parameters import MAX_TILE_SIDE, DownloadOptions, Region
 from clit_plugin.web.scene import Scene
@@ -80,7 +78,7 @@ class DownloadQueue:
                 download.content = await asyncio.to_thread(
                     encode_image, samples, options.kind, profile=profile, quality=options.quality
                 )
-        except (RefusedError, UserError, RuntimeError, MemoryError, OSError) as error:
+        except Exception as error:  # the page waits for either a file or a reason
             download.error = f"the file could not be made ({error})"
 
     async def _compute(self, download: Download, scene: Scene) -> np.ndarray:

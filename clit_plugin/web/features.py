@@ -65,7 +65,7 @@ class FeatureStore:
 
 
 class CachedFeatures:
-    """Features of a picture in square blocks. Thread-safe; no block is computed by two threads.
+    """Features of a picture in square blocks. Thread-safe; a thread waits for blocks that another one is computing.
 
     If the encoder's ``reach`` is unknown, the whole picture is a single block, encoded in tiles where ``clit upscale``
     uses tiles.
@@ -82,6 +82,7 @@ class CachedFeatures:
         self.reach: int | None = getattr(net.encoder, "reach", None)
         self.side = max(lq.shape[-2:]) if self.reach is None else BLOCK
         self._claimed: set[BlockIndex] = set()  # being computed
+        self._open = True
         self._changed = threading.Condition()
 
     def crop(self, rows: Span, columns: Span, visible: tuple[Span, Span] | None = None) -> Tensor:
@@ -121,8 +122,10 @@ class CachedFeatures:
         return features[..., rows[0] - top : rows[1] - top, columns[0] - left_edge : columns[1] - left_edge]
 
     def forget(self) -> None:
-        """Free the picture's blocks."""
-        self.store.drop(self.owner)
+        """Free the picture's blocks; those that are still being computed will not be stored."""
+        with self._changed:
+            self._open = False
+            self.store.drop(self.owner)
 
     def _blocks(self, span: Span) -> Span:
         """Blocks that overlap a span of an axis."""
@@ -167,5 +170,7 @@ class CachedFeatures:
         for y, band in zip(range(*down), bands, strict=True):
             for x, block in zip(range(*across), band.split(self.side, -1), strict=True):
                 blocks[y, x] = block.clone()
-                self.store.put(self.owner, (y, x), blocks[y, x])
+        with self._changed:
+            for index, block in blocks.items() if self._open else ():
+                self.store.put(self.owner, index, block)
         return blocks

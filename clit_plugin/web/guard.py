@@ -47,8 +47,8 @@ def guard(names: frozenset[str]) -> Middleware:
             response = _error(400, str(error))
         except web.HTTPException as error:
             response = _error(error.status, error.reason)
-        except ConnectionError:  # the client is gone
-            raise
+        except ConnectionError:  # the client is gone: nobody reads the response
+            response = web.Response(status=400)
         except Exception as error:  # the page gets one line, not a traceback, and the server keeps running
             warn(f"clit web: {request.method} failed ({type(error).__name__}: {error})")
             response = _error(500, f"this failed in clit web ({type(error).__name__}: {error})"[:300])

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
+from urllib.parse import quote
 
 import torch
 from aiohttp import web
@@ -104,22 +105,23 @@ class Server:
         return web.Response(text=text, content_type=_PAGE[name], charset="utf-8")
 
     async def open(self, request: web.Request) -> web.Response:
-        """Open the uploaded picture, or the one of the command line if the body is empty."""
+        """Open the uploaded picture, or without ``name`` the one of the command line."""
+        if "name" not in request.query:
+            return self._opened(*self.initial) if self.initial else web.json_response({"none": True, **self._about()})
         if self.receiving >= MAX_UPLOADS:
             raise RefusedError(503, "too many pictures are being opened at once; try again")
         self.receiving += 1
         try:
             content = await asyncio.wait_for(_body(request), UPLOAD_TIMEOUT)
-            name = _file_name(request.query.get("name", ""))
-            picture = await self.worker.do(lambda: open_picture(content, name)) if content else None
+            name = _file_name(request.query["name"])
+            picture = await self.worker.do(lambda: open_picture(content, name))
         except asyncio.TimeoutError:  # not the built-in TimeoutError in Python 3.10
             raise RefusedError(408, f"the file did not arrive within {UPLOAD_TIMEOUT:g} s") from None
         finally:
             self.receiving -= 1
-        if picture is None:
-            if self.initial is None:
-                return web.json_response({"none": True, **self._about()})
-            picture, name = self.initial
+        return self._opened(picture, name)
+
+    def _opened(self, picture: Picture, name: str) -> web.Response:
         token = self.sessions.add(Session(name, Scene(picture, self.lenses, self.store)))
         height, width = picture.size
         return web.json_response({"token": token, "name": name, "width": width, "height": height, **self._about()})
@@ -181,7 +183,7 @@ class Server:
         download = self._download(request)
         if download.content is None:
             raise RefusedError(409, "the file is not ready yet")
-        headers = {"Content-Disposition": f'attachment; filename="{download.name}"'}
+        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(download.name)}"}
         return web.Response(body=download.content, content_type=download.media_type, headers=headers)
 
     async def cancel_download(self, request: web.Request) -> web.Response:
@@ -229,5 +231,5 @@ async def _body(request: web.Request) -> bytes:
 
 def _file_name(path: str) -> str:
     """The last component of a path, sanitised for display and for file names."""
-    name = re.sub(r"[^\w. -]", "_", re.split(r"[/\\]", path)[-1], flags=re.ASCII).strip(". ")
+    name = re.sub(r"[^\w. -]", "_", re.split(r"[/\\]", path)[-1]).strip(". ")
     return name[-80:] or "picture"

@@ -130,3 +130,12 @@ def test_a_block_that_is_computed_again_counts_once():
     for _ in range(2):
         store.put(0, (1, 2), torch.zeros(1, 3, 4, 4))
     assert (store.bytes, len(store.blocks)) == (3 * 4 * 4 * 4, 1)
+
+
+def test_a_picture_that_is_closed_while_it_is_encoded_keeps_no_memory(nets, monkeypatch):
+    store = FeatureStore()
+    features = CachedFeatures(nets[0].net, torch.rand(1, 3, BLOCK, BLOCK), store)
+    encode = nets[0].net.encode
+    monkeypatch.setattr(nets[0].net, "encode", lambda *args: features.forget() or encode(*args))
+    assert features.crop((0, BLOCK), (0, BLOCK)).shape[-2:] == (BLOCK, BLOCK)
+    assert (store.bytes, len(store.blocks)) == (0, 0)

@@ -3,9 +3,11 @@
 import io
 
 import pytest
-from page_helpers import DONE, PATIENCE, settle, shown
+from page_helpers import DONE, PATIENCE, set_split, settle, shown
 from PIL import Image
 from web_images import png
+
+from clit_plugin.ops.sizes import wxh
 
 
 @pytest.fixture
@@ -168,3 +170,31 @@ def test_a_phone_shows_everything_without_scrolling_sideways(phone, scheme):
         assert box["x"] + box["width"] <= 360 + 15
     bright = sum(Image.open(io.BytesIO(phone.locator("header").screenshot())).convert("L").histogram()[128:])
     assert (bright > 5000) == (scheme == "light")
+
+
+def test_keys_work_after_a_file_was_chosen_and_beside_the_zoom_slider(page):
+    page.set_input_files("#file", {"name": "new.png", "mimeType": "image/png", "buffer": png(33, 21)})
+    page.wait_for_selector("#title:has-text('new.png')")
+    settle(page)
+    fitting = shown(page)[1]
+    page.keyboard.press("+")
+    page.wait_for_function("size => document.getElementById('canvas').dataset.size !== size", arg=wxh(fitting))
+    page.locator("#zoom").focus()
+    page.keyboard.press("0")
+    page.wait_for_function("size => document.getElementById('canvas').dataset.size === size", arg=wxh(fitting))
+
+
+def test_of_two_clicks_the_attention_of_the_last_stays(page):
+    set_split(page, 0)
+    asked = []
+    page.route("**/attention?*", lambda route: asked.append(route))
+    for n, x in enumerate((300, 420), start=1):
+        page.mouse.click(x, 250)
+        page.wait_for_timeout(600)  # no double click
+        assert len(asked) == n
+    asked[1].continue_()
+    page.wait_for_selector("#maps canvas")
+    note = page.locator("#attention-note").inner_text()
+    asked[0].continue_()
+    page.wait_for_timeout(500)
+    assert page.locator("#attention-note").inner_text() == note

@@ -145,3 +145,15 @@ def test_what_is_no_request_ends_no_more_than_its_connection(client, request_byt
     connection.close()
     assert client.ask("GET", "/").status == 200
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_an_upload_that_breaks_off_is_no_traceback(client, server, capfd):
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
+    connection.putrequest("POST", "/api/pictures?name=a.png")
+    connection.putheader("Content-Length", "100000")
+    connection.endheaders(b"a few bytes")
+    wait_until(lambda: server.receiving == 1)
+    connection.close()
+    wait_until(lambda: server.receiving == 0)
+    assert client.ask("GET", "/").status == 200
+    assert "Traceback" not in capfd.readouterr().err

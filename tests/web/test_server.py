@@ -77,7 +77,7 @@ def test_a_download_is_the_whole_picture_as_upscale_gives_it(client, server, net
     assert started["name"] == "given_779x600.png"
     assert wait_for(client, picture, started["number"]) == {"done": 1.0, "ready": True, "error": None}
     answer = client.ask("GET", f"{picture}/download/{started['number']}/file")
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="given_779x600.png"'
+    assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''given_779x600.png"
     whole = nets[0].net.upscale(server.initial[0].rgb[None], size)[0].clamp(0, 1)
     assert (decoded(answer.content) - whole).abs().max() <= 1 / 255
 
@@ -231,6 +231,22 @@ def test_what_is_no_picture_is_refused_by_its_content(client, content, message):
     error = json.loads(answer.content)["error"]
     assert message in error
     assert error.startswith("_b_photo.png: ")
+
+
+def test_an_empty_file_is_refused_and_does_not_open_the_initial_picture(client):
+    answer = client.ask("POST", "/api/pictures?name=empty.png", b"")
+    assert answer.status == 400
+    assert json.loads(answer.content)["error"].startswith("empty.png: ")
+
+
+def test_names_keep_their_letters(client):
+    opened = client.json("POST", "/api/pictures?name=c%C3%A4t%2Fd%C3%B6g.png", png(20, 30))
+    assert opened["name"] == "dög.png"
+    values = {"lens": 0, "width": 30, "height": 20, "x": 0, "y": 0, "w": 30, "h": 20, "format": "png", "quality": 90}
+    path = f"/api/pictures/{opened['token']}/download"
+    assert client.json("POST", path, json.dumps(values))["name"] == "dög_30x20.png"
+    wait_for(client, f"/api/pictures/{opened['token']}", 1)
+    assert client.ask("GET", f"{path}/1/file").headers["Content-Disposition"].endswith("''d%C3%B6g_30x20.png")
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -14,7 +14,7 @@ export class DownloadDialog {
       $(id).addEventListener("input", () => this.update());
     }
     $("download-width").addEventListener("input", () => {
-      $("download-factor").value = $("download-width").value / this.view.picture.width;
+      $("download-factor").value = Number(($("download-width").value / this.view.picture.width).toFixed(5));
       this.update(false);
     });
   }

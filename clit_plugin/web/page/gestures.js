@@ -63,8 +63,8 @@ export function wheel(view, event) {
 
 function key(view, event, onPick) {
   if (event.ctrlKey || event.metaKey || event.altKey || !view.picture) return;
-  if (event.target.matches("input, select") || event.target.closest("dialog")) return;
-  const sliding = event.target.matches("[role=slider]") && /^Arrow(Left|Right)$/.test(event.key);
+  if (event.target.matches("input:not([type=range]), select") || event.target.closest("dialog")) return;
+  const sliding = event.target.matches("[role=slider], [type=range]") && event.key.startsWith("Arrow");
   if (sliding || (event.key === "Enter" && event.target.matches("button"))) return;
   const step = (event.shiftKey ? 320 : 64) * view.ratio;
   const actions = {

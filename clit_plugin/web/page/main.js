@@ -10,6 +10,7 @@ const $ = (id) => document.getElementById(id);
 let server = { lenses: [], max_bytes: 0 }; // its networks and limits
 let messageTimer = 0;
 let latestOpen = 0; // if several pictures are opened at once, the last one stays
+let latestClick = 0; // likewise of clicks that ask for attention
 
 function showMessage(text) {
   $("message").textContent = text;
@@ -118,9 +119,11 @@ async function showAttention(point) {
   const y = Math.min(Math.floor((point.y * height) / picture.height), height - 1);
   const lens = view.left >= 0 && view.isLeft(point) ? view.left : 0;
   const query = new URLSearchParams({ lens, width, height, x, y });
+  latestClick += 1;
+  const number = latestClick;
   try {
     const { branches } = await fetchJson(`${picture.address}/attention?${query}`);
-    if (picture !== view.picture) return;
+    if (number !== latestClick) return;
     drawMaps($("maps"), branches);
     view.mark = { x: point.x, y: point.y, boxes: boxesOf(branches, picture) };
     $("attention-note").textContent =
@@ -129,11 +132,12 @@ async function showAttention(point) {
     $("attention").hidden = false;
     view.redraw();
   } catch (error) {
-    showMessage(error.message);
+    if (number === latestClick) showMessage(error.message);
   }
 }
 
 function closeAttention() {
+  latestClick += 1;
   $("attention").hidden = true;
   view.mark = null;
   view.redraw();
@@ -149,6 +153,7 @@ function setSplit(share) {
 $("file").addEventListener("change", (event) => {
   if (event.target.files[0]) open(event.target.files[0]);
   event.target.value = "";
+  $("canvas").focus(); // for the keys
 });
 $("in").addEventListener("click", () => view.glide(1.2));
 $("out").addEventListener("click", () => view.glide(1 / 1.2));
@@ -180,7 +185,7 @@ split.addEventListener("keydown", (event) => {
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") closeAttention();
-  if (event.target.matches("input, select") || $("download").open) return;
+  if (event.target.matches("input:not([type=range]), select") || $("download").open) return;
   if (event.key === "[") setSplit(view.split - 0.02);
   if (event.key === "]") setSplit(view.split + 0.02);
 });
