@@ -5,10 +5,8 @@ import argparse
 from clit_plugin.inference.target_size import Target
 from clit_plugin.utils.errors import UserError
 
-_ONE_OF = (
-    "give one of --scale, --scale-x with --scale-y, --percent, --width, --height, --long-side, --short-side, --fit "
-    "and --size"
-)
+_PAIR = "--scale-x with --scale-y"
+_ONE_OF = f"give one of --scale, {_PAIR}, --percent, --width, --height, --long-side, --short-side, --fit and --size"
 _LARGEST = 10000  # factor
 
 
@@ -39,8 +37,11 @@ def parse_target(args: argparse.Namespace) -> Target:
     pair = (args.scale_y, args.scale_x)
     names = ("scale", "percent", "width", "height", "long_side", "short_side", "fit", "size")
     given = [name for name in names if getattr(args, name) is not None]
-    if len(given) + (pair != (None, None)) != 1:
+    said = [_option(name) for name in given] + [_PAIR] * (pair != (None, None))
+    if not said:
         raise UserError(_ONE_OF)
+    if len(said) > 1:
+        raise UserError(f"give only one of {', '.join(said[:-1])} and {said[-1]}")
     if args.stretch and given != ["size"]:
         raise UserError("--stretch: needs --size; for one factor per axis, give --scale-x and --scale-y")
     if not given:
@@ -48,7 +49,7 @@ def parse_target(args: argparse.Namespace) -> Target:
             raise UserError("--scale-x and --scale-y go together; give both, or --scale")
         return Target(kind="scale", values=_factors("--scale-x and --scale-y", pair))
     (kind,) = given
-    option, value = f"--{kind.replace('_', '-')}", getattr(args, kind)
+    option, value = _option(kind), getattr(args, kind)
     if kind in ("fit", "size"):
         return Target(kind=kind, values=parse_size(value, option), stretch=args.stretch)
     if kind == "scale":
@@ -60,6 +61,10 @@ def parse_target(args: argparse.Namespace) -> Target:
     if value < 1:
         raise UserError(f"{option}: expected at least 1 pixel, got {value}")
     return Target(kind=kind, values=(value, value))
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _factors(option: str, scales: tuple[float, float]) -> tuple[float, float]:

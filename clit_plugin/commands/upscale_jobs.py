@@ -130,5 +130,7 @@ def _is_pattern(path: Path) -> bool:
 
 
 def _check_outside(out: Path, folder: Path) -> None:
+    if out.resolve() == folder.resolve():
+        raise UserError(f"{out}: is the folder of the images itself; give another -o")
     if out.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"{out}: is inside {folder}, so its images would be upscaled again; give another -o")

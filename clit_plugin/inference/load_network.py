@@ -26,8 +26,8 @@ class LoadedNetwork(NamedTuple):
     rest: dict[str, Any]
 
 
-def choose_device(name: str) -> torch.device:
-    """The device for ``auto`` or for torch's name of a device.
+def choose_device(name: str, *, option: str = "--device ") -> torch.device:
+    """The device for ``auto`` or for torch's name of a device, which errors call ``option`` with the name after it.
 
     Raises:
         UserError: The device does not exist or cannot be used.
@@ -39,7 +39,7 @@ def choose_device(name: str) -> torch.device:
         number.item()  # fails on "meta"
         return number.device
     except (RuntimeError, AssertionError, ValueError) as error:
-        raise UserError(f"--device {name}: not available on this machine; use cpu, or omit --device") from error
+        raise UserError(f"{option}{name}: not available on this machine; use cpu or auto") from error
 
 
 def load_network(

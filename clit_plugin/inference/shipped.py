@@ -4,6 +4,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from clit_plugin.utils.errors import UserError
+
 FOLDER = Path(__file__).parents[1] / "weights"
 DEFAULT = FOLDER / "clit_small.pth"
 
@@ -14,10 +16,18 @@ def shipped_names() -> list[str]:
 
 
 def weights_path(weights: str | Path) -> str:
-    """The path of a weights file; one of ``shipped_names`` is the package's, unless a file of that name exists."""
+    """The path of a weights file; one of ``shipped_names`` is the package's, unless a file of that name exists.
+
+    Raises:
+        UserError: A name, without folder and suffix, of neither.
+    """
     path = os.fspath(weights)
-    if path in shipped_names() and not os.path.exists(path):
+    if os.path.exists(path):
+        return path
+    if path in (names := shipped_names()):
         return str(FOLDER / f"{path}.pth")
+    if Path(path).name == Path(path).stem == path:
+        raise UserError(f"{path}: no such weights file; the package has {' and '.join(names)}")
     return path
 
 

@@ -49,7 +49,7 @@ def load(
     """
     path = weights_path(DEFAULT if weights is None else weights)
     loaded = load_described(path, None if option_file is None else str(option_file), param_key=param_key)
-    return Upscaler(loaded.net.to(choose_device(str(device))), About.read(loaded.rest, path))
+    return Upscaler(loaded.net.to(choose_device(str(device), option="device=")), About.read(loaded.rest, path))
 
 
 class Upscaler:
@@ -107,8 +107,10 @@ class Upscaler:
             raise TypeError(f"image: expected a numpy array or a Pillow image, got {type(image).__name__}")
         if image.dtype not in _DTYPES:
             raise TypeError(f"image: expected uint8, uint16 or float32, got {image.dtype}")
-        if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))) or not image.size:
+        if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))):
             raise ValueError(f"image: expected (H, W), (H, W, 3) or (H, W, 4), got {image.shape}")
+        if not image.size:
+            raise ValueError(f"image: is empty, of shape {image.shape}")
         if tile is not None and (tile < 0 or tile % 8):
             raise ValueError(f"tile: expected a multiple of 8, or 0, got {tile}")
         out_size = _out_size((image.shape[0], image.shape[1]), scale, size)

@@ -73,8 +73,9 @@ def test_the_images_own_size_is_no_less(arguments):
     ("arguments", "error"),
     [
         ("", "give one of --scale, --scale-x with --scale-y, --percent, --width"),
-        ("--scale 2 --size 9x9", "give one of --scale"),
-        ("--width 20 --height 20", "give one of --scale"),
+        ("--scale 2 --size 9x9", "give only one of --scale and --size$"),
+        ("--short-side 9 --width 9 --fit 9x9", "give only one of --width, --short-side and --fit$"),
+        ("--scale 2 --scale-x 2", "give only one of --scale and --scale-x with --scale-y$"),
         ("--scale-y 2", "--scale-x and --scale-y go together"),
         ("--scale 0.5", "--scale: expected at least 1 and less than 10000, got 0.5"),
         (

@@ -13,6 +13,7 @@ from clit_plugin.inference.shipped import weights_path
 from clit_plugin.metrics.float_metrics import psnr_float
 from clit_plugin.metrics.protocol import EvaluationProtocol
 from clit_plugin.ops.bicubic import resize_bicubic
+from clit_plugin.utils.errors import UserError
 
 FOLDER = Path(clit_plugin.__file__).parent / "weights"
 FILES = sorted(FOLDER.glob("*.pth"))
@@ -56,7 +57,8 @@ def test_a_name_of_the_package_s_weights_is_their_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert weights_path("clit_small") == str(FOLDER / "clit_small.pth")
     assert weights_path("clit_small.pth") == "clit_small.pth" and weights_path("sub/clit_small") == "sub/clit_small"
-    assert weights_path("other") == "other"
+    with pytest.raises(UserError, match="^clit_smal: no such weights file; the package has clit_small and clit_small_"):
+        weights_path("clit_smal")
 
 
 def test_a_file_of_that_name_goes_before(tmp_path, monkeypatch):

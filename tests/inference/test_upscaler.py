@@ -101,7 +101,7 @@ def test_nothing_is_written_where_nobody_looks(up, capsys):
         (array(9, 7), {"size": (8, 20)}, ValueError, "at least the image's own"),
         (array(9, 7), {"scale": 2, "tile": 12}, ValueError, "tile: expected a multiple of 8"),
         (array(9, 7, 2), {"scale": 2}, ValueError, r"\(H, W, 3\)"),
-        (array(0, 7), {"scale": 2}, ValueError, r"\(H, W\)"),
+        (array(0, 7), {"scale": 2}, ValueError, r"image: is empty, of shape \(0, 7\)"),
         (np.full((9, 7), np.nan, np.float32), {"scale": 2}, ValueError, "finite"),
         (array(9, 7).astype(np.int64), {"scale": 2}, TypeError, "uint8, uint16 or float32, got int64"),
         ("photo.png", {"scale": 2}, TypeError, "numpy array or a Pillow image, got str"),
@@ -112,6 +112,11 @@ def test_nothing_is_written_where_nobody_looks(up, capsys):
 def test_what_makes_no_sense_is_refused(up, image, arguments, kind, message):
     with pytest.raises(kind, match=message):
         up(image, **arguments)
+
+
+def test_a_device_that_is_not_there_is_named_as_in_python(clit):
+    with pytest.raises(UserError, match="^device=cuda:99: not available on this machine; use cpu or auto$"):
+        clit_plugin.load(clit[1], device="cuda:99")
 
 
 def test_without_a_file_the_weights_of_the_package_are_loaded():
