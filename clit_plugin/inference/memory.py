@@ -105,8 +105,12 @@ def choose_tiling(
             return Tiling(tile=side, rows=rows, margin=margin, overlap=min(overlap, rows // 2 // ALIGNMENT * ALIGNMENT))
         needed = max(device_bytes, strip_bytes)
     if limit.limited:
-        total = (needed + _used(device)) / 1e9
-        raise UserError(f"{name}: --max-memory is too small for {wxh(size)} pixels, which need about {total:.1f} GB")
+        used = _used(device)
+        total = (needed + used) / 1e9
+        raise UserError(
+            f"{name}: --max-memory is too small for {wxh(size)} pixels, which need about {total:.1f} GB, of which the "
+            f"program itself takes {used / 1e9:.1f} GB"
+        )
     left = min(share for share in limit[:2] if share is not None) / _USABLE_SHARE / 1e9
     raise UserError(
         f"{name}: {wxh(size)} pixels need about {needed / 1e9:.1f} GB even in the smallest tiles, but only {left:.1f} "

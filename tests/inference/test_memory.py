@@ -1,5 +1,7 @@
 """Which tiles fit into the memory, and too little memory."""
 
+import re
+
 import pytest
 import torch
 
@@ -33,6 +35,17 @@ def test_less_memory_means_smaller_tiles_down_to_none_that_fits(net):
         UserError, match=r"x\.png: --max-memory is too small for 3000x3000 pixels, which need about \d+\.\d GB"
     ):
         tiling(net, 10**6, tile=None)
+
+
+def test_too_small_a_bound_is_told_how_much_the_program_itself_takes(net, monkeypatch):
+    messages = []
+    for used in (0, 600_000_000):
+        monkeypatch.setattr(memory, "_used", lambda device, used=used: used)
+        with pytest.raises(UserError) as caught:
+            tiling(net, 10**6, tile=None)
+        messages.append(re.findall(r"\d+\.\d(?= GB)", str(caught.value)))
+    assert [own for _, own in messages] == ["0.0", "0.6"]
+    assert float(messages[1][0]) - float(messages[0][0]) == pytest.approx(0.6, abs=0.1)
 
 
 def test_what_is_kept_of_the_output_counts(net):
