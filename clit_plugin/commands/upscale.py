@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from clit_plugin.commands.shared_arguments import add_network_arguments, add_option_file_argument
 from clit_plugin.commands.target_arguments import add_target_arguments, parse_target
 from clit_plugin.commands.upscale_jobs import FORMATS, Job, find_jobs, is_video
-from clit_plugin.inference.shipped import DEFAULT, is_shipped, weights_path
+from clit_plugin.inference.shipped import DEFAULT, weights_path
 from clit_plugin.inference.target_size import Target
 from clit_plugin.inference.tiles import ALIGNMENT
 from clit_plugin.ops.sizes import wxh
@@ -31,8 +31,8 @@ The output size is given by a factor or by one side, which keep the aspect ratio
 would distort an image, unless --stretch allows it. Sizes are width x height. OUT is an image file if there is a single
 input image and OUT has an image suffix (.png, .jpg, ...); otherwise it is a folder, which receives one file per image,
 .png or --format. Folders are searched recursively, patterns such as 'photos/**/*.jpg' are expanded, and subfolders are
-kept. Grey, transparent and 16-bit images and colour profiles are preserved; the EXIF orientation is applied. Existing
-files are replaced only with --overwrite.
+kept. Grey, transparent and 16-bit images (in PNG and TIFF) and colour profiles are preserved; the EXIF orientation is
+applied, and other EXIF tags are dropped. Existing files are replaced only with --overwrite.
 
 Without --weights, the weights of the package are used: for scales from 1 to 16, and for sharp images.
 Under torchrun, the images are shared among the processes.
@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-memory",
         metavar="GB",
-        help="memory that this process may use on the device, such as 4 or 800M; by default most of the free memory",
+        help="memory that this process may use on the device, such as 4 or 1500M; by default most of the free memory",
     )
     parser.add_argument(
         "--tile",
@@ -132,9 +132,8 @@ def run(args: argparse.Namespace) -> int:
         device = choose_device(device_name(args.device))
         loaded = load_described(args.weights, args.opt, param_key=args.param_key)
         about = About.read(loaded.rest, args.weights)
-        if summary := about.summary():
-            name = about.name or args.weights
-            say(f"Weights: {name}{' of the package' if is_shipped(args.weights) else ''}, trained {summary}")
+        if line := about.line(args.weights):
+            say(line)
         task = _Task(net=loaded.net.to(device), about=about, target=target, options=options, quality=args.quality)
         failed = _upscale_all(task, jobs[rank::count], several=len(jobs) > 1)
         others = [error for errors in from_all_ranks(failed)[1:] for error in errors]
@@ -160,7 +159,7 @@ def _upscale_options(args: argparse.Namespace) -> "UpscaleOptions":
         match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([GgMm]?)[Bb]?", args.max_memory.strip())
         max_memory = match and float(match[1]) * (1e6 if match[2] in ("M", "m") else 1e9)
         if not max_memory:
-            raise UserError(f"--max-memory: expected gigabytes, such as 4, 1.5 or 800M, got {args.max_memory}")
+            raise UserError(f"--max-memory: expected gigabytes, such as 4, 1.5 or 1500M, got {args.max_memory}")
     views = _VIEWS if args.self_ensemble else 1
     return UpscaleOptions(max_queries=args.max_queries, tile=args.tile, max_memory=max_memory, views=views)
 
@@ -193,10 +192,15 @@ def _upscale_file(task: _Task, job: Job) -> None:
     layout = picture.layout(output, size)
     check_layout(output, layout, source)
     check_writable(output, needed=size[0] * size[1] // _PIXELS_PER_BYTE)
-    warning = task.about.warning(picture.size, size)
-    if warning is not None and warning not in task.warned:
-        task.warned.add(warning)
-        warn(f"{source}: {warning}")
+    warnings = [task.about.warning(picture.size, size)]
+    if layout.bits < picture.bits:
+        warnings.append(
+            f"has {picture.bits} bits per sample; {output.suffix} holds {layout.bits}, .png and .tiff keep all"
+        )
+    for warning in warnings:
+        if warning is not None and warning not in task.warned:
+            task.warned.add(warning)
+            warn(f"{source}: {warning}")
     label = f"{source.name} {wxh(picture.size)} to {wxh(size)}"
     strips = with_bar(
         lambda progress: strips_of(

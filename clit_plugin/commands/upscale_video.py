@@ -60,6 +60,8 @@ def upscale_video(args: argparse.Namespace, target: Target, options: "UpscaleOpt
     loaded = load_described(args.weights, args.opt, param_key=args.param_key)
     net = loaded.net.to(choose_device(args.device))
     about = About.read(loaded.rest, args.weights)
+    if line := about.line(args.weights):
+        say(line)
     if warning := about.warning(clip.size, size):
         warn(f"{source}: {warning}")
     status = source.stat()

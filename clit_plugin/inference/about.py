@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from clit_plugin.archs.safetensors_file import check_scale_range
+from clit_plugin.inference.shipped import is_shipped
 from clit_plugin.ops.sizes import Size, scale_label
 from clit_plugin.utils.errors import UserError
 
@@ -68,6 +69,12 @@ class About:
         if self.degradation is not None:
             parts.append(f"images made by {_DEGRADATIONS.get(self.degradation, self.degradation)}")
         return f"for {' and '.join(parts)}" if parts else ""
+
+    def line(self, path: str | Path) -> str | None:
+        """A line that names the weights of ``path`` and says what they are trained for; None if that is not stated."""
+        if not (summary := self.summary()):
+            return None
+        return f"Weights: {self.name or path}{' of the package' if is_shipped(path) else ''}, trained {summary}"
 
     def warning(self, lq: Size, size: Size) -> str | None:
         """A warning if upscaling an image of size ``lq`` (H, W) to ``size`` is outside the training scales, or None."""

@@ -178,6 +178,18 @@ def test_transparency_is_refused_for_a_jpeg_and_an_unknown_format_named(clit, tm
     assert "b.gif: unknown image format" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("format_name", "said"), [("jpg", 1), ("webp", 1), ("png", 0), ("tiff", 0)])
+def test_sixteen_bits_that_a_format_cannot_hold_are_said_once(clit, tmp_path, capsys, format_name, said):
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        Image.fromarray(np.full((5, 4), 40000, np.uint16)).save(tmp_path / "in" / f"{name}.png")
+    given = [tmp_path / "in", "-o", tmp_path / "out", "--weights", clit[1], "--scale", 2, "--format", format_name]
+    assert command(*given) == 0
+    warning = f"a.png: has 16 bits per sample; .{format_name} holds 8, .png and .tiff keep all"
+    errors = capsys.readouterr().err
+    assert (errors.count(warning), errors.count("bits per sample")) == (said, said)
+
+
 @pytest.mark.parametrize(("name", "suffix"), [("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP"), ("tiff", "TIFF")])
 def test_a_folder_is_written_in_the_format_that_is_asked_for(clit, photo, tmp_path, name, suffix):
     given = [photo, "-o", tmp_path / "out", "--weights", clit[1], "--scale", 2, "--format", name]

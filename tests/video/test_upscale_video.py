@@ -145,6 +145,15 @@ def test_ten_bits_become_eight_which_is_said(net, capfd):
     assert made.format.name == "yuv420p"
 
 
+def test_the_weights_and_their_scales_are_said(net, capfd):
+    write_weights("clit.pth", about={"name": "mine", "scale_range": [1, 4]})
+    write_clip("a.mp4", pictures(1), sound=None)
+    assert upscale("a.mp4", "-o", "b.mp4", "--scale", 5) == 0
+    errors = capfd.readouterr().err
+    assert "Weights: mine, trained for x1 to x4\n" in errors
+    assert "a.mp4: x5 is outside the training scales, x1 to x4" in errors
+
+
 def test_odd_sides_become_even(net):
     write_clip("a.mp4", pictures(1), sound=None)
     assert upscale("a.mp4", "-o", "b.mp4", "--scale", 1.55) == 0
