@@ -22,7 +22,8 @@ root="${CLIT_ROOT:-$SLURM_SUBMIT_DIR}"
 
 # All nodes meet at the first of them. Ports below 32768 are not given to other connections; a job's own number keeps two
 # jobs that share a node apart.
-head="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1):$((20000 + SLURM_JOB_ID % 10000))"
+nodes="$(scontrol show hostnames "$SLURM_JOB_NODELIST")" # one per line
+head="${nodes%%$'\n'*}:$((20000 + SLURM_JOB_ID % 10000))"
 export RUN_ID="$SLURM_JOB_ID"
 
 # A requeued job starts with the same arguments, and --auto_resume continues from the newest state: the steps since then

@@ -70,7 +70,7 @@ VALUES = {
 
 NAMES = {
     "the run's, upwards": (yml("name: ../../x\n"), TRAIN, "name: expected the name of a folder"),
-    "the run's, of two parts": (yml("name: x/y\n"), TRAIN, "leads to no other folder"),
+    "the run's, of two parts": (yml("name: x/y\n"), TRAIN, "does not lead to another folder"),
     "the run's, too long": (yml(f"name: {LONG}\n"), TRAIN, "at most 180 bytes"),
     "the run's, with an escape": (yml('name: "a\\e[31m"\n'), TRAIN, "printable characters"),
     "the set's": (yml("datasets: {val: {name: ../../x}}\n"), TRAIN, "datasets.val.name: expected the name of a folder"),

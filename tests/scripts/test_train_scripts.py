@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 _SLURM = {
     # Two nodes that are this machine.
     "srun": 'for node in 1 2; do "$@" & done; wait -n; first=$?; wait -n && exit $first',
-    "scontrol": '[ "$*" = "show hostnames here,there" ] && echo localhost && echo there',
+    "scontrol": '[ "$*" = "show hostnames here,there" ] && echo localhost && sleep 1 && echo there',
 }
 
 
