@@ -128,8 +128,7 @@ class CumulativeScaleModel(AnyScaleModel):
         self.guarded_step.load_state_dict(resume_state.get("scaler", {}))
         best = resume_state.get("best_metric_results", {})
         # Sets whose metrics have changed start without best values.
-        known = self.all_metrics.keys()
-        self.best_metric_results = {name: values for name, values in best.items() if values.keys() == known}
+        self.best_metric_results = {name: old for name, old in best.items() if old.keys() == self.all_metrics.keys()}
 
     # ------------------------------------------------------------------ training
 
