@@ -39,7 +39,7 @@ def test_a_job_of_two_nodes_trains_with_both(tmp_path):
     assert (tmp_path / "experiments/failing/models/net_g_latest.pth").is_file()
 
 
-@pytest.mark.parametrize("name", ["train_nodes.sh", "train_slurm.sh", "soak.sh"])
+@pytest.mark.parametrize("name", ["train_nodes.sh", "train_slurm.sh", "soak.sh", "gpu_check.sh"])
 def test_a_script_is_sound_bash(name):
     subprocess.run(["bash", "-n", ROOT / "scripts" / name], check=True)
 
