@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 from clit_plugin.archs.encoders.registry import out_channels
+from clit_plugin.fast.margins import Margins, encode_inside
 from clit_plugin.inference.tiles import ALIGNMENT, TILE
 from clit_plugin.utils.console import bar
 
@@ -44,9 +45,9 @@ class TiledEncoder(nn.Module):
         features = x.new_empty(len(x), self.out_channels, height, width)
         tiles = [(rows, columns) for rows in self._parts(height) for columns in self._parts(width)]
         for (rows, seen_rows), (columns, seen_columns) in bar(tiles, desc="encoder", unit="tile", leave=False):
-            part = self.encoder(x[..., seen_rows, seen_columns])
-            inner = part[..., _shifted(rows, seen_rows.start), _shifted(columns, seen_columns.start)]
-            features[..., rows, columns] = inner
+            left, right = columns.start - seen_columns.start, seen_columns.stop - columns.stop
+            margins = Margins(left, right, rows.start - seen_rows.start, seen_rows.stop - rows.stop)
+            features[..., rows, columns] = encode_inside(self.encoder, x[..., seen_rows, seen_columns], margins)
         return features
 
     def _parts(self, length: int) -> Iterator[tuple[slice, slice]]:
@@ -66,7 +67,3 @@ def encoder_in_tiles(net: ArbitraryScaleArch, lq: Tensor, tile: int = TILE) -> I
         yield
     finally:
         net.encoder = encoder
-
-
-def _shifted(part: slice, origin: int) -> slice:
-    return slice(part.start - origin, part.stop - origin)
