@@ -2,9 +2,9 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from clit_plugin.fast.fused_check import largest_differences, tolerance
 from clit_plugin.fast.fused_tiles import Shapes
 from clit_plugin.ops.coordinates import Size
 
+T = TypeVar("T")
 Mode = Literal["auto", "tf32", "off"]
 
 _log = logging.getLogger("basicsr")
@@ -96,16 +97,16 @@ def supported(shapes: Shapes, table: torch.dtype, weight: torch.dtype) -> bool:
 def first_use(shapes: Shapes, dtype: torch.dtype, *, tf32: bool, device: torch.device) -> bool:
     """Whether the kernels compile and agree with torch's operations; one line in the log."""
     what = f"Fused attention ({shapes.heads} heads of {shapes.depth}, grid {shapes.grid}, {str(dtype)[6:]})"
-    differences: list[tuple[str, float]] = []
-    try:
-        if torch.cuda.get_device_capability(device) < (8, 0):
-            raise RuntimeError("needs a GPU of compute capability 8.0")
+
+    def compare() -> list[tuple[str, float]]:
+        differences: list[tuple[str, float]] = []
         for crowded in (0.0, math.inf):  # both ways to sum v's gradient
             fused = make_fused(shapes, dtype, tf32, device, crowded)
             differences += largest_differences(fused, shapes, dtype, device).items()
-    except Exception as error:  # whatever a compiler or a driver raises: training goes on without
-        reason = next(iter(str(error).strip().splitlines()), "")
-        _log.warning(f"{what} is off: {type(error).__name__}: {reason}")
+        return differences
+
+    differences = tried(what, compare, device)
+    if differences is None:
         return False
     worst, difference = max(differences, key=lambda each: (math.isnan(each[1]), each[1]))
     allowed = tolerance(dtype, tf32=tf32)
@@ -114,6 +115,21 @@ def first_use(shapes: Shapes, dtype: torch.dtype, *, tf32: bool, device: torch.d
         return False
     _log.info(f"{what} is on, within {difference:.1e} of torch's operations")
     return True
+
+
+def tried(what: str, compare: Callable[[], T], device: torch.device) -> T | None:
+    """What a comparison of kernels on a GPU returns; None, and a line in the log, where they cannot run.
+
+    Whatever a compiler or a driver raises, torch's operations go on without the kernels.
+    """
+    try:
+        if torch.cuda.get_device_capability(device) < (8, 0):
+            raise RuntimeError("needs a GPU of compute capability 8.0")
+        return compare()
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), "")
+        _log.warning(f"{what} is off: {type(error).__name__}: {reason}")
+        return None
 
 
 def make_fused(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from clit_plugin.fast.axis import BiasedAxis, make_axis
 from clit_plugin.fast.fused_check import tolerance
-from clit_plugin.fast.fused_choice import allows_tf32, counted_on, runs_on, supported
+from clit_plugin.fast.fused_choice import allows_tf32, counted_on, runs_on, supported, tried
 from clit_plugin.fast.fused_grid import FusedGrid, attention_tile
 from clit_plugin.fast.fused_tiles import Shapes
 from clit_plugin.fast.grid_attention import attend_grid
@@ -68,14 +68,10 @@ def first_use(shapes: Shapes, dtype: torch.dtype, *, tf32: bool, device: torch.d
     """Whether the kernels compile, agree with torch's operations and are faster; one line in the log."""
     heads, depth, _, grid = shapes
     what = f"Fused evaluation of images ({heads} heads of {depth}, grid {grid}, {str(dtype)[6:]})"
-    try:
-        if torch.cuda.get_device_capability(device) < (8, 0):
-            raise RuntimeError("needs a GPU of compute capability 8.0")
-        difference, times = compare(FusedGrid(shapes, dtype, tf32=tf32), device, torch.cuda.synchronize)
-    except Exception as error:  # whatever a compiler or a driver raises: torch's operations go on
-        reason = next(iter(str(error).strip().splitlines()), "")
-        _log.warning(f"{what} is off: {type(error).__name__}: {reason}")
+    compared = tried(what, lambda: compare(FusedGrid(shapes, dtype, tf32=tf32), device, torch.cuda.synchronize), device)
+    if compared is None:
         return False
+    difference, times = compared
     allowed, (fused, torchs) = tolerance(dtype, tf32=tf32), (f"{1e3 * each:.1f} ms" for each in times)
     if math.isnan(difference) or difference > allowed:
         _log.warning(f"{what} is off: its result is {difference:.1e} from torch's, {allowed:.0e} at most")
