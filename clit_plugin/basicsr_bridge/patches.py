@@ -51,6 +51,7 @@ def install() -> None:
     end_the_warm_up()
     number_the_samples(basicsr_train)
     end_workers_at_exit()
+    end_prefetch_at_exit()
     resume_patches.install(basicsr_train)
     output_patches.install(basicsr_train, basicsr_test)
 
@@ -147,3 +148,12 @@ def number_the_samples(basicsr_train: Any) -> None:
 def end_workers_at_exit() -> None:
     """A trainer that fails waits at its exit for workers that ignore signals (see ``leave_signals_to_trainer``)."""
     multiprocessing.util.Finalize(None, end_workers, exitpriority=100)
+
+
+def end_prefetch_at_exit() -> None:
+    """BasicSR's ``prefetch_mode: cpu`` loads on in a thread at exit, which can abort Python ("terminate called")."""
+    from basicsr.data import prefetch_dataloader
+
+    from clit_plugin.basicsr_bridge.prefetch import EndingPrefetch
+
+    prefetch_dataloader.PrefetchGenerator = EndingPrefetch

@@ -71,7 +71,7 @@ def end_together(
             raise SystemExit(first) from error
         raise
     finally:
-        watch.done.set()
+        watch.stop()
 
 
 def connect_store(*, seconds: float = 10) -> dist.Store:
@@ -111,8 +111,16 @@ class _Watch:
         self.timeout, self.run, self.rank = timeout, run, os.environ["RANK"]
         self.end, self.patience = end, patience
         self.idle = 0.0  # seconds
-        for task in (self._exchange_status, self._count_idle):
-            threading.Thread(target=task, daemon=True).start()
+        tasks = (self._exchange_status, self._count_idle)
+        self.threads = [threading.Thread(target=task, daemon=True) for task in tasks]
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End the threads: one that is inside the store when Python finalizes would abort the process."""
+        self.done.set()
+        for thread in self.threads:
+            thread.join(_SECONDS_TO_END)
 
     def _exchange_status(self) -> None:
         try:

@@ -68,6 +68,14 @@ def test_processes_that_answer_but_stand_still_are_reported_with_their_places(wa
     assert "all processes are waiting or stuck: rank 0 at step 8, rank 1 at step 7" in capfd.readouterr().err
 
 
+def test_no_thread_is_left_after_the_run(watched):
+    before = set(threading.enumerate())
+    run = peers.WatchedRun("clit train", "train.timeout", "--auto_resume continues")
+    with peers.end_together(timeout=_TIMEOUT / 60, run=run):
+        assert len(set(threading.enumerate()) - before) == 2
+    assert not set(threading.enumerate()) - before
+
+
 def test_many_ranks_are_reported_with_the_rarest_place_first():
     doing = {rank: "step 8" for rank in range(12)} | {5: "step 7"}
     assert peers.by_activity(doing) == "rank 5 at step 7, ranks 0, 1, 2, 3, 4, 6, 7, 8 and 3 more at step 8"
