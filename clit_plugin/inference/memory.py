@@ -108,8 +108,8 @@ def choose_tiling(
         used = _used(device)
         total = (needed + used) / 1e9
         raise UserError(
-            f"{name}: --max-memory is too small for {wxh(size)} pixels, which need about {total:.1f} GB, of which the "
-            f"program itself takes {used / 1e9:.1f} GB"
+            f"{name}: {wxh(size)} pixels need about {total:.1f} GB, of which the program itself takes "
+            f"{used / 1e9:.1f} GB; raise --max-memory (from Python: max_memory, in bytes)"
         )
     left = min(share for share in limit[:2] if share is not None) / _USABLE_SHARE / 1e9
     raise UserError(

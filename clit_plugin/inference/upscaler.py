@@ -3,12 +3,13 @@
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch, Progress
@@ -25,7 +26,9 @@ from clit_plugin.utils.console import in_notebook
 ImageKind = TypeVar("ImageKind", np.ndarray, Image.Image)
 _DTYPES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
 _MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "I;16L": "I;16", "I;16B": "I;16"}
+_TRANSPARENT = {"1": "LA", "L": "LA", "P": "RGBA", "RGB": "RGBA"}  # of images that declare a transparent colour
 _PILLOW = ("RGB", "RGBA", "L", "LA", "I;16")
+_FLOATS = (-0.5, 1.5)  # beyond [0, 1] by more than filters overshoot, floats have another range
 
 
 def load(
@@ -83,8 +86,9 @@ class Upscaler:
         """Upscale one image.
 
         Args:
-            image: A numpy array (H, W), (H, W, 3) or (H, W, 4), uint8, uint16, or float32 in [0, 1]; the fourth channel
-                is alpha. Or a Pillow image: grey or RGB, with or without alpha, with a palette, or 16-bit grey.
+            image: A numpy array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8, uint16, or float32 in [0, 1]; the
+                fourth channel is alpha. Or a Pillow image: grey or RGB, with or without alpha, with a palette, or
+                16-bit grey; its EXIF orientation is applied.
             scale: A factor of at least 1, or a pair (y, x).
             size: (height, width) of the output instead, in this order also for Pillow images.
             self_ensemble: Whether to average over 8 rotations and flips: slightly better, 8 times slower.
@@ -94,10 +98,11 @@ class Upscaler:
                 default, notebooks and terminals show one for images that take more than a moment.
 
         Returns:
-            An image of the same kind; palettes become RGB. Values are clamped to the range of the kind.
+            An image of the same kind; palettes become RGB, and a transparent colour alpha. Values are clamped to the
+            range of the kind.
 
         Raises:
-            TypeError: An unsupported kind of image.
+            TypeError: An unsupported kind of image or of ``progress``.
             ValueError: Both or neither of ``scale`` and ``size``, or values out of range.
             UserError: Not enough memory.
         """
@@ -105,24 +110,25 @@ class Upscaler:
             return self._pillow(image, scale, size, self_ensemble, tile, max_memory, progress)
         if not isinstance(image, np.ndarray):
             raise TypeError(f"image: expected a numpy array or a Pillow image, got {type(image).__name__}")
-        if image.dtype not in _DTYPES:
-            raise TypeError(f"image: expected uint8, uint16 or float32, got {image.dtype}")
-        if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))):
-            raise ValueError(f"image: expected (H, W), (H, W, 3) or (H, W, 4), got {image.shape}")
-        if not image.size:
-            raise ValueError(f"image: is empty, of shape {image.shape}")
-        if tile is not None and (tile < 0 or tile % 8):
+        image = _checked(image)
+        if tile is not None and not (isinstance(tile, Integral) and tile >= 0 and tile % 8 == 0):
             raise ValueError(f"tile: expected a multiple of 8, or 0, got {tile}")
+        if max_memory is not None and not (isinstance(max_memory, Real) and 0 < max_memory < math.inf):
+            raise ValueError(f"max_memory: expected a positive number of bytes, such as 4e9, got {max_memory!r}")
+        if not (progress is None or isinstance(progress, bool) or callable(progress)):
+            raise TypeError(f"progress: expected True, False or a function, got {progress!r}")
         out_size = _out_size((image.shape[0], image.shape[1]), scale, size)
         options = UpscaleOptions(tile=tile, max_memory=max_memory, views=8 if self_ensemble else 1)
         return self._numpy(image, out_size, options, progress)
 
     def _pillow(self, image: Image.Image, *how: Any) -> Image.Image:
+        image = ImageOps.exif_transpose(image)
         mode = _MODES.get(image.mode, image.mode)
-        if image.mode == "P" and "transparency" in image.info:
-            mode = "RGBA"
+        if "transparency" in image.info:
+            mode = _TRANSPARENT.get(image.mode, mode)
         if mode not in _PILLOW:
-            raise TypeError(f"image: Pillow's mode {image.mode} is not supported; convert it to RGB")
+            instead = "scale it to I;16 or L" if mode in ("I", "F") else "convert it to RGB"
+            raise TypeError(f"image: Pillow's mode {image.mode} is not supported; {instead}")
         array = np.asarray(image.convert(mode))
         grey_alpha = mode == "LA"
         if grey_alpha:
@@ -139,17 +145,18 @@ class Upscaler:
     ) -> np.ndarray:
         picture, bits = _picture(image), 16 if image.dtype == np.uint16 else 8
         layout = Layout(size=size, grey=picture.grey, alpha=picture.alpha is not None, bits=bits)
-        out = np.empty((*size, *image.shape[2:]), image.dtype)
-        top = 0
-        for strip in self._strips(picture.rgb, size, options, out.itemsize * layout.channels, progress):
+        out, top = np.empty(0, image.dtype), 0
+        for strip in self._strips(picture.rgb, size, options, image.itemsize * layout.channels, progress):
+            if not top:  # the first strip: a size that does not fit into the memory has been refused
+                out = np.empty((*size, layout.channels), image.dtype)
             rows = (top, top + strip.shape[1])
             alpha = picture.alpha_part(size, rows, (0, size[1]))
             if image.dtype == np.float32:
                 out[top : rows[1]] = _floats(strip, alpha, grey=picture.grey)
             else:
-                out[top : rows[1]] = to_pixels(layout, strip, alpha)
+                out[top : rows[1]] = np.atleast_3d(to_pixels(layout, strip, alpha))
             top = rows[1]
-        return out
+        return out.reshape(*size, *image.shape[2:])
 
     def _strips(
         self,
@@ -184,10 +191,28 @@ class Upscaler:
             yield from strips(None)
 
 
+def _checked(image: np.ndarray) -> np.ndarray:
+    """The image as a plain array in the byte order of this machine."""
+    dtype = image.dtype.newbyteorder("=")
+    if dtype not in _DTYPES:
+        remedy = "convert it by image.astype(np.float32)" if dtype.kind == "f" else "convert it to one of them"
+        raise TypeError(f"image: expected uint8, uint16 or float32, got {image.dtype}; {remedy}")
+    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))):
+        last = "; move the channels to the end" if image.ndim == 3 and image.shape[0] in (1, 3, 4) else ""
+        raise ValueError(f"image: expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {image.shape}{last}")
+    if not image.size:
+        raise ValueError(f"image: is empty, of shape {image.shape}")
+    if dtype == np.float32:
+        low, high = float(image.min()), float(image.max())
+        if not math.isfinite(low + high):
+            raise ValueError("image: expected finite values, got NaN or infinity")
+        if low < _FLOATS[0] or high > _FLOATS[1]:
+            raise ValueError(f"image: expected float32 in [0, 1], got {low:g} to {high:g}; scale it, or pass integers")
+    return np.asarray(image, dtype)
+
+
 def _picture(image: np.ndarray) -> Picture:
     floats = torch.from_numpy(np.atleast_3d(image).transpose(2, 0, 1).astype(np.float32) / _DTYPES[image.dtype])
-    if not floats.isfinite().all():
-        raise ValueError("image: expected finite values, got NaN or infinity")
     grey = len(floats) == 1
     rgb = floats.repeat(3, 1, 1) if grey else floats[:3]
     return Picture(rgb=rgb.contiguous(), alpha=floats[3:] if len(floats) == 4 else None, grey=grey)
@@ -195,7 +220,7 @@ def _picture(image: np.ndarray) -> Picture:
 
 def _floats(rgb: Tensor, alpha: Tensor | None, *, grey: bool) -> np.ndarray:
     if grey:
-        return luma(rgb)[0].clamp(0, 1).numpy()
+        return luma(rgb).clamp(0, 1).permute(1, 2, 0).numpy()
     image = rgb if alpha is None else torch.cat([rgb, alpha])
     return image.clamp(0, 1).permute(1, 2, 0).numpy()
 
@@ -204,10 +229,20 @@ def _out_size(image: Size, scale: float | Sequence[float] | None, size: Sequence
     if (scale is None) == (size is None):
         raise ValueError("give either scale or size")
     if size is not None:
-        if len(size) != 2 or any(n != int(n) for n in size) or any(n < m for n, m in zip(size, image, strict=True)):
-            raise ValueError(f"size: expected (height, width), at least the image's own {image}, got {tuple(size)}")
-        return int(size[0]), int(size[1])
-    factors = (scale, scale) if isinstance(scale, (int, float)) else tuple(scale or ())
-    if len(factors) != 2 or not all(math.isfinite(factor) and factor >= 1 for factor in factors):
+        pixels = _numbers(size)
+        if len(pixels) != 2 or not all(n.is_integer() and n >= m for n, m in zip(pixels, image, strict=True)):
+            raise ValueError(f"size: expected (height, width), at least the image's own {image}, got {size}")
+        return int(pixels[0]), int(pixels[1])
+    factors = _numbers(scale)
+    if len(factors) not in (1, 2) or not all(math.isfinite(factor) and factor >= 1 for factor in factors):
         raise ValueError(f"scale: expected a factor of at least 1, or a pair (y, x), got {scale}")
-    return round(image[0] * factors[0]), round(image[1] * factors[1])
+    return round(image[0] * factors[0]), round(image[1] * factors[-1])
+
+
+def _numbers(value: object) -> list[float]:
+    """A number, or the numbers of a sequence, of Python, NumPy or torch; empty for anything else."""
+    try:
+        numbers = np.asarray(value)
+    except (TypeError, ValueError):  # a nested sequence; a tensor on a GPU
+        return []
+    return numbers.astype(float).ravel().tolist() if numbers.dtype.kind in "iuf" and numbers.ndim < 2 else []

@@ -31,9 +31,7 @@ def test_less_memory_means_smaller_tiles_down_to_none_that_fits(net):
     areas = [each.tile * each.rows for each in chosen]
     assert areas[0] == 512**2 and areas == sorted(areas, reverse=True) and len(set(areas)) >= 3
     assert all(each.tile % 8 == each.rows % 8 == each.margin % 8 == 0 for each in chosen)
-    with pytest.raises(
-        UserError, match=r"x\.png: --max-memory is too small for 3000x3000 pixels, which need about \d+\.\d GB"
-    ):
+    with pytest.raises(UserError, match=r"x\.png: 3000x3000 pixels need about \d+\.\d GB, .* raise --max-memory"):
         tiling(net, 10**6, tile=None)
 
 
@@ -50,7 +48,7 @@ def test_too_small_a_bound_is_told_how_much_the_program_itself_takes(net, monkey
 
 def test_what_is_kept_of_the_output_counts(net):
     tiling(net, 10**9, tile=None)
-    with pytest.raises(UserError, match="--max-memory is too small"):
+    with pytest.raises(UserError, match="raise --max-memory"):
         tiling(net, 10**9, tile=None, caller_bytes=200)
 
 

@@ -59,6 +59,57 @@ def test_a_pillow_image_becomes_one_of_the_same_kind(up, mode):
     assert big.info["icc_profile"] == b"profile"
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        np.asfortranarray,
+        lambda image: image[::-1, ::-1].copy()[::-1, ::-1],
+        lambda image: np.frombuffer(image.tobytes(), image.dtype).reshape(image.shape),  # read-only
+        lambda image: image.astype(image.dtype.newbyteorder(">")),
+        lambda image: np.ma.masked_array(image, image > 9),
+    ],
+    ids=["order", "strides", "read-only", "byte order", "subclass"],
+)
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_only_the_values_of_an_array_count(up, kind, dtype):
+    image = array(9, 7, 3, dtype=dtype)
+    big = up(kind(image), scale=2)
+    assert type(big) is np.ndarray and big.dtype == dtype
+    np.testing.assert_array_equal(big, up(image, scale=2))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_single_channel_stays_one(up, dtype):
+    image = array(9, 7, 1, dtype=dtype)
+    np.testing.assert_array_equal(up(image, scale=2)[..., 0], up(image[..., 0], scale=2))
+
+
+@pytest.mark.parametrize(
+    "scale", [np.float32(2.5), np.float64(2.5), np.array([2.5, 2.5]), torch.tensor(2.5), [2.5, 2.5]]
+)
+def test_numbers_of_numpy_and_torch_are_scales(up, scale):
+    image = array(10, 8)
+    np.testing.assert_array_equal(up(image, scale=scale), up(image, scale=2.5))
+
+
+def test_a_photograph_is_turned_upright(up, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(array(9, 7, 3)).save(tmp_path / "photo.png", exif=exif)
+    with Image.open(tmp_path / "photo.png") as photo:
+        expected = up(np.rot90(np.asarray(photo), -1), scale=2)
+        np.testing.assert_array_equal(np.asarray(up(photo, scale=2)), expected)
+
+
+@pytest.mark.parametrize(("mode", "clear"), [("L", 9), ("RGB", (9, 8, 7)), ("P", 3)])
+def test_a_transparent_colour_becomes_alpha(up, mode, clear):
+    image = Image.new(mode, (7, 9), clear)
+    image.paste(200, (0, 0, 7, 3))
+    image.info["transparency"] = clear
+    alpha = np.asarray(up(image, scale=2))[..., -1]
+    assert (alpha[:4] > 250).all() and (alpha[-8:] == 0).all()
+
+
 def test_scales_may_differ_and_tiles_and_the_ensemble_are_taken(up):
     image = array(40, 30, 3, dtype=np.float32)
     whole = up(image, scale=(2, 3.5), tile=0)
@@ -106,7 +157,19 @@ def test_nothing_is_written_where_nobody_looks(up, capsys):
         (array(9, 7).astype(np.int64), {"scale": 2}, TypeError, "uint8, uint16 or float32, got int64"),
         ("photo.png", {"scale": 2}, TypeError, "numpy array or a Pillow image, got str"),
         (Image.new("CMYK", (5, 5)), {"scale": 2}, TypeError, "mode CMYK"),
-        (array(9, 7), {"scale": 2, "max_memory": 1e6}, UserError, "too small"),
+        (array(9, 7), {"scale": 2, "max_memory": 1e6}, UserError, "from Python: max_memory"),
+        (array(9, 7), {"scale": 2, "max_memory": "4GB"}, ValueError, "max_memory: expected a positive number of bytes"),
+        (array(9, 7), {"scale": 1e9}, UserError, "use a smaller scale or size"),
+        (array(9, 7), {"scale": "2"}, ValueError, "at least 1"),
+        (array(9, 7), {"scale": True}, ValueError, "at least 1"),
+        (array(9, 7), {"size": 34}, ValueError, r"\(height, width\)"),
+        (array(9, 7), {"size": (float("nan"), 40)}, ValueError, r"\(height, width\)"),
+        (array(9, 7), {"scale": 2, "tile": 8.5}, ValueError, "tile: expected a multiple of 8"),
+        (array(9, 7), {"scale": 2, "progress": 1}, TypeError, "progress: expected True, False or a function"),
+        (array(3, 9, 7), {"scale": 2}, ValueError, "move the channels to the end"),
+        (array(9, 7).astype(np.float64), {"scale": 2}, TypeError, r"image\.astype\(np\.float32\)"),
+        (array(9, 7).astype(np.float32), {"scale": 2}, ValueError, r"in \[0, 1\], got \d+ to 2\d\d; scale it"),
+        (Image.new("F", (5, 5)), {"scale": 2}, TypeError, "mode F is not supported; scale it to I;16 or L"),
     ],
 )
 def test_what_makes_no_sense_is_refused(up, image, arguments, kind, message):
