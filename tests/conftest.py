@@ -3,8 +3,10 @@
 import os
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
+import command_server
 import official_checkpoints
 import pytest
 import torch
@@ -25,6 +27,13 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no folder {folder} with golden outputs (set CLIT_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory) -> Iterator[Path]:
+    """A folder with ``clit`` and ``python``, in processes of their own that start at once; see ``command_server``."""
+    with command_server.serving(tmp_path_factory.mktemp("commands"), Path(__file__).parents[1]) as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -11,14 +11,13 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import av
 import pytest
 import torch
 import yaml
-from command_server import install
+from command_server import serving
 from PIL import Image
 from train_helpers import write_images, write_lr
 from video_clips import pictures, write_clip
@@ -96,22 +95,19 @@ def checkout(tmp_path_factory):
         shrink(file)
     (folder / "scripts" / "setup.sh").write_text("exit 0\n")
     write_data(folder)
-    commands = folder / ".venv" / "bin"
-    install(commands, folder / "socket")
+    with serving(folder / "served", folder) as commands:
+        (folder / ".venv").mkdir()
+        (folder / ".venv" / "bin").symlink_to(commands)
+        add_commands(commands)
+        yield folder
+
+
+def add_commands(commands: Path) -> None:
+    """What the pages use beside ``clit`` and ``python``."""
     for name, text in (("torchrun", TORCHRUN), ("lint-imports", "#!/bin/sh\n")):
         (commands / name).write_text(text)
         (commands / name).chmod(0o755)
     (commands / "activate").write_text(f"PATH={commands}:$PATH\n")
-    environment = {**os.environ, "PYTHONPATH": str(folder), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    server = subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("command_server.py"), folder / "socket"], cwd=folder, env=environment
-    )
-    while not (folder / "socket").exists():
-        assert server.poll() is None, "the server did not start"
-        time.sleep(0.1)
-    yield folder
-    server.terminate()
-    server.wait()
 
 
 def snippets(page: Path) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 
 import pytest
 import torch
@@ -13,16 +12,17 @@ BATCH = 6
 FILES = [f"s{stage}.yml" for stage in STAGES]
 
 
-def torchrun(folder, *arguments, processes=2):
+def torchrun(commands, folder, *arguments, processes=2):
     """``torchrun --nproc_per_node=... -m clit_plugin.train`` in ``folder``, on the CPU."""
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_port=0"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    python = commands / "python"
+    command = [python, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_port=0"]
+    environment = {**os.environ, "PYTHON_EXEC": str(python), "OMP_NUM_THREADS": "1"}
     command = [*command, "--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0", "-m", "clit_plugin.train", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, commands):
     """Folders of a chain of three stages trained by one process with batch 6 and two with 3 each, and of its first
     stage by three with 2 each.
     """
@@ -42,7 +42,7 @@ def runs(tmp_path_factory):
         patch.chdir(folders["one"])
         assert train("-opt", *FILES) == 0
     for processes, name, files in ((2, "two", FILES), (3, "three", FILES[:1])):
-        result = torchrun(folders[name], "-opt", *files, processes=processes)
+        result = torchrun(commands, folders[name], "-opt", *files, processes=processes)
         assert result.returncode == 0, result.stdout[-1000:] + result.stderr[-3000:]
     return folders
 
@@ -68,19 +68,19 @@ def test_the_idle_branch_of_an_alternating_stage_moves_in_its_turn_only(runs, ru
     assert not any(torch.equal(third[key], fourth[key]) for key in branch)
 
 
-def test_two_processes_with_a_batch_in_parts_train_to_the_weights_of_one(runs):
+def test_two_processes_with_a_batch_in_parts_train_to_the_weights_of_one(runs, commands):
     folder = runs["two"]
     parts = ["name=parts", "train.accumulate=3", "datasets.train.num_worker_per_gpu=0"]
-    result = torchrun(folder, "-opt", "s1.yml", "--set", *parts)
+    result = torchrun(commands, folder, "-opt", "s1.yml", "--set", *parts)
     assert result.returncode == 0, result.stderr[-3000:]
     one, two = weights(runs["one"], "s1"), weights(folder, "parts")
     for key, value in one.items():
         torch.testing.assert_close(two[key], value, rtol=0, atol=2e-6, msg=key)
 
 
-def test_bad_options_end_every_process_with_one_line(tmp_path):
+def test_bad_options_end_every_process_with_one_line(tmp_path, commands):
     write_yaml(tmp_path / "bad.yml", {**stage_options(tmp_path, 1, name="bad"), "nmae": "x"})
-    result = torchrun(tmp_path, "-opt", "bad.yml")
+    result = torchrun(commands, tmp_path, "-opt", "bad.yml")
     assert result.returncode != 0
     assert "nmae: unknown key; did you mean name?" in result.stderr
     assert not (tmp_path / "experiments").exists()

@@ -2,12 +2,10 @@
 
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
-from cli_process import ROOT
 from inference_helpers import CLIT, LIIF, write_weights
 from PIL import Image
 
@@ -236,13 +234,14 @@ def test_the_self_ensemble_changes_little_but_something(clit, photo, tmp_path):
     assert a.shape == b.shape and 0 < np.abs(a - b).mean() < 40
 
 
-def test_two_processes_share_a_folder_and_tell_the_failures_of_both(clit, photo, tmp_path):
+def test_two_processes_share_a_folder_and_tell_the_failures_of_both(clit, photo, tmp_path, commands):
     (tmp_path / "in").mkdir()
     for i in range(5):
         Image.open(photo).save(tmp_path / "in" / f"{i}.png")
     (tmp_path / "in" / "1.png").write_bytes(b"damaged")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d"]
+    python = commands / "python"
+    environment = {**os.environ, "PYTHON_EXEC": str(python), "OMP_NUM_THREADS": "1"}
+    run = [python, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d"]
     run += ["--rdzv_endpoint=localhost:0", "-m", "clit_plugin", "upscale", "in", "-o", "out", "--scale", "2"]
     result = subprocess.run(
         [*run, "--weights", str(clit[1])], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300

@@ -13,8 +13,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def prepared(tmp_path) -> Path:
+def prepared(tmp_path, commands) -> Path:
     """A folder in which both scripts have run on tiny images under their usual names."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "bin").symlink_to(commands)
     root = tmp_path / "prepared"
     div2k = root / "datasets" / "DIV2K"
     write_images(div2k / "DIV2K_train_HR", 1, (48, 48))
@@ -24,7 +27,7 @@ def prepared(tmp_path) -> Path:
     for name in ("Set5", "Set14", "B100", "Urban100"):
         shutil.copytree(hr, root / "datasets" / name / "HR")
     for script, folder in (("prepare_div2k.sh", div2k), ("prepare_benchmarks.sh", root / "datasets")):
-        subprocess.run(["bash", ROOT / "scripts" / script, folder], check=True, capture_output=True, timeout=200)
+        subprocess.run(["bash", tmp_path / "scripts" / script, folder], check=True, capture_output=True, timeout=200)
     return root
 
 

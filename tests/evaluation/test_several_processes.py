@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 
 from evaluation_helpers import bicubic_options, results, scores
 from train_helpers import write_yaml
@@ -25,30 +24,31 @@ class Stuck(Bicubic):
 '''
 
 
-def torchrun(folder, *arguments):
+def torchrun(commands, folder, *arguments):
     """``clit test`` with two processes on the CPU."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d"]
+    python = commands / "python"
+    command = [python, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d"]
     command += ["--rdzv_endpoint=localhost:0", "-m", "clit_plugin", "test", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = {**os.environ, "PYTHON_EXEC": str(python), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
 
 
-def test_two_processes_store_what_one_does(place):
+def test_two_processes_store_what_one_does(place, commands):
     assert main(["test", "-opt", "test.yml"]) == 0
     alone = results(place)["tiny_x2"]
-    done = torchrun(place, "-opt", "test.yml", "--again")
+    done = torchrun(commands, place, "-opt", "test.yml", "--again")
     assert done.returncode == 0, done.stderr[-2000:]
     both = results(place)["tiny_x2"]
     assert both["finished"] >= alone["finished"]
     assert both["metrics"] == alone["metrics"] and scores(both) == scores(alone)
 
 
-def test_processes_end_when_one_of_them_is_stuck(place):
+def test_processes_end_when_one_of_them_is_stuck(place, commands):
     (place / "stuck.py").write_text(_STUCK)
     write_yaml(
         place / "stuck.yml", {**bicubic_options(place / "hr", "Stuck"), "custom_imports": {"imports": ["stuck"]}}
     )
-    done = torchrun(place, "-opt", "stuck.yml", "--timeout", "0.2")
+    done = torchrun(commands, place, "-opt", "stuck.yml", "--timeout", "0.2")
     assert done.returncode != 0
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("clit test: error: no process")]
     assert "has made progress for 0.2 minutes (--timeout)" in line

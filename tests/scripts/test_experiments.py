@@ -25,36 +25,36 @@ def photographs(tmp_path):
     return tmp_path / "photographs"
 
 
-def run(tmp_path, photographs, jobs: dict) -> subprocess.CompletedProcess:
+def run(python, tmp_path, photographs, jobs: dict) -> subprocess.CompletedProcess:
     file = tmp_path / "jobs.yml"
     defaults = {"base": "base.yml", "test": ["held_out"], "seeds": [0], "studies": ["systems"]}
     file.write_text(yaml.safe_dump({"defaults": defaults, "jobs": jobs}))
     (tmp_path / "base.yml").write_text(
         yaml.safe_dump({**yaml.safe_load((SCRIPTS / "studies.yml").read_text()), "network_g": TINY_NETWORK})
     )
-    command = [sys.executable, str(SCRIPTS / "run.py"), "--jobs", str(file), "--photographs", str(photographs)]
+    command = [python, str(SCRIPTS / "run.py"), "--jobs", str(file), "--photographs", str(photographs)]
     command += ["--output", str(tmp_path / "output"), "--results", str(tmp_path / "results")]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_a_job_is_trained_in_its_stages_and_its_scores_are_stored(tmp_path, photographs):
+def test_a_job_is_trained_in_its_stages_and_its_scores_are_stored(tmp_path, photographs, commands):
     small = {"train": {"lq_size": 8, "batch_size_per_gpu": 2, "dataset_enlarge_ratio": 4}}
     stages = [{"steps": 2, "datasets": small}]
     stages += [{"steps": 3, "datasets": small, "network_g": {"num_branches": 2}, "scale_ranges": [[[1, 2]] * 2]}]
-    done = run(tmp_path, photographs, {"tiny": {"stages": stages}})
+    done = run(commands / "python", tmp_path, photographs, {"tiny": {"stages": stages}})
     assert done.returncode == 0, done.stdout + (tmp_path / "output/logs/tiny_0.log").read_text()
     result = json.loads((tmp_path / "results/tiny_0.json").read_text())
     assert result["steps"] == 5
     assert result["network_g"]["num_branches"] == 2
     assert set(result["psnr"]["held_out"]) == {"x2", "x3", "x4", "x6", "x8", "x12"}
-    again = run(tmp_path, photographs, {"tiny": {"stages": stages}})
+    again = run(commands / "python", tmp_path, photographs, {"tiny": {"stages": stages}})
     assert again.returncode == 0
     assert "started" not in again.stdout
 
 
-def test_realistic_lr_of_the_held_out_photographs_is_a_set_of_its_own(tmp_path, photographs):
+def test_realistic_lr_of_the_held_out_photographs_is_a_set_of_its_own(tmp_path, photographs, commands):
     job = {"network": {"type": "Bicubic", "kernel": "pil"}, "test": ["held_out", "realistic"]}
-    assert run(tmp_path, photographs, {"cubic": job}).returncode == 0
+    assert run(commands / "python", tmp_path, photographs, {"cubic": job}).returncode == 0
     result = json.loads((tmp_path / "results/cubic_0.json").read_text())
     assert result["degradation"]["held_out"] == "pil"
     assert result["degradation"]["held_out_realistic"]["type"] == "realistic"
@@ -69,9 +69,14 @@ def test_an_unknown_test_is_refused(tmp_path):
         read_jobs(tmp_path / "jobs.yml")
 
 
-def test_a_job_that_fails_is_named_and_the_others_go_on(tmp_path, photographs):
+def test_a_job_that_fails_is_named_and_the_others_go_on(tmp_path, photographs, commands):
     bad = {"stages": [{"steps": 2, "network_g": {"num_heads": 5}}]}
-    done = run(tmp_path, photographs, {"bad": bad, "cubic": {"network": {"type": "Bicubic", "kernel": "pil"}}})
+    done = run(
+        commands / "python",
+        tmp_path,
+        photographs,
+        {"bad": bad, "cubic": {"network": {"type": "Bicubic", "kernel": "pil"}}},
+    )
     assert done.returncode == 1
     assert "failed: bad_0" in done.stdout
     assert (tmp_path / "results/cubic_0.json").exists()

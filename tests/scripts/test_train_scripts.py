@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ _SLURM = {
 }
 
 
-def slurm(folder, *arguments):
+def slurm(python, folder, *arguments):
     """``scripts/train_slurm.sh`` in ``folder``: two nodes of a process each, stand-ins for slurm's commands."""
     (folder / "bin").mkdir()
     for name, text in _SLURM.items():
@@ -24,15 +23,15 @@ def slurm(folder, *arguments):
         (folder / "bin" / name).chmod(0o755)
     job = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NODELIST": "here,there", "SLURM_NNODES": "2"}
     job |= {"SLURM_GPUS_ON_NODE": "1", "SLURM_SUBMIT_DIR": str(folder), "CLIT_ROOT": str(ROOT)}
-    place = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
+    place = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "PYTHON": str(python), "PYTHON_EXEC": str(python)}
     command = ["bash", ROOT / "scripts/train_slurm.sh", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **job, **place}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
 
 
-def test_a_job_of_two_nodes_trains_with_both(tmp_path):
+def test_a_job_of_two_nodes_trains_with_both(tmp_path, commands):
     failing_options(tmp_path, workers=0, total_iter=4)
-    done = slurm(tmp_path, "-opt", "failing.yml")
+    done = slurm(commands / "python", tmp_path, "-opt", "failing.yml")
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
     (log,) = tmp_path.glob("experiments/failing/train_failing_*.log")
     assert "World size (gpu number): 2" in log.read_text()
