@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from clit_plugin.utils.blaming import blaming
+from clit_plugin.utils.error_location import errors_at
 
 
 def build_network(network: Mapping[str, Any]) -> torch.nn.Module:
@@ -18,5 +18,5 @@ def build_network(network: Mapping[str, Any]) -> torch.nn.Module:
     """
     arguments = {name: value for name, value in copy.deepcopy(dict(network)).items() if name != "type"}
     architecture = ARCH_REGISTRY.get(network["type"])
-    with blaming("network_g", architecture):
+    with errors_at("network_g", architecture):
         return architecture(**arguments)

@@ -94,9 +94,7 @@ class LocalImplicitArch(ArbitraryScaleArch):
         part = part or whole((features.shape[-2], features.shape[-1]), size)
         lr_size, (y0, x0) = part.lq_size, part.origin
         # Bands are planned on the host, from the same numbers, without waiting for a GPU.
-        rows, columns = (
-            pixel_centres(n, dtype=dtype)[slice(*wanted)] for n, wanted in zip(size, part[2:], strict=True)
-        )
+        rows, columns = (pixel_centres(n, dtype=dtype)[slice(*span)] for n, span in zip(size, part[2:], strict=True))
         cell = make_cell(size, dtype=dtype).unsqueeze(0)
         bands = self._bands(rows, cell, lr_size, lq.device)
         rows, columns, cell = rows.to(lq.device), columns.to(lq.device), cell.to(lq.device)
@@ -149,14 +147,14 @@ class LocalImplicitArch(ArbitraryScaleArch):
         ``rows`` and ``cell`` are on the host.
         """
         budget = self.latent_bytes if device.type == "cpu" else max(self.latent_bytes, part_memory(device) // 4)
-        most = max(8, budget // (4 * self._latent_channels * size[1]))
+        max_rows = max(8, budget // (4 * self._latent_channels * size[1]))
         column = torch.zeros_like(rows)
         indices = [n.pixel[0, :, 0] for n in self.neighbours(torch.stack([rows, column], -1).unsqueeze(0), cell, size)]
         lowest, highest = torch.stack(indices).amin(0).tolist(), torch.stack(indices).amax(0).tolist()
         bands, start = [], 0
         while start < len(rows):
             stop = start + 1
-            while stop < len(rows) and highest[stop] - lowest[start] < most:
+            while stop < len(rows) and highest[stop] - lowest[start] < max_rows:
                 stop += 1
             bands.append((lowest[start], highest[stop - 1] + 1, slice(start, stop)))
             start = stop

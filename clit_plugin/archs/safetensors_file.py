@@ -19,15 +19,15 @@ from clit_plugin.utils.errors import UserError
 
 SUFFIX = ".safetensors"
 EMBEDDED = "clit_plugin.json"
-MOST_FACTOR = 64
-_LONGEST = 2**16  # characters of a JSON value
+MAX_EXPORT_FACTOR = 64
+_MAX_JSON_LENGTH = 2**16  # characters of a JSON value
 _TEXTS = {
     "modelspec.title": "name",
     "modelspec.license": "licence",
     "modelspec.author": "author",
     "modelspec.description": "description",
 }
-_LEAST_BOUND = 256  # numbers of network_g up to this one are not checked
+_MIN_BOUND = 256  # network_g may hold numbers up to this one in any case
 
 
 def read_safetensors(path: str | Path) -> dict[str, Any]:
@@ -82,17 +82,17 @@ def decode_embedded(encoded: Any, before: str = "") -> tuple[dict[str, Any], int
         UserError: The tensor holds something else.
     """
     where = f"{before}the tensor {EMBEDDED}"
-    if not isinstance(encoded, Tensor) or encoded.ndim != 1 or len(encoded) > _LONGEST or encoded.is_complex():
-        raise UserError(f"{where}: expected at most {_LONGEST} bytes of JSON")
+    if not isinstance(encoded, Tensor) or encoded.ndim != 1 or len(encoded) > _MAX_JSON_LENGTH or encoded.is_complex():
+        raise UserError(f"{where}: expected at most {_MAX_JSON_LENGTH} bytes of JSON")
     try:
         text = bytes(int(value) for value in encoded.tolist()).decode()
     except (OverflowError, ValueError) as error:
         raise UserError(f"{where}: expected bytes of JSON") from error
     content = _parse(text, where)
     network, factor = (content.get(key) if isinstance(content, dict) else None for key in ("network_g", "factor"))
-    if not isinstance(network, dict) or type(factor) is not int or not 1 <= factor <= MOST_FACTOR:
+    if not isinstance(network, dict) or type(factor) is not int or not 1 <= factor <= MAX_EXPORT_FACTOR:
         raise UserError(
-            f"{where}: expected network_g, a mapping, and factor, 1 to {MOST_FACTOR}; got {_shortened(content)}"
+            f"{where}: expected network_g, a mapping, and factor, 1 to {MAX_EXPORT_FACTOR}; got {_shortened(content)}"
         )
     return network, factor
 
@@ -106,9 +106,9 @@ def check_network_fits(network: Any, tensors: Mapping[str, Tensor], where: str) 
     if not isinstance(network, dict):
         raise UserError(f"{where}: expected a mapping, got {_shortened(network)}")
     sides = [side for value in tensors.values() for side in value.shape]
-    most = max([_LEAST_BOUND, len(tensors), *sides])
+    bound = max([_MIN_BOUND, len(tensors), *sides])
     for name, number in _numbers(network):
-        if abs(number) > most:
+        if abs(number) > bound:
             raise UserError(f"{where}: {name} is {number:g}, too large for the tensors of the file")
 
 
@@ -148,8 +148,8 @@ def check_scale_range(given: Any, where: str) -> list[float]:
 
 def _parse(text: str, where: str) -> Any:
     """A JSON value of finite numbers."""
-    if len(text) > _LONGEST:
-        raise UserError(f"{where}: {len(text)} characters, more than the limit of {_LONGEST}")
+    if len(text) > _MAX_JSON_LENGTH:
+        raise UserError(f"{where}: {len(text)} characters, more than the limit of {_MAX_JSON_LENGTH}")
     try:
         return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:

@@ -35,13 +35,13 @@ class Order:
 
     Attributes:
         path: The option file, as the user gave it.
-        asked: Its content with what it inherits and with overrides, to be written into the run's folder.
+        requested: Its content with what it inherits and with overrides, to be written into the run's folder.
         options: Checked and complete options, as BasicSR reads them.
         command: The command line.
     """
 
     path: str
-    asked: Mapping[str, Any]
+    requested: Mapping[str, Any]
     options: Mapping[str, Any]
     command: str
 
@@ -120,13 +120,13 @@ def install(is_ours: Callable[[str], bool], read_order: ReadOrder, split_argumen
     basicsr_train.train_pipeline = _guarded(basicsr_train.train_pipeline, order_of)
 
     @master_only
-    def keep_what_was_asked(file: str, folder: str) -> None:
+    def save_requested_options(file: str, folder: str) -> None:
         if _running is None:
             copy_opt_file(file, folder)
         else:
-            _write_asked(_running, Path(folder))
+            _write_requested(_running, Path(folder))
 
-    basicsr_train.copy_opt_file = keep_what_was_asked
+    basicsr_train.copy_opt_file = save_requested_options
 
 
 def _guarded(train_pipeline: Callable[[str], None], order_of: OrderOf) -> Callable[[str], None]:
@@ -187,12 +187,12 @@ def _parse(
     return options, arguments
 
 
-def _write_asked(order: Order, folder: Path) -> None:
+def _write_requested(order: Order, folder: Path) -> None:
     """Write the requested options as an option file that can be run again, with imports relative to it."""
-    asked = dict(order.asked)
-    if imports := asked.pop("custom_imports", None):
+    requested = dict(order.requested)
+    if imports := requested.pop("custom_imports", None):
         folders = [os.path.relpath(place, folder) for place in imports["folders"]]
-        asked = {"custom_imports": {**imports, "folders": folders}, **asked}
+        requested = {"custom_imports": {**imports, "folders": folders}, **requested}
     file = folder / order.path.rpartition("/")[2]
     used = ", ".join(f"{name} {version}" for name, version in versions().items())
     lines = [
@@ -202,5 +202,5 @@ def _write_asked(order: Order, folder: Path) -> None:
         f"  clit train -opt {shlex.quote(os.path.relpath(file))}",
         f"With {used}",
     ]
-    text = "".join(f"# {line}\n" for line in lines) + "\n" + write_yaml(asked)
+    text = "".join(f"# {line}\n" for line in lines) + "\n" + write_yaml(requested)
     write_text(file, text)

@@ -15,7 +15,7 @@ def run_pipeline(
     file_name: str,
     flags: Sequence[str],
     root: Path,
-    asked: Mapping[str, Any] | None = None,
+    requested: Mapping[str, Any] | None = None,
 ) -> None:
     """Run one of BasicSR's pipelines on options that are checked and complete.
 
@@ -25,13 +25,13 @@ def run_pipeline(
         file_name: The option file.
         flags: Further flags for BasicSR's command line.
         root: The folder below which experiments and results are written.
-        asked: Content of the file, saved in the run's folder so that the run can be repeated.
+        requested: Content of the file, saved in the run's folder so that the run can be repeated.
     """
     from clit_plugin.basicsr_bridge.entry import Order, handing_over, this_command
 
     command = sys.argv
     launcher = "pytorch" if under_torchrun() else "none"
-    order = Order(path=file_name, asked=asked or options, options=options, command=this_command())
+    order = Order(path=file_name, requested=requested or options, options=options, command=this_command())
     try:
         sys.argv = [command[0], "-opt", file_name, "--launcher", launcher, *flags]
         with handing_over(order), silent_stdout():  # BasicSR prints a few lines around its logger

@@ -126,7 +126,7 @@ def row_of(case: RooflineCase, card: Card, autocast: torch.dtype | None) -> dict
         **row,
         "kernels": total.calls,
         "bytes": total.bytes,
-        "asked": total.asked,
+        "asked": total.requested,
         "flops": total.flops,
         "waits": None,
         "work": work,
@@ -161,12 +161,12 @@ def roofline_table(rows: Sequence[Mapping[str, Any]], card: Card, autocast: torc
     return "\n".join(lines) + "\n"
 
 
-def lines_table(row: Mapping[str, Any], most: int = 12) -> str:
+def lines_table(row: Mapping[str, Any], max_lines: int = 12) -> str:
     """The kernels of a case that move most bytes, as Markdown."""
     lines = [f"\n{row['network']}, {row['case']}:\n", "| kernel | launches | GB | asked of caches, GB | TFLOP |"]
     lines.append("|---|---|---|---|---|")
     kernels = sorted(row.get("lines", {}).items(), key=lambda item: -item[1]["bytes"])
-    for name, line in kernels[:most]:
+    for name, line in kernels[:max_lines]:
         lines.append(
             f"| {name} | {line['calls']} | {line['bytes'] / 1e9:.2f} | {line['asked'] / 1e9:.2f} "
             f"| {line['flops'] / 1e12:.3f} |"

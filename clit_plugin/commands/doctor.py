@@ -79,8 +79,8 @@ def _findings(check: Check) -> Iterator[Finding]:
 def check_python(supported: Sequence[tuple[int, int]] = SUPPORTED_PYTHON) -> Iterator[Finding]:
     """The version of Python against the oldest and the newest ``supported`` one."""
     text = f"Python {platform.python_version()} ({sys.executable}), clit_plugin {_version('clit_plugin')}"
-    least, most = (".".join(map(str, each)) for each in supported)
-    remedy = f"create the environment with Python {least} to {most}: BasicSR does not build on other versions"
+    oldest, newest = (".".join(map(str, each)) for each in supported)
+    remedy = f"create the environment with Python {oldest} to {newest}: BasicSR does not build on other versions"
     yield Finding(text, None if supported[0] <= sys.version_info[:2] <= supported[1] else remedy)
 
 

@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export the weights; raises UserError for bad input."""
-    from clit_plugin.archs.safetensors_file import MOST_FACTOR
+    from clit_plugin.archs.safetensors_file import MAX_EXPORT_FACTOR
     from clit_plugin.inference.export_safetensors import describe, pack_safetensors
     from clit_plugin.inference.load_network import load_described
     from clit_plugin.utils.atomic_files import replacing
@@ -84,8 +84,8 @@ def run(args: argparse.Namespace) -> int:
 
     start = time.monotonic()
     outputs = _outputs(args)
-    if not 1 <= args.factor <= MOST_FACTOR:
-        raise UserError(f"--factor: expected 1 to {MOST_FACTOR}, got {args.factor}")
+    if not 1 <= args.factor <= MAX_EXPORT_FACTOR:
+        raise UserError(f"--factor: expected 1 to {MAX_EXPORT_FACTOR}, got {args.factor}")
     scales = None if args.scales is None else _scales(args.scales)
     check_replaces_none(outputs, [("weights file", args.weights), ("option file", args.opt)])
     for output in outputs:

@@ -20,7 +20,7 @@ examples:
   clit train -opt my.yml
 """
 
-_LONGEST_SCALE = 4
+_MAX_SCALE = 4
 
 _HEAD = """\
 # Train:    clit train -opt THIS_FILE
@@ -157,7 +157,7 @@ def new_options(images: str, *, val_images: str | None = None, size: str = "smal
     sizes = ImageSource(images).sizes
     lq_size, batch, steps = (32, 4, 400) if size == "small" else (48, 32, 1000)
     smallest = min(sizes.values(), key=min)
-    ScaleReach(sizes, lq_size=lq_size, most=_LONGEST_SCALE).check()
+    ScaleReach(sizes, lq_size=lq_size, max_scale=_MAX_SCALE).check()
     set_name = _folder_name(images)
     kept = 0 if val_images else min(10, max(len(sizes) // 10, 1), len(sizes) - 1)
     values = {
@@ -189,11 +189,11 @@ def _folder_name(path: str) -> str:
 def _limit(sizes: Mapping[str, tuple[int, int]], lq_size: int) -> str:
     """A comment on photographs that are too small for the largest scale."""
     limits = [min(one) / lq_size for one in sizes.values()]
-    small = sum(limit < _LONGEST_SCALE for limit in limits)
+    small = sum(limit < _MAX_SCALE for limit in limits)
     if not small:
         return ""
     return (
-        f" {small} of the photographs {'are' if small > 1 else 'is'} too small for x{_LONGEST_SCALE};\n"
+        f" {small} of the photographs {'are' if small > 1 else 'is'} too small for x{_MAX_SCALE};\n"
         f"    # the smallest caps its batch at x{min(limits):.2g}."
     )
 

@@ -105,7 +105,7 @@ def _train(stage: "OptionFile", root: Path, *, auto_resume: bool) -> None:
     start = time.monotonic()
     reset_logger()
     with interruptible_stage(root / "experiments" / options.name):
-        run_pipeline(basicsr.train.train_pipeline, options.for_basicsr(), stage.path, flags, root, stage.asked)
+        run_pipeline(basicsr.train.train_pipeline, options.for_basicsr(), stage.path, flags, root, stage.requested)
     if dist.is_initialized():
         dist.barrier()  # the next stage reads what rank 0 has written
     if not _is_finished(root, options):
@@ -127,9 +127,9 @@ def _continue_from(weights: Path, stage: "OptionFile") -> "OptionFile":
             f"{stage.path}: path.pretrain_network_g is {given}, but the stage before writes {shown}; remove the key, "
             "or train the stage on its own"
         )
-    asked = {**stage.asked, "path": {**(stage.asked.get("path") or {}), "pretrain_network_g": shown}}
+    requested = {**stage.requested, "path": {**(stage.requested.get("path") or {}), "pretrain_network_g": shown}}
     options = replace(stage.options, path=replace(path, pretrain_network_g=str(weights)))
-    return replace(stage, asked=asked, options=options)
+    return replace(stage, requested=requested, options=options)
 
 
 def _is_finished(root: Path, options: "Options") -> bool:

@@ -46,4 +46,4 @@ def read_order(path: str, changes: Sequence[str], is_train: bool) -> Order:
     given = check_files(options).for_basicsr()
     if not is_train:
         given["evaluation"] = {name: settings_to_json(one) for name, one in describe_evaluation(given).items()}
-    return Order(path=path, asked=file.asked, options=given, command=this_command())
+    return Order(path=path, requested=file.requested, options=given, command=this_command())

@@ -11,8 +11,8 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 
 from clit_plugin.archs.encoders import ENCODER_REGISTRY
 from clit_plugin.config.sections import TrainOptions
-from clit_plugin.utils.blaming import blaming
 from clit_plugin.utils.conversion import check_mapping, choose
+from clit_plugin.utils.error_location import errors_at
 from clit_plugin.utils.errors import Problems, UserError
 from clit_plugin.utils.schema import check_arguments
 
@@ -65,7 +65,7 @@ def check_optimisation(train: TrainOptions, problems: Problems) -> TrainOptions:
         train = replace(train, optim_g=_check_choice(_OPTIMISERS, train.optim_g, "train.optim_g", given=("params",)))
         if "lr" not in train.optim_g:
             raise UserError("train.optim_g.lr: missing; the learning rate")
-        with blaming("train.optim_g", torch.optim.Adam):
+        with errors_at("train.optim_g", torch.optim.Adam):
             optimiser = _build(_OPTIMISERS, train.optim_g, weight)
     if train.total_iter < 1:
         problems.add(f"train.total_iter: expected at least 1, got {train.total_iter}")
@@ -73,7 +73,7 @@ def check_optimisation(train: TrainOptions, problems: Problems) -> TrainOptions:
         given = ("optimizer", "last_epoch")
         scheduler = _check_choice(_SCHEDULERS, train.scheduler, "train.scheduler", given=given)
         train = replace(train, scheduler=scheduler)
-        with blaming("train.scheduler", _SCHEDULERS[scheduler["type"]]):
+        with errors_at("train.scheduler", _SCHEDULERS[scheduler["type"]]):
             _build(_SCHEDULERS, scheduler, optimiser)
         if sum(scheduler.get("periods", [train.total_iter])) < train.total_iter:
             raise UserError(
@@ -88,9 +88,9 @@ def check_optimisation(train: TrainOptions, problems: Problems) -> TrainOptions:
         problems.add(f"train.grad_clip: expected more than 0, or null for no limit; got {train.grad_clip}")
     if train.timeout <= 0:
         problems.add(f"train.timeout: expected more than 0 minutes, got {train.timeout:g}")
-    for name, least in (("max_skipped", 0), ("accumulate", 1)):
-        if getattr(train, name) < least:
-            problems.add(f"train.{name}: expected at least {least}, got {getattr(train, name)}")
+    for name, minimum in (("max_skipped", 0), ("accumulate", 1)):
+        if getattr(train, name) < minimum:
+            problems.add(f"train.{name}: expected at least {minimum}, got {getattr(train, name)}")
     return train
 
 
@@ -100,9 +100,9 @@ def _check_loss(options: Any) -> dict[str, Any]:
     checked = _check_component(LOSS_REGISTRY, options, "train.pixel_opt", names=names)
     kind = LOSS_REGISTRY.get(checked["type"])
     colours = torch.zeros(1, 4, 3)
-    with blaming("train.pixel_opt", kind):
+    with errors_at("train.pixel_opt", kind):
         loss = _build({checked["type"]: kind}, checked)
-    with blaming("train.pixel_opt: fails on sampled colours, (B, Q, 3)", None):
+    with errors_at("train.pixel_opt: fails on sampled colours, (B, Q, 3)", None):
         value = loss(colours, colours)
     if getattr(value, "ndim", None) != 0:
         raise UserError("train.pixel_opt: expected a loss that is a single number; reduction: none is not")

@@ -52,12 +52,12 @@ def checkpoint_bytes(options: Options) -> int:
     return 4 * parameters * (1 + bool(options.train.ema_decay) + moments) + 2**16
 
 
-def check_data(datasets: DataSets, least: int, problems: Problems, *, result_ending: str | None = None) -> None:
+def check_data(datasets: DataSets, min_side: int, problems: Problems, *, result_ending: str | None = None) -> None:
     """Check the images of every set.
 
     Args:
         datasets: The sets.
-        least: Height and width in pixels that must remain of every validation image for scoring.
+        min_side: Height and width in pixels that must remain of every validation image for scoring.
         problems: Collects the problems.
         result_ending: The ending of the file names of results; None if results are not written.
     """
@@ -67,7 +67,7 @@ def check_data(datasets: DataSets, least: int, problems: Problems, *, result_end
     for name, dataset in datasets.scored.items():
         with problems, located(f"datasets.{name}"):
             images = ValidationSet(replace(dataset, cache=False))
-            images.check_scorable(least)
+            images.check_scorable(min_side)
             if result_ending is not None:
                 images.check_result_names(result_ending)
             _check_cache(images.pairs, dataset)

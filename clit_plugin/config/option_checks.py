@@ -31,13 +31,13 @@ class OptionFile:
 
     Attributes:
         path: As the user gave it.
-        asked: Content of the file with what it inherits and with overrides.
+        requested: Content of the file with what it inherits and with overrides.
         options: Checked, translated and completed with defaults.
         notes: One line for every translated or ignored key.
     """
 
     path: str
-    asked: dict[str, Any]
+    requested: dict[str, Any]
     options: Options
     notes: list[str]
 
@@ -55,9 +55,9 @@ def load_option_file(path: str | Path, *, is_train: bool, overrides: Sequence[st
             and the nearest valid key.
     """
     with located(str(path)):
-        asked = read_options(path, overrides)
-        options, notes = _check(asked, is_train, None)
-    return OptionFile(path=str(path), asked=asked, options=options, notes=[f"{path}: {note}" for note in notes])
+        requested = read_options(path, overrides)
+        options, notes = _check(requested, is_train, None)
+    return OptionFile(path=str(path), requested=requested, options=options, notes=[f"{path}: {note}" for note in notes])
 
 
 def check_options(given: Mapping[str, Any], *, is_train: bool, net: nn.Module | None = None) -> Options:

@@ -13,7 +13,7 @@ from clit_plugin.utils.memory_left import memory_left
 
 # Pillow's limit would refuse legitimate images. Pillow decodes nothing here, and check_decodable checks the memory.
 Image.MAX_IMAGE_PIXELS = None
-_MOST_PIXELS, _LONGEST_SIDE = 2**30, 2**20  # OpenCV's limits
+_MAX_PIXELS, _MAX_SIDE = 2**30, 2**20  # OpenCV's limits
 _WITH_PROFILE = ("RGB", "RGBA", "L", "LA", "P", "I", "I;16", "I;16B", "I;16L")
 _FOREIGN_COLOURS = ("CMYK", "LAB", "HSV", "YCbCr")
 
@@ -84,7 +84,7 @@ def check_decodable(header: Header, name: str, *, bytes_per_pixel: int) -> None:
     height, width = header.size
     if header.mode in _FOREIGN_COLOURS:
         raise UserError(f"{name}: holds {header.mode} colours; convert it to RGB with a program that knows its profile")
-    if height * width > _MOST_PIXELS or max(height, width) > _LONGEST_SIDE:
+    if height * width > _MAX_PIXELS or max(height, width) > _MAX_SIDE:
         raise UserError(f"{name}: claims {wxh(header.size)} pixels, more than can be decoded; replace or remove it")
     needed, left = height * width * bytes_per_pixel, memory_left()
     if left is not None and needed > left:

@@ -82,11 +82,11 @@ class ImagePairs:
                     f"at x{scale_label(scales)}"
                 )
 
-    def check_least(self, least: Pair, option: str) -> None:
+    def check_smallest(self, min_size: Pair, option: str) -> None:
         """Check that every image, LR if it is given, is large enough.
 
         Args:
-            least: Smallest sides (y, x).
+            min_size: Smallest sides (y, x).
             option: The option that requires them, for the error.
 
         Raises:
@@ -95,10 +95,10 @@ class ImagePairs:
         source, names = (self.gt, self.names) if self.lq is None else (self.lq, self.lq_names)
         for name in names:
             size = source.sizes[name]
-            if size[0] + ROUNDING < least[0] or size[1] + ROUNDING < least[1]:
+            if size[0] + ROUNDING < min_size[0] or size[1] + ROUNDING < min_size[1]:
                 raise UserError(
-                    f"{source.describe(name)}: {wxh(size)} is smaller than the crop of {least[1]:g}x{least[0]:g}; "
-                    f"remove the image or choose a smaller {option}"
+                    f"{source.describe(name)}: {wxh(size)} is smaller than the crop of "
+                    f"{min_size[1]:g}x{min_size[0]:g}; remove the image or choose a smaller {option}"
                 )
 
     def check_cache(self) -> None:

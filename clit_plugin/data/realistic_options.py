@@ -54,10 +54,12 @@ class RealisticOptions:
                 raise UserError(f"{where}.{name}: expected 0 to 1, got {value}")
         limits = {"blur_sigma": (0.01, 10), "noise_range": (0, 255), "poisson_scale_range": (0, 10)}
         limits |= {"jpeg_range": (1, 100), "betag_range": (0.1, 10), "betap_range": (0.1, 10)}
-        for name, (least, most) in limits.items():
+        for name, (lowest, highest) in limits.items():
             low, high = getattr(self, name)
-            if not least <= low <= high <= most:
-                raise UserError(f"{where}.{name}: expected [min, max] within {least:g} to {most:g}, got {[low, high]}")
+            if not lowest <= low <= high <= highest:
+                raise UserError(
+                    f"{where}.{name}: expected [min, max] within {lowest:g} to {highest:g}, got {[low, high]}"
+                )
             if name.startswith("beta") and not low <= 1 <= high:  # BasicSR draws from both sides of 1
                 raise UserError(f"{where}.{name}: expected min <= 1 <= max, got {[low, high]}")
         for name in ("kernel_list", "resize_modes"):

@@ -47,12 +47,12 @@ class TrainingSet:
                 f"{len(self.pairs.gt.sizes)} images"
             )
         self.pairs.check_given()
-        self.pairs.check_least((options.lq_size, options.lq_size), "lq_size")
+        self.pairs.check_smallest((options.lq_size, options.lq_size), "lq_size")
         self.reach: ScaleReach | None = None
         if self.pairs.lq is None:
             sizes = {self.pairs.gt.describe(name): size for name, size in self.pairs.gt.sizes.items()}
-            most = max(math.prod(high for _, high in alternative) for alternative in self.ranges)
-            self.reach = ScaleReach(sizes, lq_size=options.lq_size, most=most)
+            max_scale = max(math.prod(high for _, high in alternative) for alternative in self.ranges)
+            self.reach = ScaleReach(sizes, lq_size=options.lq_size, max_scale=max_scale)
             self.reach.check()
         if options.cache:
             self.pairs.fill_cache()

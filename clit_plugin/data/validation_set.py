@@ -43,7 +43,7 @@ class ValidationSet:
         self.pairs = ImagePairs(options, slice(options.max_images))
         self.pairs.check_given(options.scales)
         is_made = self.pairs.lq is None
-        self.pairs.check_least((options.scales if is_made else None) or (1.0, 1.0), "scale")
+        self.pairs.check_smallest((options.scales if is_made else None) or (1.0, 1.0), "scale")
         if options.cache:
             self.pairs.fill_cache()
 
@@ -83,11 +83,11 @@ class ValidationSet:
             return f"{self.pairs.lq_name(name).replace('/', '_')}.png"
         return f"{name.replace('/', '_')}x{scale_label(self.options.scales or 1.0)}.png"
 
-    def check_scorable(self, least: int) -> None:
+    def check_scorable(self, min_side: int) -> None:
         """Check that the protocol's border leaves enough of every image.
 
         Args:
-            least: Pixels that must remain on each axis.
+            min_side: Pixels that must remain on each axis.
 
         Raises:
             UserError: Fewer remain.
@@ -95,10 +95,11 @@ class ValidationSet:
         for name in self.pairs.names:
             _, size, scales = self.sizes(name)
             shave = self.protocol.shave(max(scales))
-            if min(size) - 2 * shave < least:
+            if min(size) - 2 * shave < min_side:
                 raise UserError(
                     f"{self.pairs.gt.describe(name)}: {wxh(size)} at x{scale_label(max(scales))} is too small for the "
-                    f"protocol {self.protocol.name}, which crops {shave} pixels from each border and needs {least} more"
+                    f"protocol {self.protocol.name}, which crops {shave} pixels from each border and needs {min_side} "
+                    "more"
                 )
 
     def check_result_names(self, ending: str) -> None:

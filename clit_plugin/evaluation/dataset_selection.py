@@ -56,11 +56,11 @@ def choose_sets(
         if family not in known:
             sets += _new_sets(family, folder, scales, degradation, protocol)
     families = list(dict.fromkeys(map(_family, sets)))
-    wanted = [
+    chosen = [
         choose(name, [*families, *(dataset.name for dataset in sets)], "--sets") for name in names or list(folders)
     ]
-    if wanted:
-        sets = [dataset for dataset in sets if not {dataset.name, _family(dataset)}.isdisjoint(wanted)]
+    if chosen:
+        sets = [dataset for dataset in sets if not {dataset.name, _family(dataset)}.isdisjoint(chosen)]
     if scales:
         sets = _at_scales(sets, scales)
     if degradation:

@@ -46,14 +46,14 @@ _WAIT = ("_local_scalar_dense", "nonzero", "masked_select", "unique_consecutive"
 class Line:
     """Of one kind of kernel: launches, bytes of memory and FLOPs.
 
-    asked: Bytes that the programs of a kernel written for this package ask of the caches, all together; elsewhere
-        unknown and equal to ``bytes``.
+    requested: Bytes that the programs of a kernel written for this package read from the caches, in total; for
+        other kernels unknown and set to ``bytes``.
     """
 
     calls: int = 0
     bytes: float = 0.0
     flops: float = 0.0
-    asked: float = 0.0
+    requested: float = 0.0
 
 
 @dataclass
@@ -64,14 +64,14 @@ class Bill:
     copies: int = 0
 
     def add(
-        self, name: str, *, bytes: float, flops: float = 0.0, asked: float | None = None, launches: int = 1
+        self, name: str, *, bytes: float, flops: float = 0.0, requested: float | None = None, launches: int = 1
     ) -> None:
         """Add a launch, or several."""
         line = self.lines.setdefault(name, Line())
         line.calls += launches
         line.bytes += bytes
         line.flops += flops
-        line.asked += bytes if asked is None else asked
+        line.requested += bytes if requested is None else requested
 
     @property
     def total(self) -> Line:
@@ -81,7 +81,7 @@ class Bill:
             calls=sum(line.calls for line in lines),
             bytes=sum(line.bytes for line in lines),
             flops=sum(line.flops for line in lines),
-            asked=sum(line.asked for line in lines),
+            requested=sum(line.requested for line in lines),
         )
 
     def seconds(self, *, bandwidth: float, rate: float, launch: float) -> tuple[float, float]:
@@ -118,20 +118,20 @@ class _Kernels(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = func.overloadpacket.__name__
-        given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
-        ours = [t for t in given if t.device == DEVICE]
-        if ours and name in _WAIT:
+        tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        on_device = [t for t in tensors if t.device == DEVICE]
+        if on_device and name in _WAIT:
             raise HostWaitError(name)
         to_host = name == "copy_" and args[0].device != DEVICE
         to_host |= name == "_to_copy" and torch.device(kwargs.get("device") or DEVICE) != DEVICE
-        if ours and to_host:
+        if on_device and to_host:
             raise HostWaitError(f"{name} to the host")
         out = func(*args, **kwargs)
         results = [t for t in tree_leaves(out) if isinstance(t, Tensor) and t.device == DEVICE]
-        self.bill.copies += bool(results) and any(t.device != DEVICE and t.dim() for t in given)
-        results += [t for t in ours if name.startswith("_foreach_")]
+        self.bill.copies += bool(results) and any(t.device != DEVICE and t.dim() for t in tensors)
+        results += [t for t in on_device if name.startswith("_foreach_")]
         if results and not func.is_view and name not in _ALLOCATE:
-            moved = _bytes(func, name, args, kwargs, ours, results)
+            moved = _bytes(func, name, args, kwargs, on_device, results)
             launches = ceil(len(args[0]) / _TOGETHER) if name.startswith("_foreach_") else 1
             self.bill.add(name, bytes=moved, flops=_flops(func, args, kwargs, out), launches=launches)
         return out
@@ -145,12 +145,12 @@ def size_of(tensor: Tensor) -> int:
     return numbers * tensor.element_size()
 
 
-def _bytes(func: Any, name: str, args: Any, kwargs: Any, ours: list[Tensor], results: list[Tensor]) -> int:
+def _bytes(func: Any, name: str, args: Any, kwargs: Any, on_device: list[Tensor], results: list[Tensor]) -> int:
     if name in _PICK:
-        index = sum(size_of(t) for t in ours if t is not args[0])
+        index = sum(size_of(t) for t in on_device if t is not args[0])
         return 2 * sum(map(size_of, results)) + index
     if name in _ADD:
-        added = [t for t in ours if t is not args[0]]
+        added = [t for t in on_device if t is not args[0]]
         new = 0 if func._schema.is_mutable else 2 * size_of(args[0])  # a copy of the table comes first
         values = max(added, key=size_of)
         return new + 2 * size_of(values) + sum(map(size_of, added))  # read the table's rows and write them
@@ -160,7 +160,7 @@ def _bytes(func: Any, name: str, args: Any, kwargs: Any, ours: list[Tensor], res
         if argument.alias_info is not None and argument.alias_info.is_write
         for t in tree_leaves(value)
     }
-    once = {id(t): t for t in ours}.values()
+    once = {id(t): t for t in on_device}.values()
     read = sum(size_of(t) for t in once if not (id(t) in mutated and name in _OVERWRITE))
     written = {id(t): t for t in [*results, *(t for t in once if id(t) in mutated)]}.values()
     return read + sum(map(size_of, written))

@@ -80,7 +80,7 @@ def make_tiles(
         # An accelerator's library chooses among such algorithms itself, and bfloat16 is too coarse for this one.
         exact = feature.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and feature.itemsize >= 4
         return NativeTiles(
-            feature, convs, halo=halo, pixels=pixels, most=window, together=exact, whole=small, origin=origin
+            feature, convs, halo=halo, pixels=pixels, max_window=window, together=exact, whole=small, origin=origin
         )
     tiles = UpsampledTiles(
         feature,
@@ -88,7 +88,7 @@ def make_tiles(
         size=size,
         halo=halo,
         pixels=pixels,
-        most=window,
+        max_window=window,
         keep_products=keep_products,
         whole=small,
         origin=origin,

@@ -3,7 +3,7 @@
 import torch
 
 _UNKNOWN = 24 * 2**30
-_MOST = 3 * 2**30  # of a part: more would save launches, but no time
+_MAX_PART = 3 * 2**30  # of a part: more would save launches, but no time
 _COUNTED = 80 * 10**9  # where nothing is computed, on the device ``meta``
 
 
@@ -16,8 +16,8 @@ def total_memory(device: torch.device) -> int:
 
 def part_memory(device: torch.device) -> int:
     """Bytes that a part of a computation may take: an eighth of the memory, a quarter of what is free, at most 3 GB."""
-    most = min(_MOST, total_memory(device) // 8)
+    limit = min(_MAX_PART, total_memory(device) // 8)
     if device.type != "cuda":
-        return most
+        return limit
     cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return min(most, (torch.cuda.mem_get_info(device)[0] + cached) // 4)
+    return min(limit, (torch.cuda.mem_get_info(device)[0] + cached) // 4)

@@ -9,9 +9,9 @@ Per launch, with n queries of N = G_h * G_w pixels, C = heads * depth channels a
   share the queries evenly;
 - of everything else each number once, as of other kernels.
 
-``asked`` is what all programs ask of the caches: W1 once a block of queries, the gradient of the hidden layer once a
-block of W1's columns; the rest likewise as often as a program needs it. ``flops`` has the products with the zeros of
-a matrix that says which query sees which pixel.
+``requested`` is what all programs read from the caches: W1 once per block of queries, the gradient of the hidden layer
+once per block of W1's columns; the rest likewise as often as a program needs it. ``flops`` includes the products with
+the zeros of a matrix that says which query sees which pixel.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ class BilledKernels:
 
 class _Cost(NamedTuple):
     bytes: float
-    asked: float
+    requested: float
     flops: float
 
 
@@ -48,7 +48,7 @@ class _Launcher:
     def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
         def launch(*args: Any, **tile: Any) -> None:
             cost = self.formula([arg for arg in args if isinstance(arg, Tensor)], args, tile)
-            self.bill.add(self.name, bytes=cost.bytes, asked=cost.asked, flops=cost.flops)
+            self.bill.add(self.name, bytes=cost.bytes, requested=cost.requested, flops=cost.flops)
 
         return launch
 
@@ -67,8 +67,8 @@ def _hidden(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any]
     (n, pixels, _), c, features = attention.shape, v.shape[1], hidden.shape[1]
     picked = n * pixels * c * v.element_size()
     tall, wide = ceil(n / tile["block"]), ceil(features / tile["features_tile"])
-    asked = wide * (picked + _once([centre, attention])) + tall * size_of(weight) + size_of(hidden)
-    return _Cost(picked + _once(tensors[1:]), asked, n * pixels * c * (2.0 * features + 1))
+    requested = wide * (picked + _once([centre, attention])) + tall * size_of(weight) + size_of(hidden)
+    return _Cost(picked + _once(tensors[1:]), requested, n * pixels * c * (2.0 * features + 1))
 
 
 def _values_backward(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any]) -> _Cost:
@@ -76,8 +76,8 @@ def _values_backward(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[
     (n, pixels, _), c, features = attention.shape, v.shape[1], grad.shape[1]
     memory = n * pixels * c * (v.element_size() + _ADDED) + _once([centre, attention, grad, attention_grad])
     again = pixels * size_of(grad) if features > tile["features_tile"] else 0
-    asked = memory + ceil(n / tile["block"]) * size_of(weight) + again
-    return _Cost(memory + size_of(weight), asked, n * pixels * c * (2.0 * features + 4))
+    requested = memory + ceil(n / tile["block"]) * size_of(weight) + again
+    return _Cost(memory + size_of(weight), requested, n * pixels * c * (2.0 * features + 4))
 
 
 def _values_by_pixel(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any]) -> _Cost:
@@ -90,11 +90,11 @@ def _values_by_pixel(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[
     picked = n * pixels * c * v.element_size() + incoming + heads * often * _once([centre, order])
     memory = picked + _once([starts, attention, attention_grad, weight]) + 2 * size_of(v_grad)
     blocks, seen = ceil(len(v) / tile["block"]), n * stretch / len(v)
-    asked = memory + (blocks * ceil(seen / tile["queries_tile"]) - 1) * size_of(weight)
+    requested = memory + (blocks * ceil(seen / tile["queries_tile"]) - 1) * size_of(weight)
     if features > tile["features_tile"]:
-        asked += (grid_w - 1) * incoming
+        requested += (grid_w - 1) * incoming
     flops = n * pixels * c * (2.0 * features + 4) + 2.0 * tile["block"] * grid_w * often * n * c
-    return _Cost(memory, asked, flops)
+    return _Cost(memory, requested, flops)
 
 
 def _logits_backward(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any]) -> _Cost:
@@ -121,8 +121,10 @@ def _weight_grad(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str,
     picked = n * pixels * c * v.element_size()
     memory = picked + _once([centre, attention, grad]) + 2 * size_of(weight_grad)
     columns, rows = pixels * ceil(c / tile["channels_tile"]), ceil(features / tile["features_tile"])
-    asked = rows * (picked + size_of(attention)) + columns * (size_of(grad) + rows * size_of(centre))
-    return _Cost(memory, asked + 2 * ceil(n / queries) * size_of(weight_grad), n * pixels * c * (2.0 * features + 1))
+    requested = rows * (picked + size_of(attention)) + columns * (size_of(grad) + rows * size_of(centre))
+    return _Cost(
+        memory, requested + 2 * ceil(n / queries) * size_of(weight_grad), n * pixels * c * (2.0 * features + 1)
+    )
 
 
 def _grid_attention(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str, Any]) -> _Cost:
@@ -140,9 +142,9 @@ def _grid_hidden(tensors: Sequence[Tensor], args: Sequence[Any], tile: dict[str,
     picked = n * heads * pixels * depth * v.element_size()
     rows, wide = ceil(n / tile["block"]), ceil(features / tile["features_tile"])
     parts = ceil(each / tile["queries_tile"])
-    asked = wide * (parts * picked + size_of(attention)) + rows * parts * size_of(weight) + size_of(hidden)
+    requested = wide * (parts * picked + size_of(attention)) + rows * parts * size_of(weight) + size_of(hidden)
     flops = 2.0 * n * heads * pixels * features * (parts * depth + each)
-    return _Cost(parts * picked + _once(tensors[1:]), asked, flops)
+    return _Cost(parts * picked + _once(tensors[1:]), requested, flops)
 
 
 def _once(tensors: Sequence[Tensor]) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor
 from clit_plugin.fast.fused_tiles import Shapes, Tile, power
 
 _BLOCK = 16  # the least side of a product of matrices
-_MOST_QUERIES = 32  # of a centre, for which T is not worth storing
+_MAX_QUERIES = 32  # of a centre, for which T is not worth storing
 
 
 class GridQueries(NamedTuple):
@@ -90,7 +90,7 @@ class FusedGrid:
     @staticmethod
     def has_hidden(each: int) -> bool:
         """Whether ``hidden`` is for so many queries of a centre; for more, T is better computed once and stored."""
-        return each <= _MOST_QUERIES
+        return each <= _MAX_QUERIES
 
 
 def attention_tile(shapes: Shapes, dtype: torch.dtype) -> Tile:
@@ -104,9 +104,9 @@ def attention_tile(shapes: Shapes, dtype: torch.dtype) -> Tile:
 def hidden_tile(shapes: Shapes, dtype: torch.dtype, each: int) -> Tile:
     """Likewise; ``each``: queries of a centre."""
     half = dtype != torch.float32
-    queries = min(_MOST_QUERIES, max(_BLOCK, power(each)))
-    most = (1024 if half else 512) // queries  # features
-    features, depth = min(most, max(_BLOCK, power(shapes.features))), max(_BLOCK, power(shapes.depth))
+    queries = min(_MAX_QUERIES, max(_BLOCK, power(each)))
+    max_features = (1024 if half else 512) // queries  # features
+    features, depth = min(max_features, max(_BLOCK, power(shapes.features))), max(_BLOCK, power(shapes.depth))
     tile = {"block": _BLOCK, "queries_tile": queries, "features_tile": features, "products_tile": _BLOCK}
     tile["depth_tile"] = depth if half and depth <= 32 else _BLOCK  # of larger heads in parts
     return {**tile, "num_warps": 8, "num_stages": 1}

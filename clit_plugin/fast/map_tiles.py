@@ -43,7 +43,7 @@ class NativeTiles:
         convs: The 3x3 convolutions that make the maps.
         halo: See ``MapTiles``.
         pixels: About how many pixels a tile has, with its halo; None: all of the batch is one tile.
-        most: Rows and columns of a window, at most.
+        max_window: Rows and columns of a window, at most.
         together: Whether the convolutions of a tile are computed together, without gradients.
         whole: (H, W) of the map of which ``feature`` is a part; its own by default.
         origin: (y, x) of the part in it. The part covers what the windows that are asked for depend on.
@@ -56,14 +56,14 @@ class NativeTiles:
         *,
         halo: Size,
         pixels: int | None = None,
-        most: Size | None = None,
+        max_window: Size | None = None,
         together: bool = False,
         whole: Size | None = None,
         origin: Size = (0, 0),
     ) -> None:
         self.size = whole or (feature.shape[-2], feature.shape[-1])
         self.origin = origin
-        self.halo, self.pixels, self.most = halo, pixels, most
+        self.halo, self.pixels, self.max_window = halo, pixels, max_window
         self.convs, self.together = convs, together
         self.images = len(feature)
         self.sources: tuple[Tensor, ...] = (feature,)
@@ -71,7 +71,7 @@ class NativeTiles:
     def windows(self, area: Area | None = None) -> list[Window]:
         if self.pixels is None:
             return [Window(0, self.images, 0, self.size[0], 0, self.size[1])]
-        return _windows(self.images, area or _all(self.size), self.halo, self.pixels, self.most)
+        return _windows(self.images, area or _all(self.size), self.halo, self.pixels, self.max_window)
 
     def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
         rows, columns = (_given(*seen, first) for seen, first in zip(self._seen(window), self.origin, strict=True))
@@ -110,7 +110,7 @@ class UpsampledTiles:
         size: (H, W) of the resized feature.
         halo: See ``MapTiles``.
         pixels: About how many pixels a tile has, with its halo.
-        most: Rows and columns of a window, at most.
+        max_window: Rows and columns of a window, at most.
         keep_products: Whether W_t Z is computed once for the whole batch, as the gradient needs it, and tiles have as
             many images as fit into one; or both tile by tile, so that memory does not grow with the image.
         whole: As in ``NativeTiles``, of the map before the resizing.
@@ -126,7 +126,7 @@ class UpsampledTiles:
         halo: Size,
         pixels: int,
         keep_products: bool,
-        most: Size | None = None,
+        max_window: Size | None = None,
         whole: Size | None = None,
         origin: Size = (0, 0),
     ) -> None:
@@ -139,12 +139,12 @@ class UpsampledTiles:
             pixels_first = feature.permute(2, 0, 3, 1)
             products = [tap_products(pixels_first, conv.weight) for conv in convs]
             self.sources = (*products, *(conv.bias for conv in convs if conv.bias is not None))
-        self.pixels, self.most = pixels, most
+        self.pixels, self.max_window = pixels, max_window
 
     def windows(self, area: Area | None = None) -> list[Window]:
         area = area or _all(self.size)
         together = self.images if self.keep_products else 1
-        return _windows(self.images, area, self.halo, self.pixels, self.most, together)
+        return _windows(self.images, area, self.halo, self.pixels, self.max_window, together)
 
     def select(self, sources: Sequence[Tensor], window: Window) -> list[Tensor]:
         ranges = (source_range(*axis) for axis in self._axes(window))
@@ -196,10 +196,12 @@ def _given(start: int, stop: int, origin: int) -> slice:
     return slice(start - origin, stop - origin)
 
 
-def _windows(images: int, area: Area, halo: Size, pixels: int, most: Size | None, together: int = 1) -> list[Window]:
+def _windows(
+    images: int, area: Area, halo: Size, pixels: int, max_window: Size | None, together: int = 1
+) -> list[Window]:
     """Windows that have, with their halo, about so many pixels; of up to ``together`` whole images.
 
-    They are about square unless ``most``, rows and columns, makes them narrower.
+    They are about square unless ``max_window``, rows and columns, makes them narrower.
     """
     height, width = (stop - start + 2 * h for (start, stop), h in zip(area, halo, strict=True))
     together = max(1, min(together, pixels // (height * width)))
@@ -209,8 +211,8 @@ def _windows(images: int, area: Area, halo: Size, pixels: int, most: Size | None
         return [Window(first, last, top, bottom, left, right) for first, last in parts]
     side = max(8, int(pixels**0.5))
     longest = [max(1, side - 2 * each) for each in halo]
-    if most is not None:
-        longest = [min(sides) for sides in zip(longest, most, strict=True)]
+    if max_window is not None:
+        longest = [min(sides) for sides in zip(longest, max_window, strict=True)]
     return [
         Window(image, image + 1, top, bottom, left, right)
         for image in range(images)

@@ -39,7 +39,7 @@ def attend_planar(
 
     def done(part: Part) -> None:
         if progress is not None:
-            for block in blocks(part.rows, order_columns(part.columns, decoder.most), decoder.most):
+            for block in blocks(part.rows, order_columns(part.columns, decoder.max_queries), decoder.max_queries):
                 progress(block.queries)
 
     share_out(decoder.parts(), decoder, device=decoder.out.device, done=done)
@@ -105,7 +105,7 @@ class _PlanarDecoder:
         self.heads = head.num_heads
         pixels, inputs = self.grid[0] * self.grid[1], head.first.shape[1]
         self.depth = inputs // (pixels * self.heads)
-        self.most = max(1, min(_BYTES // (inputs * head.first.element_size()), max_queries))
+        self.max_queries = max(1, min(_BYTES // (inputs * head.first.element_size()), max_queries))
         # F, C * N: a head's channels together, then the pixels of the grid.
         first = head.first.view(-1, pixels, inputs // pixels).transpose(1, 2).flatten(1).contiguous()
         self.layers = [(first, head.bias.unsqueeze(1))]
@@ -127,7 +127,7 @@ class _PlanarDecoder:
         )
 
     def __call__(self, part: Part) -> None:
-        columns, (rows, all_columns) = order_columns(part.columns, self.most), part.outputs
+        columns, (rows, all_columns) = order_columns(part.columns, self.max_queries), part.outputs
         sources = self.tiles.select(self.tiles.sources, part.window)
         q, k, v = (each[:, 0].permute(2, 0, 1).contiguous() for each in self.tiles.read(sources, part.window))
         origin = (part.window.top - self.tiles.halo[0], part.window.left - self.tiles.halo[1])
@@ -141,7 +141,7 @@ class _PlanarDecoder:
             origin[0],
         )
         rgb = self.buffers.get("rgb", q, 3, rows.stop - rows.start, *columns.outputs.shape)
-        for block in blocks(part.rows, columns, self.most):
+        for block in blocks(part.rows, columns, self.max_queries):
             scratch = self._scratch(q, block.shape)
             self._attend(block, maps, scratch)
             self._decode(scratch)

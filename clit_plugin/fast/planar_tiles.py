@@ -12,8 +12,8 @@ from clit_plugin.fast.strips import Run
 from clit_plugin.fast.tile_tables import Window
 
 Shape = tuple[int, int, int, int]  # centre rows ny, outputs a of each, phases, columns X of a phase
-_TALL = 8  # rows of a block with the same centre
-_PHASES = 4  # at most
+_MAX_ROWS = 8  # rows of a block with the same centre
+_MAX_PHASES = 4
 
 
 class Part(NamedTuple):
@@ -68,37 +68,37 @@ class Block(NamedTuple):
         return self.rows * self.shape[2] * self.shape[3]
 
 
-def order_columns(runs: Sequence[Run], most: int) -> Columns:
-    """The columns of a part by centre, of which a block has at most ``most``."""
+def order_columns(runs: Sequence[Run], max_queries: int) -> Columns:
+    """The columns of a part by centre, of which a block has at most ``max_queries``."""
     count = runs[0].count
-    phases = count if count <= min(_PHASES, most) and all(run.count == count for run in runs) else 1
+    phases = count if count <= min(_MAX_PHASES, max_queries) and all(run.count == count for run in runs) else 1
     outputs = torch.arange(runs[0].start, runs[-1].start + runs[-1].count).view(-1, phases).T
     repeats = torch.tensor([run.count // phases for run in runs])
     return Columns(outputs, torch.tensor([run.centre for run in runs]).repeat_interleave(repeats))
 
 
-def blocks(runs: Sequence[Run], columns: Columns, most: int) -> Iterator[Block]:
-    """The rows of a part in blocks of at most ``most`` queries."""
+def blocks(runs: Sequence[Run], columns: Columns, max_queries: int) -> Iterator[Block]:
+    """The rows of a part in blocks of at most ``max_queries`` queries."""
     phases, n = columns.outputs.shape
-    for group in _groups(runs, min(_TALL, most // phases)):
+    for group in _groups(runs, min(_MAX_ROWS, max_queries // phases)):
         a = group[0].count
-        wide = -(-n // -(-n // max(1, most // (a * phases))))  # even parts
-        ny = max(1, most // (a * phases * wide))
+        wide = -(-n // -(-n // max(1, max_queries // (a * phases))))  # even parts
+        ny = max(1, max_queries // (a * phases * wide))
         for first in range(0, len(group), ny):
-            some = group[first : first + ny]
+            chunk = group[first : first + ny]
             for start in range(0, n, wide):
                 stop = min(start + wide, n)
-                yield Block(some[0].centre, some[0].start, start, stop, (len(some), a, phases, stop - start))
+                yield Block(chunk[0].centre, chunk[0].start, start, stop, (len(chunk), a, phases, stop - start))
 
 
-def _groups(runs: Sequence[Run], most: int) -> list[list[Run]]:
-    """Runs of neighbouring centres with equally many outputs; longer ones than ``most`` are cut up, each part alone."""
+def _groups(runs: Sequence[Run], max_count: int) -> list[list[Run]]:
+    """Runs of neighbouring centres with equally many outputs; one longer than ``max_count`` is cut into single runs."""
     groups: list[list[Run]] = []
     for run in runs:
         last = groups[-1][-1] if groups else None
-        if run.count > most:
-            parts = range(0, run.count, most)
-            groups += [[Run(run.centre, run.start + i, min(most, run.count - i))] for i in parts]
+        if run.count > max_count:
+            parts = range(0, run.count, max_count)
+            groups += [[Run(run.centre, run.start + i, min(max_count, run.count - i))] for i in parts]
         elif last is not None and (last.count, last.centre + 1) == (run.count, run.centre):
             groups[-1].append(run)
         else:
@@ -128,7 +128,7 @@ def near_columns(table: Tensor, centres: Tensor, width: int, buffers: Buffers, n
 def interpolate(
     table: Tensor, columns: Columns, outputs: slice, axes: tuple[Axis, Axis], origin: tuple[int, int], buffers: Buffers
 ) -> Tensor:
-    """q at the queries of some rows and columns.
+    """q at the queries of chunk rows and columns.
 
     Args:
         table: q, (C, rows, columns).

@@ -19,9 +19,9 @@ from clit_plugin.ops.local_attention import resize_bilinear
 from clit_plugin.ops.local_ensemble import blend
 from clit_plugin.ops.parts import Part, whole
 
-_NEAREST = 2**18  # pixels without attention that are decoded at a time, at most
+_MAX_NEAREST = 2**18  # pixels without attention that are decoded at a time, at most
 # Of small networks.
-_MOST_PRODUCTS = 2**16  # of the first layer per query
+_MAX_PRODUCTS = 2**16  # of the first layer per query
 _FEW_QUERIES = 5  # of a pixel of the map, up to which the first layer is multiplied query by query; then
 _WINDOW = 32768  # queries of a window, about, and
 _WIDE = 512  # columns of the output in it
@@ -52,14 +52,14 @@ def render(
             attention all of both.
     """
     part = part or whole((feature.shape[-2], feature.shape[-1]), out_size)
-    most = _queries_of_a_thread(max_queries, feature.device)
+    max_queries = _queries_of_a_thread(max_queries, feature.device)
     dtype = torch.promote_types(feature.dtype, torch.float32)
     # Geometry is computed on the host: what is evaluated together is decided by it, without waiting for a GPU.
     coords = tuple(pixel_centres(n, dtype=dtype) for n in out_size)
     cell = torch.stack([2.0 / size_tensor(out_size, feature.new_empty(0, dtype=dtype))])
     if pos_bias is None:
         resized = feature if size is None else resize_bilinear(feature, size)
-        return _render_nearest(branch, resized, coords, cell, min(most, _NEAREST))
+        return _render_nearest(branch, resized, coords, cell, min(max_queries, _MAX_NEAREST))
     map_size = size or part.lq_size
     head = Head(
         first=pixel_weight(branch, feature.shape[1]),
@@ -74,11 +74,11 @@ def render(
     attend = attend_planar if planar else partial(attend_grid, fused=fused)
     ensemble = shifts(branch)
     done = None if progress is None else lambda pixels: progress(pixels / len(ensemble))
-    wanted = (coords[0][slice(*part.rows)], coords[1][slice(*part.columns)])
+    part_coords = (coords[0][slice(*part.rows)], coords[1][slice(*part.columns)])
     predictions, areas = [], []
     for shift in ensemble:
-        axes = biased_axes(branch, tiles.size, wanted, pos_bias, shift)
-        predictions.append(attend(tiles, axes, head, most, done))
+        axes = biased_axes(branch, tiles.size, part_coords, pos_bias, shift)
+        predictions.append(attend(tiles, axes, head, max_queries, done))
         areas.append(_areas(*(axis.geometry for axis in axes)).to(feature.device))
     return blend(predictions, areas)
 
@@ -87,7 +87,7 @@ def _planar_pays(first: Tensor, feature: Tensor, size: Size, out_size: Size) -> 
     """Whether ``attend_planar`` is faster than ``attend_grid``: a small first layer, (F, N * C), and few queries."""
     plain = feature.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and feature.itemsize >= 4
     few = out_size[0] * out_size[1] <= _FEW_QUERIES * size[0] * size[1]
-    return plain and few and first.numel() <= _MOST_PRODUCTS
+    return plain and few and first.numel() <= _MAX_PRODUCTS
 
 
 def _window(first: Tensor, size: Size | None) -> Size | None:
@@ -95,7 +95,7 @@ def _window(first: Tensor, size: Size | None) -> Size | None:
 
     A large network keeps large ones: what counts there is that strips are long.
     """
-    return None if size is None or first.device.type != "cpu" or first.numel() > _MOST_PRODUCTS else (_SIDE, _SIDE)
+    return None if size is None or first.device.type != "cpu" or first.numel() > _MAX_PRODUCTS else (_SIDE, _SIDE)
 
 
 def _planar_window(size: Size, out_size: Size, part: Part, device: torch.device) -> Size:

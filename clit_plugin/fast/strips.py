@@ -94,21 +94,21 @@ def strips(
     rows: Sequence[Run], columns: Sequence[Run], *, size: Size, grid: Size, limits: Limits, device: torch.device
 ) -> Iterator[Strip]:
     """Cut the centres rows x columns into strips, whose indices are on ``device``; the rest as in ``Strip``."""
-    most, longest = limits.queries, max(run.count for run in rows)
+    max_queries, longest = limits.queries, max(run.count for run in rows)
     row_groups: dict[int, list[Group]] = {}  # by the longest run
-    for some_columns in _by_count(columns, most, device):
-        nx, b = some_columns.outputs.shape
-        tallest = min(longest, max(1, most // b))
+    for column_group in _by_count(columns, max_queries, device):
+        nx, b = column_group.outputs.shape
+        tallest = min(longest, max(1, max_queries // b))
         if tallest not in row_groups:
             row_groups[tallest] = _by_count(rows, tallest, device)
-        for some_rows in row_groups[tallest]:
-            ny, a = some_rows.outputs.shape
-            centres = max(1, min(limits.centres, most // (a * b)))
+        for row_group in row_groups[tallest]:
+            ny, a = row_group.outputs.shape
+            centres = max(1, min(limits.centres, max_queries // (a * b)))
             wide = -(-nx // -(-nx // centres))  # even parts
             tall = max(1, centres // wide)
             for y in range(0, ny, tall):
                 for x in range(0, nx, wide):
-                    parts = some_rows.part(y, y + tall), some_columns.part(x, x + wide)
+                    parts = row_group.part(y, y + tall), column_group.part(x, x + wide)
                     yield Strip(*parts, size=size, grid=grid, block=limits.block)
 
 
@@ -119,13 +119,13 @@ def runs_of(index: Tensor) -> list[Run]:
     return [Run(*run) for run in zip(centres.tolist(), starts.tolist(), counts.tolist(), strict=True)]
 
 
-def _by_count(runs: Sequence[Run], most: int, device: torch.device) -> list[Group]:
-    """Runs by their length, longer ones than ``most`` cut up."""
+def _by_count(runs: Sequence[Run], max_count: int, device: torch.device) -> list[Group]:
+    """Runs by their length, longer ones than ``max_count`` cut up."""
     groups: dict[int, list[tuple[int, int]]] = defaultdict(list)  # centres and first outputs
     for run in runs:
-        for start in range(0, run.count, most):
-            groups[min(most, run.count - start)].append((run.centre, run.start + start))
-    return [_group(count, some, device) for count, some in groups.items()]
+        for start in range(0, run.count, max_count):
+            groups[min(max_count, run.count - start)].append((run.centre, run.start + start))
+    return [_group(count, members, device) for count, members in groups.items()]
 
 
 def _group(count: int, runs: Sequence[tuple[int, int]], device: torch.device) -> Group:

@@ -16,7 +16,7 @@ import torch
 
 T = TypeVar("T")
 
-MOST_WORKERS = 8  # each holds memory, and many would wait for Python's lock; further cores help within operations
+MAX_WORKERS = 8  # each holds memory, and many would wait for Python's lock; further cores help within operations
 
 _lock = threading.Lock()
 _callers = 0
@@ -25,7 +25,7 @@ _threads = 1  # what torch had before the first of the callers
 
 def worker_count(device: torch.device) -> int:
     """How many threads ``share_out`` uses: as many as torch on a CPU, up to a limit; elsewhere only the caller's."""
-    return min(torch.get_num_threads(), MOST_WORKERS) if device.type == "cpu" else 1
+    return min(torch.get_num_threads(), MAX_WORKERS) if device.type == "cpu" else 1
 
 
 def share_out(

@@ -33,12 +33,12 @@ class Query:
     """A position whose attention maps are drawn.
 
     Attributes:
-        asked: As the user gave it, ``X,Y``.
+        text: As the user gave it, ``X,Y``.
         pixel: (y, x) of the output pixel that contains it.
         place: (y, x) of that pixel's centre in pixels of the image; the first pixel's centre is 0.5.
     """
 
-    asked: str
+    text: str
     pixel: tuple[int, int]
     place: tuple[float, float]
 
@@ -78,7 +78,7 @@ def draw_attention(
         box = _grid_box(maps[branch], query, grid, (height, width))
         _show(axes[0], image, (y, x), box, (0, height, 0, width))
         pixel = queries[query].pixel
-        axes[0].set_title(f"at {queries[query].asked}\n(output pixel {pixel[1]},{pixel[0]})", fontsize=7)
+        axes[0].set_title(f"at {queries[query].text}\n(output pixel {pixel[1]},{pixel[0]})", fontsize=7)
         unused = "" if branch < used else f"\nnot used at x{scale_label(scale)}"
         axes[0].set_ylabel(f"branch {branch + 1}, grid\nof {wxh(maps[branch].size)}{unused}", fontsize=7)
         reach = (_REACH * (box[1] - box[0]), _REACH * (box[3] - box[2]))

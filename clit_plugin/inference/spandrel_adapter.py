@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
 from clit_plugin.archs.build import build_network
-from clit_plugin.archs.safetensors_file import EMBEDDED, MOST_FACTOR, check_network_fits, decode_embedded
+from clit_plugin.archs.safetensors_file import EMBEDDED, MAX_EXPORT_FACTOR, check_network_fits, decode_embedded
 from clit_plugin.archs.weights import load_weights
 from clit_plugin.config.components import check_network
 from clit_plugin.utils.errors import UserError
@@ -93,8 +93,8 @@ def register(factor: int | None = None, registry: ArchRegistry = MAIN_REGISTRY) 
         ValueError: A factor outside 1 to 64.
         DuplicateArchitectureError: From spandrel: a second call with ``factor``.
     """
-    if factor is not None and not 1 <= factor <= MOST_FACTOR:
-        raise ValueError(f"factor: expected 1 to {MOST_FACTOR}, got {factor}")
+    if factor is not None and not 1 <= factor <= MAX_EXPORT_FACTOR:
+        raise ValueError(f"factor: expected 1 to {MAX_EXPORT_FACTOR}, got {factor}")
     others = tuple(support.architecture.id for support in registry if support.architecture.id != ID)
     # First, as our files might match the detection of other architectures; only our files have the tensor.
     support = ArchSupport.from_architecture(ArbitraryScale(factor), before=others)

@@ -45,7 +45,7 @@ def ssim_float(img: Tensor, img2: Tensor, *, crop_border: int, test_y_channel: b
 
     Arguments and errors as for ``psnr_float``; inside the border an image must be at least 11 pixels high and wide.
     """
-    img, img2 = _cut(img, img2, crop_border, least=SSIM_WINDOW)
+    img, img2 = _cut(img, img2, crop_border, min_side=SSIM_WINDOW)
     total, rows = 0.0, img.shape[-2] - SSIM_WINDOW + 1
     # Strip by strip: the float64 maps of a 2K image would take gigabytes.
     for top in range(0, rows, _STRIP):
@@ -58,11 +58,11 @@ def ssim_float(img: Tensor, img2: Tensor, *, crop_border: int, test_y_channel: b
 FLOAT_METRICS: dict[str, Any] = {function.__name__: function for function in (psnr_float, ssim_float)}
 
 
-def _cut(img: Tensor, img2: Tensor, border: int, least: int = 1) -> tuple[Tensor, Tensor]:
+def _cut(img: Tensor, img2: Tensor, border: int, min_side: int = 1) -> tuple[Tensor, Tensor]:
     if img.shape != img2.shape:
         raise UserError(f"metric: the images differ in shape, {tuple(img.shape)} and {tuple(img2.shape)}")
     height, width = img.shape[-2] - 2 * border, img.shape[-1] - 2 * border
-    if min(height, width) < least:
+    if min(height, width) < min_side:
         raise UserError(
             f"metric: an image of {img.shape[-1]}x{img.shape[-2]} is too small to crop {border} pixels from each border"
         )

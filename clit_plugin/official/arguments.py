@@ -15,18 +15,18 @@ class Converted(NamedTuple):
     rules: Rules
 
 
-def arguments_of(where: str, given: Any, defaults: Mapping[str, Any], **needed: Any) -> dict[str, Any]:
+def arguments_of(where: str, spec: Any, defaults: Mapping[str, Any], **needed: Any) -> dict[str, Any]:
     """Arguments of one of the original's constructors, completed with its defaults.
 
     Raises:
         ValueError: Not a mapping, an argument that the original does not have, or a value other than ``needed``.
     """
-    if not isinstance(given, Mapping):
-        raise ValueError(f"{where}: expected a mapping of arguments, got {given!r}")
-    unknown = [name for name in given if name not in defaults]
+    if not isinstance(spec, Mapping):
+        raise ValueError(f"{where}: expected a mapping of arguments, got {spec!r}")
+    unknown = [name for name in spec if name not in defaults]
     if unknown:
         raise ValueError(f"{where}: expected arguments from {', '.join(defaults)}, got {unknown[0]!r}")
-    arguments = {**defaults, **given}
+    arguments = {**defaults, **spec}
     for name, value in needed.items():
         if arguments[name] != value:
             raise ValueError(f"{where}: only {name} = {value!r} is supported, got {arguments[name]!r}")

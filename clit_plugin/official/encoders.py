@@ -7,10 +7,10 @@ from typing import Any
 from clit_plugin.official.arguments import Converted, Rules, arguments_of
 
 
-def convert_encoder(name: str, given: Any) -> Converted:
+def convert_encoder(name: str, spec: Any) -> Converted:
     if name not in _ENCODERS:
         raise ValueError(f"encoder_spec: supported are the names {', '.join(_ENCODERS)}, got {name!r}")
-    return _ENCODERS[name](given)
+    return _ENCODERS[name](spec)
 
 
 # With no_upsampling an encoder gives features. The original subtracts no mean, so the range has no effect.
@@ -18,9 +18,9 @@ _UNUSED = {"scale": 2, "no_upsampling": False, "rgb_range": 1}
 _MEAN: Rules = [(r"encoder\.(sub|add)_mean\.", None)]
 
 
-def _convert_edsr(type_: str, n_resblocks: int, n_feats: int, res_scale: float, given: Any) -> Converted:
+def _convert_edsr(type_: str, n_resblocks: int, n_feats: int, res_scale: float, spec: Any) -> Converted:
     defaults = {"n_resblocks": n_resblocks, "n_feats": n_feats, "res_scale": res_scale, **_UNUSED}
-    arguments = arguments_of("encoder_spec", given, defaults, no_upsampling=True)
+    arguments = arguments_of("encoder_spec", spec, defaults, no_upsampling=True)
     blocks = arguments["n_resblocks"]
     options = {
         "type": type_,
@@ -37,9 +37,9 @@ def _convert_edsr(type_: str, n_resblocks: int, n_feats: int, res_scale: float, 
     return Converted(options, [*_MEAN, *rules])
 
 
-def _convert_rdn(given: Any) -> Converted:
+def _convert_rdn(spec: Any) -> Converted:
     defaults = {"G0": 64, "RDNkSize": 3, "RDNconfig": "B", "scale": 2, "no_upsampling": False}
-    arguments = arguments_of("encoder_spec", given, defaults, RDNkSize=3, no_upsampling=True)
+    arguments = arguments_of("encoder_spec", spec, defaults, RDNkSize=3, no_upsampling=True)
     configurations = {"A": (20, 6, 32), "B": (16, 8, 64)}
     if arguments["RDNconfig"] not in configurations:
         raise ValueError(f"encoder_spec: expected RDNconfig 'A' or 'B', got {arguments['RDNconfig']!r}")
@@ -61,9 +61,9 @@ def _convert_rdn(given: Any) -> Converted:
     return Converted(options, rules)
 
 
-def _convert_rcan(given: Any) -> Converted:
+def _convert_rcan(spec: Any) -> Converted:
     defaults = {"n_resgroups": 10, "n_resblocks": 20, "n_feats": 64, "reduction": 16, **_UNUSED}
-    arguments = arguments_of("encoder_spec", given, defaults, no_upsampling=True)
+    arguments = arguments_of("encoder_spec", spec, defaults, no_upsampling=True)
     groups, blocks = arguments["n_resgroups"], arguments["n_resblocks"]
     options = {
         "type": "RCAN",
@@ -85,12 +85,12 @@ def _convert_rcan(given: Any) -> Converted:
     return Converted(options, [*_MEAN, *rules])
 
 
-def _convert_swinir(given: Any) -> Converted:
+def _convert_swinir(spec: Any) -> Converted:
     defaults = {"embed_dim": 180, "depths": [6] * 6, "num_heads": [6] * 6, "window_size": 8, "mlp_ratio": 2}
     defaults |= {"img_size": 48, "patch_size": 1, "in_chans": 3, "no_upsampling": True}
-    arguments = arguments_of("encoder_spec", given, defaults, patch_size=1, in_chans=3, no_upsampling=True)
-    ours = ("embed_dim", "depths", "num_heads", "window_size", "mlp_ratio", "img_size")
-    return Converted({"type": "SwinIR", **{name: arguments[name] for name in ours}}, [])
+    arguments = arguments_of("encoder_spec", spec, defaults, patch_size=1, in_chans=3, no_upsampling=True)
+    supported = ("embed_dim", "depths", "num_heads", "window_size", "mlp_ratio", "img_size")
+    return Converted({"type": "SwinIR", **{name: arguments[name] for name in supported}}, [])
 
 
 _ENCODERS: dict[str, Callable[[Any], Converted]] = {

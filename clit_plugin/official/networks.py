@@ -7,7 +7,7 @@ from clit_plugin.official.arguments import Converted, arguments_of, spec_of
 from clit_plugin.official.encoders import convert_encoder
 
 
-def _convert_clit(given: Mapping[str, Any]) -> Converted:
+def _convert_clit(spec: Mapping[str, Any]) -> Converted:
     # pe_spec and verbose have no effect in the original.
     defaults = {"encoder_spec": None, "imnet_spec": None, "pb_spec": None, "pe_spec": None, "base_dim": 192}
     defaults |= {
@@ -19,7 +19,7 @@ def _convert_clit(given: Mapping[str, Any]) -> Converted:
         "local_attn": True,
         "verbose": False,
     }
-    arguments = arguments_of("clit", given, defaults)
+    arguments = arguments_of("clit", spec, defaults)
     if arguments["imnet_num"] != arguments["conv_num"]:
         raise ValueError(f"imnet_num: expected conv_num, {arguments['conv_num']}, got {arguments['imnet_num']}")
     if arguments["local_attn"]:
@@ -45,20 +45,20 @@ def _convert_clit(given: Mapping[str, Any]) -> Converted:
     return Converted(options, [*rules, *encoder_rules])
 
 
-def _check_positional_bias(name: str, given: Any) -> None:
+def _check_positional_bias(name: str, spec: Any) -> None:
     if name != "posenc":
         raise ValueError(f"pb_spec: only the name 'posenc' is supported, got {name!r}")
     # The rest has no effect on sinusoids.
     defaults = {"posenc_type": None, "complex_transform": False, "posenc_scale": 6, "enc_dims": 256}
     defaults |= {"gauss_scale": 1, "in_dims": 2, "hidden_dims": 32, "head": 1, "gamma": 1}
     needed = {"posenc_type": "sinusoid", "complex_transform": False, "posenc_scale": 10, "enc_dims": 64}
-    arguments_of("pb_spec", given, defaults, **needed)
+    arguments_of("pb_spec", spec, defaults, **needed)
 
 
-def _convert_liif(given: Mapping[str, Any]) -> Converted:
+def _convert_liif(spec: Mapping[str, Any]) -> Converted:
     defaults = {"encoder_spec": None, "imnet_spec": None, "local_ensemble": True, "feat_unfold": True}
     defaults |= {"cell_decode": True}
-    arguments = arguments_of("liif", given, defaults)
+    arguments = arguments_of("liif", spec, defaults)
     encoder, encoder_rules = convert_encoder(*spec_of(arguments, "encoder_spec"))
     options = {
         "type": "LIIF",
@@ -71,8 +71,8 @@ def _convert_liif(given: Mapping[str, Any]) -> Converted:
     return Converted(options, [(r"imnet\.layers\.", "decoder."), *encoder_rules])
 
 
-def _convert_lte(given: Mapping[str, Any]) -> Converted:
-    arguments = arguments_of("lte", given, {"encoder_spec": None, "imnet_spec": None, "hidden_dim": 256})
+def _convert_lte(spec: Mapping[str, Any]) -> Converted:
+    arguments = arguments_of("lte", spec, {"encoder_spec": None, "imnet_spec": None, "hidden_dim": 256})
     encoder, encoder_rules = convert_encoder(*spec_of(arguments, "encoder_spec"))
     options = {
         "type": "LTE",
@@ -88,18 +88,18 @@ def _convert_lte(given: Mapping[str, Any]) -> Converted:
     return Converted(options, [*rules, *encoder_rules])
 
 
-def _convert_metasr(given: Mapping[str, Any]) -> Converted:
-    arguments = arguments_of("metasr", given, {"encoder_spec": None})
+def _convert_metasr(spec: Mapping[str, Any]) -> Converted:
+    arguments = arguments_of("metasr", spec, {"encoder_spec": None})
     encoder, encoder_rules = convert_encoder(*spec_of(arguments, "encoder_spec"))
     rules = [(r"imnet\.layers\.0\.", "hidden."), (r"imnet\.layers\.2\.", "filters.")]
     return Converted({"type": "MetaSR", "encoder": encoder}, [*rules, *encoder_rules])
 
 
-def _hidden_widths(name: str, given: Any, *, act: str) -> Sequence[int]:
+def _hidden_widths(name: str, spec: Any, *, act: str) -> Sequence[int]:
     if name != "mlp":
         raise ValueError(f"imnet_spec: only the name 'mlp' is supported, got {name!r}")
     defaults = {"out_dim": None, "hidden_list": None, "act": "relu"}
-    return arguments_of("imnet_spec", given, defaults, out_dim=3, act=act)["hidden_list"]
+    return arguments_of("imnet_spec", spec, defaults, out_dim=3, act=act)["hidden_list"]
 
 
 # From the original's registered name to what makes our options and renaming rules of its arguments.

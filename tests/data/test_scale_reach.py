@@ -11,9 +11,11 @@ from clit_plugin.data.scale_reach import ScaleReach
 from clit_plugin.utils.errors import UserError
 
 
-def reach_of(*sides, lq_size=10, most=4.0):
+def reach_of(*sides, lq_size=10, max_scale=4.0):
     """Of images of these heights, 9 pixels wider."""
-    return ScaleReach({f"{i}.png": (side, side + 9) for i, side in enumerate(sides)}, lq_size=lq_size, most=most)
+    return ScaleReach(
+        {f"{i}.png": (side, side + 9) for i, side in enumerate(sides)}, lq_size=lq_size, max_scale=max_scale
+    )
 
 
 def test_images_that_all_reach_the_largest_scale_are_not_mentioned():
@@ -57,9 +59,9 @@ def test_more_than_five_that_are_refused_are_counted():
 
 
 def test_a_schedule_whose_largest_scale_is_below_1_2_needs_no_more():
-    reach_of(11, most=1.1).check()
+    reach_of(11, max_scale=1.1).check()
     with pytest.raises(UserError, match=r"too small for x1\.1, which needs sides of 11"):
-        reach_of(10, most=1.1).check()
+        reach_of(10, max_scale=1.1).check()
 
 
 def test_a_training_refuses_such_images_before_it_writes(tmp_path, monkeypatch, capsys):

@@ -111,9 +111,9 @@ def test_programs_ask_for_the_bytes_of_the_bill(monkeypatch, crowded, kernel):
         small = {"block": 16, "queries_tile": 32}
         fused.tiles = fused.tiles._replace(**{n: {**getattr(fused.tiles, n), **small} for n in SPREAD})
         compute(fused, batch)
-    asked = {name: line.asked for name, line in bill.lines.items()}
-    assert kernel + "_kernel" in asked
-    for name, expected in asked.items():
+    requested = {name: line.requested for name, line in bill.lines.items()}
+    assert kernel + "_kernel" in requested
+    for name, expected in requested.items():
         near = 0.1 if name.removesuffix("_kernel") in SPREAD else 0.0
         assert touched.bytes[name] == pytest.approx(expected, rel=near), name
 

@@ -123,7 +123,7 @@ def test_a_fused_kernel_s_bill_is_that_of_its_formula():
         "weight_grad_kernel": pixels * rows + centre + attention + 4 * n * f + 2 * weight,
     }
     assert {name: bill.lines[name].bytes for name in expected} == expected
-    assert bill.lines["hidden_kernel"].asked == expected["hidden_kernel"] + 2 * weight  # in three blocks of 16
+    assert bill.lines["hidden_kernel"].requested == expected["hidden_kernel"] + 2 * weight  # in three blocks of 16
     assert bill.lines["hidden_kernel"].flops == n * pixels * c * (2 * f + 1)
 
 

@@ -82,7 +82,7 @@ def test_of_two_callers_at_once_the_last_one_puts_torchs_threads_back(three_thre
 
 
 def test_many_threads_are_few_workers_of_several(monkeypatch):
-    monkeypatch.setattr(workers, "MOST_WORKERS", 2)
+    monkeypatch.setattr(workers, "MAX_WORKERS", 2)
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:

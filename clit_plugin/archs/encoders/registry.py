@@ -6,7 +6,7 @@ from typing import Any
 from basicsr.utils.registry import Registry
 from torch import nn
 
-from clit_plugin.utils.blaming import placed
+from clit_plugin.utils.error_location import located_message
 from clit_plugin.utils.errors import UserError
 
 ENCODER_REGISTRY = Registry("encoder")
@@ -36,7 +36,7 @@ def build_encoder(options: Mapping[str, Any]) -> nn.Module:
     try:
         encoder = constructor(**arguments)
     except ValueError as error:
-        raise ValueError(placed("encoder", constructor, error)) from error
+        raise ValueError(located_message("encoder", constructor, error)) from error
     out_channels(encoder)
     return encoder
 

@@ -134,8 +134,8 @@ def _html_row(row: Row, text_columns: int, edges: Set[int]) -> str:
     return f"<tr{_classes(**{row.kind or 'plain': True}, line=row.starts_group)}>{''.join(cells)}</tr>"
 
 
-def _classes(**given: bool) -> str:
-    names = " ".join(name for name, wanted in given.items() if wanted)
+def _classes(**classes: bool) -> str:
+    names = " ".join(name for name, used in classes.items() if used)
     return f' class="{names}"' if names else ""
 
 

@@ -109,10 +109,10 @@ def grid_hidden_kernel(
     place = tl.program_id(0) * block + tl.arange(0, block)
     query = tl.program_id(1) * queries_tile + tl.arange(0, queries_tile)
     feature = tl.program_id(2) * features_tile + tl.arange(0, features_tile)
-    real, asked, known = place < n, query < queries, feature < features
+    real, valid_query, known = place < n, query < queries, feature < features
     middle = tl.load(centre + place, mask=real, other=0)
     answer = place.to(tl.int64)[:, None] * queries + query[None, :]
-    wanted = real[:, None] & asked[None, :]
+    valid = real[:, None] & valid_query[None, :]
     total = tl.zeros((block, queries_tile, features_tile), tl.float32)
     for first in range(0, pairs, products_tile):
         pair = first + tl.arange(0, products_tile)
@@ -130,12 +130,12 @@ def grid_hidden_kernel(
             mask = (used[:, None] & inside[None, :])[:, :, None] & known[None, None, :]
             w = tl.load(weight + entry[:, :, None] * features + feature[None, None, :], mask=mask, other=0.0)
             table = tl.dot(v, w, table, input_precision=precision)
-        mask = wanted[:, :, None] & used[None, None, :]
+        mask = valid[:, :, None] & used[None, None, :]
         a = tl.load(attention + answer[:, :, None] * pairs + pair[None, None, :], mask=mask, other=0.0)
         table = tl.permute(table.to(v_table.dtype.element_ty), (1, 0, 2))
         total = tl.dot(a, table, total, input_precision=precision)
     total += tl.load(bias + feature, mask=known, other=0.0).to(tl.float32)[None, None, :]
-    mask = wanted[:, :, None] & known[None, None, :]
+    mask = valid[:, :, None] & known[None, None, :]
     tl.store(
         hidden + answer[:, :, None] * features + feature[None, None, :], total.to(hidden.dtype.element_ty), mask=mask
     )
