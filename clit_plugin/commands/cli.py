@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from types import ModuleType
+from typing import NoReturn
 
 from clit_plugin.commands.resuming import AFTER_INTERRUPTION
 
@@ -26,6 +27,13 @@ COMMANDS = {
     "benchmark": "time the fast paths against the reference path",
     "doctor": "check that everything is installed and works together",
 }
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    """Reports a bad argument in one line; argparse would print all options above it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; {self.prog} --help lists the arguments\n")
 
 
 def module_of(name: str) -> ModuleType:
@@ -59,7 +67,7 @@ def _run(name: str, arguments: Sequence[str] | None) -> int:
     from clit_plugin.utils.console import set_quiet
 
     module = module_of(name)
-    parser = argparse.ArgumentParser(
+    parser = _OneLineParser(
         prog=f"clit {name}",
         description=module.DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -15,15 +15,15 @@ def add_target_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "output size", "one of these; all but --scale-x with --scale-y, and --stretch, keep the aspect ratio"
     )
-    group.add_argument("--scale", metavar="S", type=float, help="factor for both axes, at least 1, such as 3.4")
-    group.add_argument("--percent", metavar="P", type=float, help="the factor in percent, at least 100")
+    group.add_argument("--scale", metavar="S", type=_factor, help="factor for both axes, at least 1, such as 3.4")
+    group.add_argument("--percent", metavar="P", type=_percent, help="the factor in percent, at least 100")
     group.add_argument("--width", metavar="W", type=int, help="width in pixels")
     group.add_argument("--height", metavar="H", type=int, help="height in pixels")
     group.add_argument("--long-side", metavar="L", type=int, help="the longer side in pixels")
     group.add_argument("--short-side", metavar="S", type=int, help="the shorter side in pixels")
     group.add_argument("--fit", metavar="WxH", help="the largest size within this width and height")
-    group.add_argument("--scale-x", metavar="S", type=float, help="factor for the width; needs --scale-y")
-    group.add_argument("--scale-y", metavar="S", type=float, help="factor for the height; needs --scale-x")
+    group.add_argument("--scale-x", metavar="S", type=_factor, help="factor for the width; needs --scale-y")
+    group.add_argument("--scale-y", metavar="S", type=_factor, help="factor for the height; needs --scale-x")
     group.add_argument("--size", metavar="WxH", help="exactly this width and height; refused if it would distort")
     group.add_argument("--stretch", action="store_true", help="allow --size to distort")
 
@@ -63,6 +63,22 @@ def parse_target(args: argparse.Namespace) -> Target:
     return Target(kind=kind, values=(value, value))
 
 
+def _factor(text: str) -> float:
+    """The number of 3.4, x3.4 or 3.4x."""
+    return _number(text.strip("xX×"), text, "a factor, such as 3.4")
+
+
+def _percent(text: str) -> float:
+    return _number(text.rstrip("%"), text, "percent, such as 150")
+
+
+def _number(digits: str, text: str, expected: str) -> float:
+    try:
+        return float(digits)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text}") from None
+
+
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
@@ -76,7 +92,7 @@ def _factors(option: str, scales: tuple[float, float]) -> tuple[float, float]:
 
 def parse_size(text: str, where: str) -> tuple[int, int]:
     """(H, W) of ``WxH``. Raises UserError for anything but two positive integers."""
-    width, _, height = text.lower().partition("x")
+    width, _, height = text.lower().replace("×", "x").partition("x")
     if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
         raise UserError(f"{where} {text}: expected WIDTHxHEIGHT in pixels, such as 1920x1080")
     return int(height), int(width)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from clit_plugin.commands.shared_arguments import add_network_arguments, add_option_file_argument
 from clit_plugin.commands.target_arguments import add_target_arguments, parse_target
-from clit_plugin.commands.upscale_jobs import FORMATS, Job, find_jobs, is_video
+from clit_plugin.commands.upscale_jobs import FORMATS, Job, find_jobs, format_name, is_video
 from clit_plugin.inference.shipped import DEFAULT, weights_path
 from clit_plugin.inference.target_size import Target
 from clit_plugin.inference.tiles import ALIGNMENT
@@ -16,6 +16,7 @@ from clit_plugin.ops.sizes import wxh
 from clit_plugin.utils.console import bar, say, warn, written
 from clit_plugin.utils.errors import IncompleteError, UserError
 from clit_plugin.utils.output_files import check_writable
+from clit_plugin.utils.signals import exit_on_signals
 
 if TYPE_CHECKING:
     from clit_plugin.archs.arbitrary_scale_arch import ArbitraryScaleArch
@@ -63,7 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="trained weights, .pth or .safetensors, or a name of the package's (default: clit_small)",
     )
     add_target_arguments(parser)
-    parser.add_argument("--format", choices=FORMATS, help="format of the files in a folder OUT (default: png)")
+    parser.add_argument(
+        "--format", choices=FORMATS, type=format_name, help="format of the files in a folder OUT (default: png)"
+    )
     parser.add_argument(
         "--quality", metavar="1-100", type=int, help="quality of .jpg (default: 95) and .webp (default: lossless)"
     )
@@ -122,12 +125,13 @@ def run(args: argparse.Namespace) -> int:
     if is_video(args.images):
         from clit_plugin.commands.upscale_video import upscale_video
 
-        return upscale_video(args, target, options)
+        with exit_on_signals():
+            return upscale_video(args, target, options)
     if args.crf is not None:
         raise UserError("--crf: for videos only; --quality is that of images")
     if args.quality is not None and not 1 <= args.quality <= 100:
         raise UserError(f"--quality: expected 1 to 100, got {args.quality}")
-    with processes() as (rank, count):
+    with exit_on_signals(), processes() as (rank, count):
         jobs = by_first_rank(lambda: find_jobs(args), rank)
         device = choose_device(device_name(args.device))
         loaded = load_described(args.weights, args.opt, param_key=args.param_key)
@@ -156,8 +160,9 @@ def _upscale_options(args: argparse.Namespace) -> "UpscaleOptions":
         raise UserError(f"--max-queries: expected at least 1, got {args.max_queries}")
     max_memory = None
     if args.max_memory is not None:
-        match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([GgMm]?)[Bb]?", args.max_memory.strip())
-        max_memory = match and float(match[1]) * (1e6 if match[2] in ("M", "m") else 1e9)
+        match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) ?([GM]?)(I?)B?", args.max_memory.strip().upper())
+        power = 2 if match and match[2] == "M" else 3
+        max_memory = match and float(match[1]) * (1024 if match[3] else 1000) ** power
         if not max_memory:
             raise UserError(f"--max-memory: expected gigabytes, such as 4, 1.5 or 1500M, got {args.max_memory}")
     views = _VIEWS if args.self_ensemble else 1

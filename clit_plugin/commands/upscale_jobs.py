@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from clit_plugin.utils.console import say
 from clit_plugin.utils.errors import UserError
 from clit_plugin.utils.output_files import check_replaces_none, check_writable
 
@@ -15,6 +16,7 @@ VIDEOS = (
     *(".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv", ".y4m"),
 )
 _SAME = {".jpeg": ".jpg", ".tif": ".tiff"}
+_NOT_SEARCHED = (".gif", ".avif", ".heic", ".heif", ".jxl", ".jp2", ".ppm", ".pgm", *VIDEOS)
 
 
 class Job(NamedTuple):
@@ -24,15 +26,23 @@ class Job(NamedTuple):
     output: Path
 
 
+def format_name(text: str) -> str:
+    """One of ``FORMATS`` for its usual spellings; other texts as they are."""
+    suffix = f".{text.lower().lstrip('.')}"
+    return _SAME.get(suffix, suffix)[1:]
+
+
 def is_video(images: Sequence[str]) -> bool:
     """Whether the input is a video, by its name.
 
     Raises:
-        UserError: There is a video among several.
+        UserError: There is a video among several, or a pattern of videos.
     """
     videos = [name for name in images if Path(name).suffix.lower() in VIDEOS and not Path(name).is_dir()]
     if videos and len(images) > 1:
         raise UserError(f"{videos[0]}: give one video at a time, and nothing beside it")
+    if videos and _is_pattern(Path(videos[0]).expanduser()):
+        raise UserError(f"{videos[0]}: give one video at a time, by its name")
     return bool(videos)
 
 
@@ -46,7 +56,7 @@ def find_jobs(args: argparse.Namespace) -> list[Job]:
         UserError: No such image, a format that cannot be written, or an output that exists, is one of the inputs or
             another image's output, or cannot be written.
     """
-    jobs = _named(args)
+    jobs = list(dict.fromkeys(_named(args)))
     owners: dict[Path, Path] = {}
     for source, output in jobs:
         if not source.is_file():
@@ -63,6 +73,8 @@ def find_jobs(args: argparse.Namespace) -> list[Job]:
         check_writable(output)
     there = {output for _, output in jobs if output.exists()}
     if args.skip_existing:
+        if there:
+            say(f"{len(there)} of {len(jobs)} outputs exist already and are skipped")
         return [job for job in jobs if job.output not in there]
     if there and not args.overwrite:
         exist = f" and {len(there) - 1} more already exist" if len(there) > 1 else ": already exists"
@@ -103,10 +115,20 @@ def _sources(paths: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
             _check_outside(out, path)
             for name in find_images(path):
                 yield path / name, Path(name)
+            _say_what_is_left_out(path)
         elif _is_pattern(path):
             yield from _matches(path, out)
         else:
             yield path, Path(path.name)
+
+
+def _say_what_is_left_out(folder: Path) -> None:
+    from clit_plugin.data.image_io import IMAGE_SUFFIXES
+
+    others = (path for path in folder.rglob("[!.]*") if path.suffix.lower() in _NOT_SEARCHED and path.is_file())
+    if names := sorted(path.relative_to(folder).as_posix() for path in others):
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        say(f"{folder}: left out {names[0]}{more}; folders are searched for {', '.join(IMAGE_SUFFIXES)}")
 
 
 def _matches(pattern: Path, out: Path) -> Iterator[tuple[Path, Path]]:
@@ -115,7 +137,8 @@ def _matches(pattern: Path, out: Path) -> Iterator[tuple[Path, Path]]:
     fixed = next(i for i, part in enumerate(pattern.parts) if glob.has_magic(part))
     root = Path(*pattern.parts[:fixed])
     found = [Path(name) for name in sorted(glob.glob(str(pattern), recursive=True))]
-    found = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    suffixes = {*IMAGE_SUFFIXES, pattern.suffix.lower()} - {""}  # *.avif asks for such files
+    found = [path for path in found if path.suffix.lower() in suffixes and path.is_file()]
     if not found:
         raise UserError(f"{pattern}: no image matches")
     if "**" in pattern.parts:

@@ -50,6 +50,7 @@ def upscale_video(args: argparse.Namespace, target: Target, options: "UpscaleOpt
     source, output = Path(args.images[0]).expanduser(), _output(args)
     check_replaces_none([output], [("video", source), ("weights file", args.weights), ("option file", args.opt)])
     if output.exists() and args.skip_existing:
+        say(f"{output}: exists already and is skipped")
         return 0
     if output.exists() and not args.overwrite:
         raise UserError(f"{output}: already exists; --overwrite replaces it, --skip-existing keeps it")

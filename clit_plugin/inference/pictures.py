@@ -20,6 +20,7 @@ from clit_plugin.ops.parts import Span
 from clit_plugin.ops.pixels import to_samples, to_tensor
 from clit_plugin.utils.console import warn
 from clit_plugin.utils.errors import UserError
+from clit_plugin.utils.library_messages import library_messages
 from clit_plugin.utils.output_files import check_replaces_none, check_writable, reason
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -96,9 +97,12 @@ def decode_picture(content: bytes, path: str | Path) -> Picture:
     check_decodable(header, str(path), bytes_per_pixel=_BYTES_PER_PIXEL)
     if header.frames > 1:
         warn(f"{path}: holds {header.frames} frames or pages; only the first is used")
-    image = _decode(content, header)
+    with library_messages() as messages:
+        image = _decode(content, header)
     if image is None:
         raise UserError(f"{path}: not a readable image (empty, damaged or of an unknown format)")
+    if damage := [line for line in messages if not line.startswith("libpng warning")]:  # about profiles and the like
+        warn(f"{path}: is damaged, and what is left of it is used ({damage[0]})")
     if image.dtype not in (np.uint8, np.uint16):
         raise UserError(f"{path}: samples of {image.dtype} are not supported; save it with 8 or 16 bits")
     if image.ndim == 2:

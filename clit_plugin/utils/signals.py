@@ -1,4 +1,4 @@
-"""Stopping a training without losing steps: at the first Ctrl-C or SIGTERM, the current step is finished and saved."""
+"""What signals do: a training first finishes and saves its step, and other work first removes its partial files."""
 
 import multiprocessing
 import os
@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from clit_plugin.utils.startup import under_torchrun
 
 _requested = threading.Event()
 
@@ -77,3 +79,26 @@ def stop_on_signal() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def exit_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into SystemExit, so that the block removes its partial files. Main thread only.
+
+    Under torchrun nothing changes: a rank that waits for others must end at once.
+    """
+    if threading.current_thread() is not threading.main_thread() or under_torchrun():
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    taken = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)

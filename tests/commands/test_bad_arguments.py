@@ -20,7 +20,11 @@ COMMANDS = {
     "no such command": (nothing, "upscal", "invalid choice: 'upscal'"),
     "no size": (nothing, "upscale hr/0001.png -o out.png --weights clit.pth", "give one of --scale"),
     "two sizes": (nothing, f"{UPSCALE} clit.pth --width 200", "give only one of --scale and --width"),
-    "a scale of a word": (nothing, f"{UPSCALE} clit.pth --scale two", "invalid float value: 'two'"),
+    "a scale of a word": (
+        nothing,
+        f"{UPSCALE} clit.pth --scale two",
+        "--scale: expected a factor, such as 3.4, got two",
+    ),
     "a scale of nan": (nothing, f"{UPSCALE} clit.pth --scale nan", "at least 1 and less than 10000, got nan"),
     "an infinite scale": (nothing, f"{UPSCALE} clit.pth --scale inf", "at least 1 and less than 10000, got inf"),
     "a scale of less than 1": (nothing, f"{UPSCALE} clit.pth --scale 0.5", "at least 1 and less than 10000, got 0.5"),

@@ -18,6 +18,10 @@ def target(*arguments):
     ("arguments", "size"),  # of an image 300 wide and 225 high
     [
         ("--scale 3.4", (1020, 765)),
+        ("--scale x3.4", (1020, 765)),
+        ("--scale 2x", (600, 450)),
+        ("--percent 150%", (450, 338)),
+        ("--fit 600×400", (533, 400)),
         ("--percent 150", (450, 338)),  # 337.5, rounded to even
         ("--scale-x 3.5 --scale-y 2", (1050, 450)),
         ("--width 1000", (1000, 750)),

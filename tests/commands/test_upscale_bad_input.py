@@ -49,6 +49,7 @@ TABLE = {
     "foreign weights": (write("bad.pth", "hello"), f"{UPSCALE} bad.pth", "bad.pth: not a checkpoint"),
     "a device that is absent": (nothing, f"{GIVEN} --device cuda:99", "--device cuda:99: not available"),
     "too little memory": (nothing, f"{GIVEN} --max-memory 10M", "raise --max-memory"),
+    "memory of another unit": (nothing, f"{GIVEN} --max-memory 4T", "--max-memory: expected gigabytes"),
     "memory of a word": (nothing, f"{GIVEN} --max-memory some", "--max-memory: expected gigabytes"),
     "no memory": (nothing, f"{GIVEN} --max-memory 0", "--max-memory: expected gigabytes"),
     "no quality": (nothing, f"{GIVEN} --quality 0", "--quality: expected 1 to 100"),

@@ -122,6 +122,25 @@ def test_what_is_no_image_is_refused_by_name(tmp_path, content):
         read_picture(tmp_path / "a.png")
 
 
+def test_a_damaged_jpeg_is_named_and_used(tmp_path, capfd):
+    Image.fromarray(samples(40, 60, 3)).save(tmp_path / "a.jpg")
+    content = bytearray((tmp_path / "a.jpg").read_bytes())
+    content[1000:1002] = b"\xff\xd3"  # a restart marker where none belongs
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert read_picture(tmp_path / "a.jpg").size == (40, 60)
+    said = capfd.readouterr().err
+    assert said.startswith(f"{tmp_path / 'a.jpg'}: is damaged, and what is left of it is used (Corrupt JPEG data")
+    assert said.count("\n") == 1
+
+
+def test_a_truncated_png_is_a_single_line(tmp_path, capfd):
+    Image.fromarray(samples(40, 60, 3)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:3000])
+    with pytest.raises(UserError, match=r"a\.png: not a readable image"):
+        read_picture(tmp_path / "a.png")
+    assert capfd.readouterr().err == ""
+
+
 def test_float_samples_are_refused_by_name(tmp_path):
     Image.fromarray(np.zeros((2, 2), np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(UserError, match=r"a\.tif: samples of float32"):
