@@ -13,7 +13,7 @@ from clit_plugin.utils.output_files import check_replaces_none, check_writable
 FORMATS = ("png", "jpg", "webp", "tiff")
 VIDEOS = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts"),
-    *(".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv", ".y4m"),
+    *(".mpg", ".mpeg", ".m2v", ".vob", ".mxf", ".dv", ".asf", ".wmv", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".y4m"),
 )
 _SAME = {".jpeg": ".jpg", ".tif": ".tiff"}
 _NOT_SEARCHED = (".gif", ".avif", ".heic", ".heif", ".jxl", ".jp2", ".ppm", ".pgm", *VIDEOS)

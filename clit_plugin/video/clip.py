@@ -80,8 +80,7 @@ def read_clip(path: Path) -> Clip:
             raise UserError(f"{path}: no frame can be decoded")
         if frame.interlaced_frame:
             raise UserError(f"{path}: is interlaced; deinterlace it first, for example with ffmpeg -vf bwdif")
-        if any(component.bits > 8 for component in frame.format.components):
-            warn(f"{path}: has more than 8 bits per sample; the result has 8")
+        _warn_of_losses(container, frame, path)
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         seconds = None
         if stream.duration is not None and stream.time_base is not None:
@@ -124,6 +123,16 @@ def frames_of(clip: Clip, *, skip: int = 0) -> Iterator[Frame]:
             if rgb.shape[:2] != clip.size:
                 raise UserError(f"{clip.path}: the frame size changes at frame {number + 1}; split the video there")
             yield Frame(pts, rgb)
+
+
+def _warn_of_losses(container: "av.container.InputContainer", frame: "av.VideoFrame", path: Path) -> None:
+    components = frame.format.components
+    if any(component.bits > 8 for component in components):
+        warn(f"{path}: has more than 8 bits per sample; the result has 8")
+    if any(component.is_alpha for component in components):
+        warn(f"{path}: has transparency, which the result lacks")
+    if container.streams.subtitles:
+        warn(f"{path}: has subtitles, which the result lacks")
 
 
 def _stream(container: "av.container.InputContainer", path: Path) -> VideoStream:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+from av.audio.stream import AudioStream
 
 from clit_plugin.utils.atomic_files import replacing
 from clit_plugin.utils.errors import UserError
@@ -41,9 +42,10 @@ def join(parts: list[Path], clip: Clip, output: Path) -> None:
         av.open(str(partial), "w", format=kind, options=options) as target,
     ):
         video = target.add_stream_from_template(first.streams.video[0])
-        sound = {stream.index: target.add_stream_from_template(stream) for stream in source.streams.audio}
+        sound = {stream.index: _copied(stream, target) for stream in source.streams.audio}
         target.metadata.update(source.metadata)
-        streams = [_video(parts, clip.time_base)]
+        target.set_chapters(source.chapters())
+        streams = [_video(parts, clip)]
         if sound:
             streams.append(packet for packet in source.demux(*source.streams.audio) if packet.dts is not None)
         for packet in heapq.merge(*streams, key=_seconds):
@@ -52,6 +54,14 @@ def join(parts: list[Path], clip: Clip, output: Path) -> None:
                 target.mux(packet)
             except av.error.FFmpegError as error:
                 raise UserError(f"{output}: cannot be written ({error.strerror})") from error
+
+
+def _copied(stream: "AudioStream", target: "av.container.OutputContainer") -> "AudioStream":
+    """A stream like this one, of the same name and language, and played by default or not as in the original."""
+    copy = target.add_stream_from_template(stream)
+    copy.metadata.update({key: value for key, value in stream.metadata.items() if key in ("language", "title")})
+    copy.disposition = stream.disposition
+    return copy
 
 
 def _seconds(packet: "av.Packet") -> Fraction:
@@ -67,16 +77,17 @@ def _packets(parts: list[Path], time_base: Fraction) -> Iterator["tuple[int, av.
                     yield round(packet.pts * packet.time_base / time_base) - lead_of(time_base), packet
 
 
-def _video(parts: list[Path], time_base: Fraction) -> Iterator["av.Packet"]:
+def _video(parts: list[Path], clip: Clip) -> Iterator["av.Packet"]:
     """The packets of all parts, with decoding times that increase throughout.
 
     These are the sorted presentation times, delayed by as many frames as the reordering of frames needs.
     """
+    time_base = clip.time_base
     pts_list = [pts for pts, _ in _packets(parts, time_base)]
     times = sorted(pts_list)
     rank = {pts: index for index, pts in enumerate(times)}
     delay = max(index - rank[pts] for index, pts in enumerate(pts_list))
-    durations = [later - pts for pts, later in pairwise(times)] or [1]
+    durations = [later - pts for pts, later in pairwise(times)] or [max(1, round(1 / (clip.rate * time_base)))]
     durations.append(durations[-1])
     before = [times[0] - durations[0] * (delay - index) for index in range(delay)]
     for (pts, packet), dts in zip(_packets(parts, time_base), before + times, strict=False):

@@ -8,7 +8,7 @@ import pytest
 
 av = pytest.importorskip("av", reason="no PyAV (pip install av)")
 from inference_helpers import write_weights  # noqa: E402
-from video_clips import decoded, packets, pictures, write_clip  # noqa: E402
+from video_clips import RATE, decoded, packets, pictures, write_clip  # noqa: E402
 
 from clit_plugin.commands.cli import run_command  # noqa: E402
 from clit_plugin.ops.pixels import to_samples, to_tensor  # noqa: E402
@@ -143,6 +143,52 @@ def test_ten_bits_become_eight_which_is_said(net, capfd):
     assert "a.mp4: has more than 8 bits per sample; the result has 8" in capfd.readouterr().err
     ((_, made),) = decoded("b.mp4")
     assert made.format.name == "yuv420p"
+
+
+def test_transparency_and_subtitles_are_lost_which_is_said(net, capfd):
+    with av.open("a.mkv", "w") as container:
+        video, text = container.add_stream("ffv1", rate=25), container.add_mux_stream("subrip")
+        video.height, video.width, video.pix_fmt = 24, 32, "yuva420p"
+        container.mux(
+            video.encode(av.VideoFrame.from_ndarray(pictures(1)[0], format="rgb24").reformat(format="yuva420p"))
+        )
+        container.mux(video.encode(None))
+        line = av.Packet(b"hello")
+        line.stream, line.time_base, line.pts, line.dts, line.duration = text, Fraction(1, 1000), 0, 0, 40
+        container.mux(line)
+    assert upscale("a.mkv", "-o", "b.mkv", "--scale", 2) == 0
+    said = capfd.readouterr().err
+    assert "a.mkv: has transparency, which the result lacks" in said
+    assert "a.mkv: has subtitles, which the result lacks" in said
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_languages_and_chapters_are_kept(net, suffix):
+    chapter = {"id": 1, "start": 0, "end": 40, "time_base": Fraction(1, 1000), "metadata": {"title": "first"}}
+    with av.open("a.mkv", "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.height, video.width, video.pix_fmt = 24, 32, "yuv420p"
+        sounds = [container.add_stream("aac", rate=44100, layout="mono") for _ in range(2)]
+        for sound, language in zip(sounds, ("eng", "deu"), strict=True):
+            sound.metadata["language"] = language
+        container.set_chapters([chapter])
+        container.mux(video.encode(av.VideoFrame.from_ndarray(pictures(1)[0], format="rgb24")))
+        container.mux(video.encode(None))
+        for sound in sounds:
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), format="fltp", layout="mono")
+            samples.sample_rate, samples.pts = 44100, 0
+            container.mux([*sound.encode(samples), *sound.encode(None)])
+    assert upscale("a.mkv", "-o", f"b{suffix}", "--scale", 2) == 0
+    with av.open(f"b{suffix}") as container:
+        assert [stream.language for stream in container.streams.audio] == ["eng", "deu"]
+        assert [each["metadata"]["title"] for each in container.chapters()] == ["first"]
+
+
+def test_a_single_frame_is_shown_as_long_as_one_of_its_rate(net):
+    write_clip("a.mp4", pictures(1), sound=None)
+    assert upscale("a.mp4", "-o", "b.mp4", "--scale", 2) == 0
+    with av.open("b.mp4") as container:
+        assert container.streams.video[0].duration * container.streams.video[0].time_base == 1 / RATE
 
 
 def test_the_weights_and_their_scales_are_said(net, capfd):
