@@ -112,6 +112,17 @@ def test_a_file_is_dropped(page, tmp_path):
     assert page.locator("body.dropping").count() == 0
 
 
+def test_a_picture_is_pasted(page):
+    paste = """(content) => {
+        const clipboardData = new DataTransfer();
+        clipboardData.items.add(new File([new Uint8Array(content)], "image.png"));
+        document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
+    }"""
+    page.evaluate(paste, list(png(33, 21)))
+    page.wait_for_selector("#title:has-text('image.png')")
+    settle(page)
+
+
 def test_of_two_pictures_dropped_at_once_the_last_one_stays(page, server):
     drop = """(name, content) => {
         const transfer = new DataTransfer();
@@ -164,7 +175,7 @@ def test_the_keyboard_alone_opens_zooms_moves_fits_and_looks_inside(page):
 def test_a_phone_shows_everything_without_scrolling_sideways(phone, scheme):
     phone.emulate_media(color_scheme=scheme)
     assert phone.evaluate("document.documentElement.scrollWidth") <= 360
-    for name in ("open", "in", "out", "fit", "left", "open-download", "split", "factor"):
+    for name in ("open", "in", "out", "fit", "open-help", "left", "open-download", "split", "factor"):
         box = phone.locator(f"#{name}").bounding_box()
         assert box["x"] >= -15
         assert box["x"] + box["width"] <= 360 + 15
@@ -182,6 +193,29 @@ def test_keys_work_after_a_file_was_chosen_and_beside_the_zoom_slider(page):
     page.locator("#zoom").focus()
     page.keyboard.press("0")
     page.wait_for_function("size => document.getElementById('canvas').dataset.size === size", arg=wxh(fitting))
+
+
+def test_help_names_gestures_and_keys(page):
+    page.keyboard.press("?")
+    assert "Look inside" in page.locator("#help").inner_text()
+    page.keyboard.press("]")  # moves nothing behind it
+    page.keyboard.press("Escape")
+    assert page.locator("#help").is_hidden()
+    assert page.locator("#split").get_attribute("aria-valuenow") == "50"
+    page.locator("#open-help").click()
+    page.locator("#help button").click()
+    assert page.locator("#help").is_hidden()
+
+
+def test_the_slider_appears_with_the_first_picture(page, server, monkeypatch):
+    monkeypatch.setattr(server, "initial", None)
+    page.reload()
+    page.wait_for_selector("#welcome")
+    page.wait_for_selector("#left option", state="attached")  # the server has answered
+    assert page.locator("#split").is_hidden()
+    page.set_input_files("#file", {"name": "new.png", "mimeType": "image/png", "buffer": png(33, 21)})
+    page.wait_for_selector(DONE)
+    assert page.locator("#split").is_visible()
 
 
 def test_of_two_clicks_the_attention_of_the_last_stays(page):

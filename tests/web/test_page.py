@@ -125,6 +125,8 @@ def test_the_whole_picture_is_downloaded(page, server, nets):
     assert download.value.suggested_filename == "given_207x160.png"
     with open(download.value.path(), "rb") as file:
         assert (decoded(file.read()) - upscaled(server, nets, (160, 207))).abs().max() <= 1 / 255
+    assert page.locator("#download-title").inner_text() == "Download, by tiny"
+    page.wait_for_selector("#cancel:has-text('Close')")
 
 
 def test_the_view_is_downloaded(page):
@@ -147,6 +149,7 @@ def test_a_download_is_cancelled(page, server):
     page.wait_for_function("() => document.getElementById('download-message').textContent.includes('left')")
     session = next(reversed(server.sessions.by_token.values()))
     download = session.download
+    assert page.locator("#cancel").inner_text() == "Cancel"
     page.locator("#cancel").click()
     for _ in range(200):
         if download.task.done():

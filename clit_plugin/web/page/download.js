@@ -19,7 +19,9 @@ export class DownloadDialog {
     });
   }
 
-  open() {
+  // `name`: of the network whose output is downloaded.
+  open(name) {
+    $("download-title").textContent = `Download, by ${name}`;
     $("download-factor").value = Math.max(1, this.view.zoom).toFixed(2); // networks only enlarge
     $("download-message").textContent = "";
     this.update();
@@ -49,6 +51,7 @@ export class DownloadDialog {
       : "The view is smaller than the picture; zoom in.";
     $("download-size").textContent = region ? `${region.w}×${region.h} pixels` : invalid;
     $("start-download").disabled = !region || Boolean(this.running);
+    $("cancel").textContent = this.running ? "Cancel" : "Close";
   }
 
   async start() {
@@ -56,7 +59,7 @@ export class DownloadDialog {
     const address = `${this.view.picture.address}/download`;
     const options = { ...region, lens: 0, format: $("format").value, quality: Number($("quality").value) };
     const run = (this.running = { address: null, abort: new AbortController() });
-    $("start-download").disabled = true;
+    this.update();
     $("progress").hidden = false;
     $("progress").value = 0;
     $("download-message").textContent = "";

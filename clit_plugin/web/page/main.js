@@ -70,6 +70,7 @@ function show(picture, name) {
   $("title").title = name;
   document.title = `${name} – clit web`;
   $("welcome").hidden = true;
+  $("split").hidden = false;
   $("open-download").disabled = false;
   setSplit(view.split);
 }
@@ -166,7 +167,8 @@ $("left").addEventListener("change", (event) => {
   view.left = Number(event.target.value);
   view.redraw();
 });
-$("open-download").addEventListener("click", () => dialog.open());
+$("open-download").addEventListener("click", () => dialog.open(server.lenses[0].name));
+$("open-help").addEventListener("click", () => $("help").showModal());
 $("close-attention").addEventListener("click", closeAttention);
 
 const split = $("split");
@@ -185,7 +187,8 @@ split.addEventListener("keydown", (event) => {
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") closeAttention();
-  if (event.target.matches("input:not([type=range]), select") || $("download").open) return;
+  if (event.target.matches("input:not([type=range]), select") || document.querySelector("dialog[open]")) return;
+  if (event.key === "?") $("help").showModal();
   if (event.key === "[") setSplit(view.split - 0.02);
   if (event.key === "]") setSplit(view.split + 0.02);
 });
@@ -198,6 +201,9 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dropping");
   if (event.dataTransfer.files[0]) open(event.dataTransfer.files[0]);
+});
+document.addEventListener("paste", (event) => {
+  if (event.clipboardData.files[0]) open(event.clipboardData.files[0]);
 });
 window.addEventListener("pagehide", () => {
   if (view.picture) fetch(view.picture.address, { method: "DELETE", keepalive: true }).catch(() => {});
