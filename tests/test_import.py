@@ -58,7 +58,7 @@ def test_importing_the_package_fills_basicsrs_registries(imported, registry, nam
     assert name in imported[registry]
 
 
-def test_basicsrs_own_stay_registered(imported):
+def test_basicsrs_own_components_stay_registered(imported):
     assert {"EDSR", "RRDBNet"} <= set(imported["ARCH"])
     assert "SRModel" in imported["MODEL"]
     assert "calculate_psnr" in imported["METRIC"]

@@ -78,19 +78,19 @@ def test_a_size_between_multiples_is_padded_symmetrically_and_cropped():
     torch.testing.assert_close(encoder(image), encoder(padded)[..., :9, :13], rtol=0, atol=0)
 
 
-def test_what_comes_behind_the_layer_does_not_run():
+def test_modules_after_the_layer_do_not_run():
     encoder = rrdb()
     encoder.arch.conv_up1.register_forward_pre_hook(lambda *_: pytest.fail("ran on"))
     encoder(torch.rand(1, 3, 4, 4))
 
 
-def test_no_hook_stays_behind():
+def test_no_hook_is_left_on_the_network():
     encoder = rrdb()
     encoder(torch.rand(1, 3, 4, 4))
     assert not any(module._forward_hooks for module in encoder.modules())
 
 
-def test_no_hook_stays_behind_when_the_network_fails():
+def test_no_hook_is_left_when_the_network_fails():
     encoder = rrdb()
     with pytest.raises(RuntimeError):
         encoder(torch.rand(1, 4, 4, 4))
@@ -104,12 +104,12 @@ def test_every_trainable_parameter_receives_a_gradient():
     assert trainable == {name for name, parameter in encoder.named_parameters() if parameter.grad is not None}
 
 
-def test_parameters_behind_and_beside_the_layer_are_frozen():
+def test_parameters_that_do_not_affect_the_layer_are_frozen():
     frozen = {name for name, parameter in stub("norm").named_parameters() if not parameter.requires_grad}
     assert frozen == {"arch.unused.weight", "arch.unused.bias", "arch.last.weight", "arch.last.bias"}
 
 
-def test_construction_needs_no_gradient_mode():
+def test_construction_works_under_no_grad():
     with torch.no_grad():
         encoder = rrdb()
     assert encoder.arch.conv_body.weight.requires_grad
@@ -121,7 +121,7 @@ def test_construction_leaves_running_statistics_and_training_mode_alone():
     assert all(module.training for module in encoder.modules())
 
 
-def test_a_copy_works_on_its_own_weights():
+def test_a_deep_copy_uses_its_own_weights():
     encoder = rrdb()
     twin = copy.deepcopy(encoder)
     nn.init.zeros_(twin.arch.conv_body.weight)
@@ -178,7 +178,7 @@ def test_a_layer_that_does_not_run_is_refused():
         stub("unused")
 
 
-def test_a_network_of_windows_without_multiple_is_refused():
+def test_a_window_network_without_multiple_is_refused():
     with pytest.raises(ValueError, match="multiple: SwinIR fails on an image of 3x1; .* got 1"):
         swinir()
 

@@ -24,7 +24,7 @@ BRANCH = 3 * (256 * 9 * 256 + 256) + ((49 * 256 + 2) * 256 + 256) + 3 * (256 * 2
 
 
 @pytest.mark.parametrize(("branches", "parameters"), [(1, 5_328_651), (3, 15_689_489)])
-def test_the_defaults_are_the_paper_s_sizes(branches, parameters):
+def test_the_defaults_are_the_papers_sizes(branches, parameters):
     assert SHARED + branches * BRANCH == parameters
     assert head_parameters(num_branches=branches) == parameters
 
@@ -40,7 +40,7 @@ def test_variants_have_the_parameters_that_their_parts_need():
 
 
 @pytest.mark.parametrize("name", ["released", "eq6", "none"])
-def test_the_frequencies_are_constants_and_no_weights(name):
+def test_the_frequencies_are_not_in_the_state_dict(name):
     net = small(positional_encoding=name)
     assert not [key for key in net.state_dict() if "frequencies" in key]
 
@@ -71,12 +71,12 @@ def test_an_unknown_argument_is_refused_by_name():
         small(num_branch=2)
 
 
-def test_an_unknown_encoder_is_refused_with_those_there_are():
+def test_an_unknown_encoder_is_refused_with_the_registered_ones():
     with pytest.raises(UserError, match="no type named 'EDSRBase'; there are .*EDSRBaseline"):
         small(encoder={"type": "EDSRBase"})
 
 
-def test_it_is_built_from_yaml_by_basicsr():
+def test_clit_is_built_from_yaml_by_basicsr():
     options = yaml.safe_load(
         """
         type: CLIT

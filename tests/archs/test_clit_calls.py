@@ -15,7 +15,7 @@ def decoded(net) -> list[int]:
 
 
 @pytest.mark.parametrize("max_queries", [1, 7, 98, 99, 100])
-def test_chunks_make_the_whole(max_queries):
+def test_chunks_of_queries_add_up_to_the_whole_image(max_queries):
     net, lq = lively(num_branches=2, local_ensemble=True), torch.rand(2, 3, 2, 2, dtype=torch.float64)
     whole = net.upscale(lq, (9, 11), max_queries=1000)
     torch.testing.assert_close(net.upscale(lq, (9, 11), max_queries=max_queries), whole, rtol=0, atol=1e-12)
@@ -64,7 +64,7 @@ def test_the_reference_path_uses_the_default_chunk(monkeypatch):
 
 
 @pytest.mark.parametrize("size", [(7, 11), (12, 12), (13, 8), (3, 16)])
-def test_forward_chooses_the_grids_that_upscale_does(size, monkeypatch):
+def test_forward_and_upscale_choose_the_same_default_grids(size, monkeypatch):
     net, grids = small(num_branches=3), []
     monkeypatch.setattr(net, "residual", lambda lq, coord, *rest: grids.append(list(rest[1])) or torch.zeros(1, 1, 3))
     net(torch.rand(1, 3, 3, 2), torch.zeros(1, 1, 2), torch.tensor([[2 / size[0], 2 / size[1]]]))
@@ -80,7 +80,7 @@ def test_forward_takes_the_smallest_cell_of_a_batch_for_its_grids(monkeypatch):
     assert grids == [[(12, 8)]]  # for 15 x 10
 
 
-def test_images_of_a_batch_do_not_mix():
+def test_images_of_a_batch_are_independent():
     net, lq = lively(num_branches=2), torch.rand(3, 3, 3, 2, dtype=torch.float64)
     together = net.upscale(lq, (13, 11))
     for i in range(3):
@@ -129,7 +129,7 @@ def test_float64_in_gives_float64_out():
 
 
 @pytest.mark.parametrize("grid", [1, 9, 25])
-def test_local_grids_up_to_25_run(grid):
+def test_local_grids_up_to_25_are_supported(grid):
     net = small(local_grid=grid)
     assert net.upscale(torch.rand(1, 3, 4, 5), (6, 9)).isfinite().all()
 

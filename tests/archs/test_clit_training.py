@@ -24,21 +24,21 @@ def test_every_parameter_of_the_branches_in_use_gets_a_gradient(branches, encodi
     assert zero <= {"pos_bias.bias"}  # it changes all logits of a head alike
 
 
-def test_a_branch_that_does_not_take_part_gets_no_gradient():
+def test_an_unused_branch_gets_no_gradient():
     net = small(num_branches=3)
     train_step(net, [(5, 6)])
     idle = {name for name, parameter in net.named_parameters() if parameter.grad is None}
     assert idle == {name for name, _ in net.named_parameters() if name.startswith("branches.2.")}
 
 
-def test_the_gradient_is_that_of_finite_differences():
+def test_gradients_equal_finite_differences():
     net = lively(num_branches=2, positional_encoding="eq6", local_ensemble=True)
     lq = torch.rand(1, 3, 2, 3, dtype=torch.float64, requires_grad=True)
     coord, cell = torch.rand(1, 2, 2, dtype=torch.float64) * 2 - 1, torch.full((1, 2), 0.3, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda x: net(x, coord, cell, [(4, 5)]), lq)
 
 
-def test_a_new_branch_leaves_what_the_others_predict():
+def test_a_new_branch_does_not_change_the_predictions_of_the_others():
     two, three = small(num_branches=2), small(num_branches=3)
     assert not three.load_state_dict(two.state_dict(), strict=False).unexpected_keys
     lq = torch.rand(1, 3, 2, 3)

@@ -6,7 +6,7 @@ from clit_plugin.archs.decoder import Decoder
 
 
 @pytest.mark.parametrize("hidden", [[], [5], [5, 4]])
-def test_its_two_parts_make_the_whole(hidden):
+def test_first_and_rest_compose_to_the_whole_decoder(hidden):
     decoder, x = Decoder(6, hidden, activation=nn.GELU), torch.rand(2, 7, 6)
     expected = x
     for i in range(len(hidden)):
@@ -17,7 +17,7 @@ def test_its_two_parts_make_the_whole(hidden):
     assert decoder.last is decoder[-1]
 
 
-def test_its_parameters_have_the_names_of_a_sequence():
+def test_the_decoders_parameters_are_named_as_in_a_sequential():
     names = ["0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias"]
     assert list(Decoder(6, [5, 4]).state_dict()) == names
 

@@ -54,7 +54,7 @@ def test_every_parameter_receives_a_gradient(name):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_images_of_a_batch_do_not_mix(name):
+def test_images_of_a_batch_are_independent(name):
     encoder = small(name).eval()
     images = torch.rand(2, 3, 6, 9) * 2 - 1
     torch.testing.assert_close(encoder(images)[1:], encoder(images[1:]))
@@ -116,7 +116,7 @@ def test_swinir_does_not_pad_a_multiple_of_the_window():
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_recomputed_activations_change_no_gradient_and_are_not_kept(name):
+def test_gradient_checkpointing_keeps_the_gradients_and_saves_memory(name):
     options = {"drop_path_rate": 0.0} if name == "SwinIR" else {}
     plain, recomputed = small(name, **options), small(name, **options, use_checkpoint=True)
     recomputed.load_state_dict(plain.state_dict())
@@ -139,7 +139,7 @@ def test_padding_is_numpys_symmetric_mode(size):
     assert torch.equal(pad_to_multiple(image, 8), symmetric(image, height, width))
 
 
-def test_padding_leaves_a_multiple_as_it_is():
+def test_padding_leaves_a_multiple_unchanged():
     image = torch.rand(1, 3, 8, 16)
     assert pad_to_multiple(image, 8) is image
 

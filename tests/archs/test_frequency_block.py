@@ -21,7 +21,7 @@ TINY = {
 
 
 @pytest.mark.parametrize("grid", [(3, 3), (5, 3), (1, 1)])
-def test_the_block_is_the_transform_moved_to_the_query(grid):
+def test_the_block_equals_a_fourier_transform_shifted_to_the_query(grid):
     torch.manual_seed(0)
     block = FrequencyBlock(dim=2, channels=2, local_grid=grid).double()
     feature = torch.randn(1, 2, 6, 7, dtype=torch.float64)

@@ -133,7 +133,7 @@ def naive(net, lq, size):
 @pytest.mark.parametrize("reference", [False, True])
 @pytest.mark.parametrize(("lr_size", "size"), SIZES)
 @pytest.mark.parametrize("name", NETS)
-def test_an_image_is_that_of_a_loop_over_its_pixels(name, lr_size, size, reference):
+def test_an_image_equals_a_loop_over_its_pixels(name, lr_size, size, reference):
     net = build(name, reference=reference).eval()
     lq = torch.rand(1, 3, *lr_size, dtype=torch.float64)
     tolerance = 1e-5 if "IPE" in name else 1e-9  # the naive mean over a pixel is a sum
@@ -158,7 +158,7 @@ def test_fast_and_reference_path_agree_in_values_and_gradients(name):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_whole_images_do_not_depend_on_how_they_are_cut(name):
+def test_whole_images_do_not_depend_on_bands_and_chunks(name):
     net = build(name).eval()
     lq = torch.rand(2, 3, 41, 6, dtype=torch.float64)
     whole = net.upscale(lq, (103, 17))
@@ -167,7 +167,7 @@ def test_whole_images_do_not_depend_on_how_they_are_cut(name):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_a_gpu_s_host_waits_for_nothing_in_a_whole_image(name):
+def test_a_whole_image_needs_no_synchronisation_with_the_gpu(name):
     net = build(name).eval().float().to("meta")
     with billed() as bill:  # which raises where it would
         image = net.upscale(torch.empty(2, 3, 41, 6, device="meta"), (103, 17))
@@ -219,7 +219,7 @@ def test_ltes_cell_is_clipped_in_evaluation_beyond_scale_4_alone():
     ],
     ids=["LIIF", "LTE", "MetaSR", "UltraSR", "CLIT-3", "LIT"],
 )
-def test_the_head_has_as_many_parameters_as_published(net, count):
+def test_the_head_has_the_published_number_of_parameters(net, count):
     net = net({"type": "EDSRBaseline"})
     head = [p for name, p in net.named_parameters() if not name.startswith("encoder.")]
     assert sum(p.numel() for p in head) == count

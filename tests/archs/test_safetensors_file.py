@@ -52,7 +52,7 @@ def test_half_precision_is_read_as_float32(tmp_path, dtype):
     assert read.dtype == torch.float32 and torch.equal(read, stored["a"].float())
 
 
-def test_weights_stay_what_they_were_when_the_file_is_written_again(tmp_path):
+def test_loaded_weights_do_not_change_when_the_file_is_overwritten(tmp_path):
     path = write(tmp_path / "a.safetensors", None)
     read = read_weights(path, "params")
     path.write_bytes(b"\0" * path.stat().st_size)
@@ -60,7 +60,7 @@ def test_weights_stay_what_they_were_when_the_file_is_written_again(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16, torch.float32])
-def test_the_network_is_known_without_a_header_whatever_became_of_its_tensor(tmp_path, dtype):
+def test_the_network_is_read_from_its_tensor_without_a_header_in_any_dtype(tmp_path, dtype):
     encoded = encode_embedded(CLIT, 3).to(dtype)
     assert decode_embedded(encoded) == (CLIT, 3)
     checkpoint = read_checkpoint(write(tmp_path / "a.safetensors", None, {**TENSORS, EMBEDDED: encoded}))
@@ -79,7 +79,7 @@ def test_the_network_is_known_without_a_header_whatever_became_of_its_tensor(tmp
         (torch.tensor(list(DEEP.encode()), dtype=torch.uint8), "expected JSON"),
     ],
 )
-def test_a_tensor_that_is_no_description_is_refused(tmp_path, encoded, message):
+def test_an_invalid_embedded_description_is_refused(tmp_path, encoded, message):
     with pytest.raises(UserError, match=rf"a\.safetensors: the tensor clit_plugin\.json: .*{message}") as raised:
         read_checkpoint(write(tmp_path / "a.safetensors", None, {EMBEDDED: encoded}))
     assert "\n" not in str(raised.value)
@@ -107,7 +107,7 @@ def test_a_tensor_that_is_no_description_is_refused(tmp_path, encoded, message):
         ({"iter": "many"}, "iter in its header: expected JSON"),
     ],
 )
-def test_a_header_of_something_else_is_one_line(tmp_path, header, message):
+def test_an_invalid_header_is_refused_in_one_line(tmp_path, header, message):
     with pytest.raises(UserError, match=rf"a\.safetensors: .*{message}") as raised:
         read_checkpoint(write(tmp_path / "a.safetensors", header))
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 400
@@ -126,21 +126,21 @@ def test_a_header_of_something_else_is_one_line(tmp_path, header, message):
     ],
     ids=["empty", "text", "endless header", "no JSON", "nested header", "no data", "unknown type"],
 )
-def test_a_damaged_file_is_one_line(tmp_path, content):
+def test_a_damaged_file_is_refused_in_one_line(tmp_path, content):
     (tmp_path / "a.safetensors").write_bytes(content)
     with pytest.raises(UserError, match=r"a\.safetensors: not a readable \.safetensors file") as raised:
         read_checkpoint(tmp_path / "a.safetensors")
     assert "\n" not in str(raised.value)
 
 
-def test_a_file_cut_short_is_one_line(tmp_path):
+def test_a_truncated_file_is_refused_in_one_line(tmp_path):
     path = write(tmp_path / "a.safetensors", {"network_g": json.dumps(CLIT)})
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(UserError, match="or damaged"):
         read_checkpoint(path)
 
 
-def test_strangers_weights_are_asked_for_an_option_file(tmp_path):
+def test_weights_of_other_programs_need_an_option_file(tmp_path):
     with pytest.raises(UserError, match=r"a\.safetensors: holds no network_g; .*-opt YAML"):
         load_network(str(write(tmp_path / "a.safetensors", {"format": "pt"})))
 

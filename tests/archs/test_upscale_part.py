@@ -90,7 +90,7 @@ def test_attention_maps_come_from_a_part_of_the_features():
         torch.testing.assert_close(actual.centre, expected.centre)
 
 
-def test_less_than_the_reach_is_not_enough():
+def test_a_margin_below_the_reach_changes_the_part():
     net = LIIF(encoder=ENCODER, decoder_hidden=[8]).eval().double()
     lq, size = torch.rand(1, 3, 30, 30, dtype=torch.float64), (61, 60)
     expected = net.upscale(lq, size)
@@ -102,7 +102,7 @@ def test_less_than_the_reach_is_not_enough():
 
 
 @pytest.mark.parametrize("options", [{"reference": True}, {"local_attention": False}, {"frequency_channels": 2}])
-def test_networks_that_know_no_parts_give_whole_images_alone(options):
+def test_networks_without_parts_support_only_whole_images(options):
     net = CLIT(encoder=ENCODER, **BASE, local_grid=3, **options).eval()
     lq = torch.rand(1, 3, 6, 7)
     assert net.head_reach is None

@@ -10,7 +10,7 @@ from train_helpers import stage_options, train, write_images, write_yaml
 PAGE = Path(__file__).parents[2] / "clit_plugin" / "archs" / "README.md"
 
 
-def test_the_pages_system_trains_from_its_file_and_yaml(tmp_path, monkeypatch):
+def test_the_example_system_of_the_readme_trains_from_its_file_and_yaml(tmp_path, monkeypatch):
     section = PAGE.read_text().split("## Your own system")[1].split("\n## ")[0]
     code, options = (re.search(rf"```{kind}\n(.*?)```", section, re.S)[1] for kind in ("python", "yaml"))
     network = yaml.safe_load(options)["network_g"]

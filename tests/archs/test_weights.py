@@ -45,18 +45,18 @@ def refusal(function, *arguments, **keywords) -> str:
 # ---------------------------------------------------------------------- read_weights
 
 
-def test_weights_are_those_of_the_key(save):
+def test_the_weights_of_the_requested_key_are_returned(save):
     path = save({"params": {"a": torch.ones(1)}, "params_ema": {"a": torch.zeros(1)}})
     assert read_weights(path, "params")["a"] == 1
     assert read_weights(path, "params_ema")["a"] == 0
 
 
-def test_without_averaged_weights_the_plain_ones_stand_in(save):
+def test_plain_weights_are_the_fallback_for_averaged_ones(save):
     path = save({"params": {"a": torch.ones(1)}})
     assert read_weights(path, "params_ema")["a"] == 1
 
 
-def test_averaged_weights_do_not_stand_in_for_the_plain_ones(save):
+def test_averaged_weights_are_no_fallback_for_plain_ones(save):
     path = save({"params_ema": {"a": torch.ones(1)}, "iter": 5})
     assert refusal(read_weights, path, "params") == "holds no 'params', only params_ema, iter"
 
@@ -70,18 +70,18 @@ def test_the_prefix_of_a_wrapped_network_is_dropped(save):
     assert list(read_weights(path, "params")) == ["a.module.b", "c"]
 
 
-def test_an_empty_checkpoint_holds_nothing(save):
+def test_an_empty_checkpoint_is_refused(save):
     assert refusal(read_weights, save({}), "params") == "holds no 'params', only nothing"
 
 
 @pytest.mark.parametrize("weights", [{"a": 3}, {"a": None}, {1: torch.ones(1)}, {"a": [torch.ones(1)]}])
-def test_other_things_among_the_weights_are_refused(save, weights):
+def test_entries_that_are_not_tensors_are_refused(save, weights):
     assert refusal(read_weights, save({"params": weights}), "params").startswith(
         "expected only named tensors under 'params'"
     )
 
 
-def test_a_whole_checkpoint_is_no_state_dict(save):
+def test_a_whole_checkpoint_is_not_accepted_as_a_state_dict(save):
     assert "expected only named tensors" in refusal(read_weights, save({"params": {"a": torch.ones(1)}}), None)
 
 
@@ -98,7 +98,7 @@ def test_a_checkpoint_is_read_whole(save):
     assert (content["iter"], content["network_g"]) == (7, {"type": "CLIT"})
 
 
-def test_a_path_may_start_at_home(save, tmp_path, monkeypatch):
+def test_a_path_may_start_with_a_tilde(save, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     save({"iter": 7})
     assert read_checkpoint("~/weights.pth")["iter"] == 7
@@ -109,17 +109,17 @@ def test_a_missing_file_is_named(tmp_path):
         read_checkpoint(tmp_path / "absent.pth")
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_a_folder_is_refused(tmp_path):
     assert refusal(read_checkpoint, tmp_path) == "no such weights file"
 
 
 @pytest.mark.parametrize("content", [b"", b"text\n", b"\x80\x02.", b"PK\x03\x04 no zip", b"\x89PNG\r\n"])
-def test_a_file_of_another_kind_is_refused(tmp_path, content):
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path, content):
     (tmp_path / "file.pth").write_bytes(content)
     assert refusal(read_checkpoint, tmp_path / "file.pth").startswith("not a checkpoint that can be read safely")
 
 
-def test_a_checkpoint_that_was_cut_off_is_refused(save):
+def test_a_truncated_checkpoint_is_refused(save):
     path = save({"params": {"a": torch.ones(1000)}})
     path.write_bytes(path.read_bytes()[:-500])
     assert refusal(read_checkpoint, path).startswith("not a checkpoint")
@@ -158,7 +158,7 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_nothing_runs(tmp_path, 
 # ---------------------------------------------------------------------- load_weights
 
 
-def test_all_weights_are_taken_over(save):
+def test_all_weights_are_loaded(save):
     before, net = tiny(2), tiny(2)
     assert load_weights(net, weights_of(before), "w.pth", allow_new_branches=False) == []
     for name, value in before.state_dict().items():
@@ -166,7 +166,7 @@ def test_all_weights_are_taken_over(save):
 
 
 @pytest.mark.parametrize(("old", "new"), [(1, 2), (2, 3)])
-def test_the_new_branch_is_returned(old, new):
+def test_load_weights_returns_the_new_branch(old, new):
     assert load_weights(tiny(new), weights_of(tiny(old)), "w.pth", allow_new_branches=True) == [f"branches.{old}."]
 
 
@@ -175,7 +175,7 @@ def test_more_than_one_new_branch_is_refused():
     assert message == "has 1 branch(es), network_g 3; a stage adds one branch, so train the stage before first"
 
 
-def test_a_new_branch_keeps_its_initial_values_and_the_rest_is_taken_over():
+def test_a_new_branch_keeps_its_initial_values_and_the_rest_is_loaded():
     before, net = tiny(1), tiny(2)
     initial, old = weights_of(net), weights_of(before)
     load_weights(net, old, "w.pth", allow_new_branches=True)
@@ -206,7 +206,7 @@ def test_a_missing_key_of_an_old_branch_is_refused_beside_a_new_branch():
     assert message == "does not fit network_g: 1 missing (branches.1.to_v.bias)"
 
 
-def test_a_gap_between_the_branches_is_no_new_branch():
+def test_a_branch_missing_between_others_is_not_a_new_branch():
     weights = {name: value for name, value in weights_of(tiny(3)).items() if not name.startswith("branches.1.")}
     assert "missing (branches.1." in refusal(load_weights, tiny(3), weights, "w.pth", allow_new_branches=True)
 
@@ -222,7 +222,7 @@ def test_weights_of_more_branches_are_refused():
     assert "not in the network (branches.1." in message
 
 
-def test_another_shape_is_refused_with_both():
+def test_a_wrong_shape_is_refused_with_both_shapes():
     weights = weights_of(tiny(1)) | {"conv_feat.bias": torch.ones(7)}
     message = refusal(load_weights, tiny(1), weights, "w.pth", allow_new_branches=True)
     assert message == "does not fit network_g: 1 of another shape (conv_feat.bias (7,) for (4,))"
@@ -238,7 +238,7 @@ def test_everything_that_is_wrong_is_reported_at_once():
     )
 
 
-def test_nothing_is_loaded_from_weights_that_are_refused():
+def test_refused_weights_change_nothing_in_the_network():
     net = tiny(1)
     initial, weights = weights_of(net), weights_of(tiny(1)) | {"extra": torch.ones(1)}
     refusal(load_weights, net, weights, "w.pth", allow_new_branches=True)
@@ -253,7 +253,7 @@ def test_a_network_without_branches_is_loaded_strictly():
     assert "missing (bias)" in refusal(load_weights, net, {"weight": net.weight}, "w.pth", allow_new_branches=True)
 
 
-def test_the_stage_gives_the_outputs_of_the_one_before_where_the_new_branch_is_not_used():
+def test_a_stage_reproduces_the_previous_one_where_the_new_branch_is_unused():
     before, net = tiny(1).eval(), tiny(2).eval()
     load_weights(net, weights_of(before), "w.pth", allow_new_branches=True)
     lq, coord, cell = torch.rand(1, 3, 5, 6), torch.rand(1, 9, 2) * 2 - 1, torch.full((1, 2), 0.1)

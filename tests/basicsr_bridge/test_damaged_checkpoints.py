@@ -90,13 +90,13 @@ def test_a_state_without_weights_is_set_aside(run):
     assert (run / "training_states/6.state.without_weights").is_file()
 
 
-def test_a_state_with_a_name_that_no_training_gives_is_passed_over(run):
+def test_a_state_whose_name_is_not_a_step_is_skipped(run):
     (run / "training_states/backup.state").write_bytes(b"mine")
     assert train("-opt", "s1.yml", "--auto_resume") == 0
     assert (run / "training_states/backup.state").read_bytes() == b"mine"
 
 
-def test_torn_last_weights_are_made_again_from_the_last_pair(run, finished, capsys):
+def test_damaged_latest_weights_are_restored_from_the_last_pair(run, finished, capsys):
     shutil.copy(finished / "experiments/s1/models/net_g_latest.pth", run / "models")
     tear(run / "models/net_g_latest.pth")
     assert train("-opt", "s1.yml", "--auto_resume") == 0
@@ -105,7 +105,7 @@ def test_torn_last_weights_are_made_again_from_the_last_pair(run, finished, caps
         assert torch.equal(weights(run.parents[1], "s1")[key], value)
 
 
-def test_a_state_that_is_asked_for_by_name_is_refused_if_damaged_or_alone(run, capsys):
+def test_a_state_named_by_the_user_is_refused_if_damaged_or_without_weights(run, capsys):
     state = run / "training_states/4.state"
     (run / "models/net_g_4.pth").unlink()
     assert train("-opt", "s1.yml", "--set", f"path.resume_state={state}") == 2
@@ -115,7 +115,7 @@ def test_a_state_that_is_asked_for_by_name_is_refused_if_damaged_or_alone(run, c
     assert "not a checkpoint that can be read safely" in capsys.readouterr().err
 
 
-def test_only_the_newest_checkpoints_are_kept_if_so_asked(finished, tmp_path, monkeypatch):
+def test_only_the_newest_checkpoints_are_kept_on_request(finished, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = ["logger.keep=2", "logger.save_checkpoint_freq=1"]
     assert train("-opt", str(finished / "s1.yml"), "--set", *settings) == 0

@@ -89,7 +89,7 @@ def test_basicsrs_own_entry_tests_an_ordinary_file(place, commands):
     assert (place / "results/scored/results.csv").is_file()
 
 
-def test_basicsrs_own_entry_tells_all_problems_and_writes_nothing(place, commands):
+def test_basicsrs_own_entry_reports_all_problems_and_writes_nothing(place, commands):
     options = yaml.safe_load(FILE) | {"network_g": TINY_NETWORK, "nmae": 1}
     options["train"]["total_itr"] = 1
     run = call("train", "-opt", write_yaml(place / "bad.yml", options), python=commands / "python")
@@ -127,7 +127,7 @@ class OneConvolution(nn.Module):
 """
 
 
-def test_what_is_saved_runs_again_to_the_same_weights(place, commands):
+def test_the_saved_option_file_trains_to_the_same_weights(place, commands):
     """With a module beside the first file, inheritance, an override, and the weights of the stage before."""
     (place / "mine").mkdir()
     (place / "mine" / "one_convolution.py").write_text(MODULE)
@@ -152,7 +152,7 @@ def test_what_is_saved_runs_again_to_the_same_weights(place, commands):
             assert torch.equal(before[key], value), key
 
 
-def test_what_is_saved_is_what_was_asked_and_not_the_defaults(place):
+def test_the_saved_option_file_has_the_given_options_and_no_defaults(place):
     options = stage_options(place / "hr", 1, name="s1", total_iter=1)
     assert train("-opt", write_yaml(place / "s1.yml", options)) == 0
     assert yaml.safe_load((place / "experiments/s1/s1.yml").read_text()) == options

@@ -35,7 +35,7 @@ if ready < 3:
 
 
 @pytest.mark.parametrize("ready", [1, 1000])
-def test_python_exits_in_order_while_the_thread_loads_or_waits(ready):
+def test_python_exits_cleanly_while_the_prefetch_thread_loads_or_waits(ready):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", SCRIPT, str(ready)]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)

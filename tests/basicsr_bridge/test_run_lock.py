@@ -57,7 +57,7 @@ def test_a_second_run_of_a_name_is_refused_with_the_owner_named_and_writes_nothi
     assert [path.name for path in (tmp_path / "experiments").iterdir()] == [".s1.lock"]
 
 
-def test_runs_of_other_names_go_side_by_side(option_file, other_process):
+def test_runs_of_different_names_can_train_simultaneously(option_file, other_process):
     other_process("s2", "s")
     assert train("-opt", option_file) == 0
 
@@ -71,7 +71,7 @@ def test_a_lock_ends_with_its_process_even_if_that_is_killed(option_file, tmp_pa
     assert not (tmp_path / "experiments/.s1.lock").exists()
 
 
-def test_a_lock_is_given_back_by_a_run_that_fails(tmp_path):
+def test_a_failed_run_releases_its_lock(tmp_path):
     with pytest.raises(ValueError, match="x"), lock_runs(tmp_path, ["a/b"]):
         raise ValueError("x")
     with lock_runs(tmp_path, ["a/b"]):
@@ -109,7 +109,7 @@ def test_restarts_before_the_first_checkpoint_leave_no_folders(option_file, tmp_
     assert len(list((tmp_path / "tb_logger/s1").glob("events.out.tfevents.*"))) == 1
 
 
-def test_a_run_with_checkpoints_is_moved_aside_when_it_is_started_anew(option_file, tmp_path):
+def test_restarting_a_run_with_checkpoints_archives_its_folder(option_file, tmp_path):
     assert train("-opt", option_file) == 0
     shutil.copytree(tmp_path / "experiments/s1", tmp_path / "kept")
     assert train("-opt", option_file) == 0

@@ -46,12 +46,12 @@ def test_the_last_step_is_validated_once_and_under_its_number(option_file, tmp_p
     assert steps(events_of(tmp_path), "metrics/tiny_x2.5/psnr") == [2, 4]
 
 
-def test_a_last_step_that_is_no_validation_step_is_validated_too(option_file, tmp_path):
+def test_the_last_step_is_validated_even_between_validation_steps(option_file, tmp_path):
     assert train("-opt", option_file, "--set", "val.val_freq=3") == 0
     assert steps(events_of(tmp_path), "metrics/tiny_x2.5/psnr") == [3, 4]
 
 
-def test_a_tensorboard_has_the_curves(option_file, tmp_path):
+def test_tensorboard_events_contain_the_curves(option_file, tmp_path):
     assert train("-opt", option_file) == 0
     events = events_of(tmp_path)
     for tag in ("lr", "losses/l_pix", "losses/l_branch_1", "images_per_second"):
@@ -77,7 +77,7 @@ def test_every_print_and_every_validation_is_a_line_of_json(option_file, tmp_pat
     assert [line["metrics"]["psnr"] for line in validations] == pytest.approx(values, rel=1e-6)
 
 
-def test_a_mean_is_printed_where_several_steps_are(option_file, tmp_path):
+def test_the_logged_loss_is_the_mean_of_the_steps_since_the_last_line(option_file, tmp_path):
     assert train("-opt", option_file) == 0
     single = [line["l_pix"] for line in lines_of(tmp_path) if "set" not in line]
     assert train("-opt", option_file, "--set", "logger.print_freq=4") == 0
@@ -85,7 +85,7 @@ def test_a_mean_is_printed_where_several_steps_are(option_file, tmp_path):
     assert line["l_pix"] == pytest.approx(sum(single) / 4, rel=1e-5)
 
 
-def test_a_resumed_run_replaces_the_lines_of_the_steps_that_it_takes_again(option_file, tmp_path, monkeypatch):
+def test_a_resumed_run_replaces_the_lines_of_repeated_steps(option_file, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop_at(patch, "s", 4, crash)
         assert train("-opt", option_file) == 130
@@ -120,7 +120,7 @@ def test_a_damaged_line_is_dropped_with_a_warning_wherever_it_is(tmp_path, caplo
     assert "1 damaged line removed" in caplog.text
 
 
-def test_whole_lines_are_kept_without_a_warning(tmp_path, caplog):
+def test_intact_lines_are_kept_without_a_warning(tmp_path, caplog):
     file = tmp_path / "curves.jsonl"
     file.write_text('{"iter": 1}\n{"iter": 2}\n')
     with caplog.at_level("WARNING", logger="basicsr"):
@@ -128,7 +128,7 @@ def test_whole_lines_are_kept_without_a_warning(tmp_path, caplog):
     assert file.read_text() == '{"iter": 1}\n{"iter": 2}\n' and caplog.text == ""
 
 
-def test_a_stop_in_a_validation_leaves_whole_lines(option_file, tmp_path, monkeypatch):
+def test_a_stop_during_validation_leaves_complete_lines(option_file, tmp_path, monkeypatch):
     original = CumulativeScaleModel.test
 
     def test(self):
@@ -147,7 +147,7 @@ def test_a_number_that_is_not_finite_is_null(tmp_path):
     assert (tmp_path / "curves.jsonl").read_text() == '{"iter": 1, "l_pix": null, "metrics": {"psnr": null}}\n'
 
 
-def test_crops_are_the_middle_of_output_and_ground_truth():
+def test_logged_crops_are_the_centres_of_output_and_ground_truth():
     output, gt = torch.rand(1, 3, 300, 101) * 3 - 1, torch.rand(1, 3, 300, 101)
     crops = centre_crops(output, gt)
     assert crops.shape == (3, 256, 202)

@@ -72,7 +72,7 @@ def test_the_branches_of_the_scale_are_named_and_all_are_drawn_on_request(
         (["--at", "3,3", "--scale", "0"], "--scale: expected at least 1"),
     ],
 )
-def test_a_bad_query_is_one_line(clit, photo, tmp_path, capsys, arguments, error):
+def test_a_bad_query_is_refused_in_one_line(clit, photo, tmp_path, capsys, arguments, error):
     assert command(photo, "--weights", clit[1], "--scale", 2, "-o", tmp_path / "o.png", *arguments) == 2
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1 and error in errors
@@ -86,7 +86,7 @@ def test_a_network_without_attention_is_refused_by_name(photo, tmp_path, capsys,
     assert f"{network['type']} without local attention" in capsys.readouterr().err
 
 
-def test_a_picture_that_is_there_is_kept(clit, photo, tmp_path, capsys):
+def test_an_existing_output_is_kept(clit, photo, tmp_path, capsys):
     (tmp_path / "o.png").write_bytes(b"precious")
     given = [photo, "--weights", clit[1], "--scale", 2, "-o", tmp_path / "o.png", "--at", "1,1"]
     assert command(*given) == 2

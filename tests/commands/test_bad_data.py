@@ -82,7 +82,7 @@ def test_of_several_images_the_good_ones_are_written_and_the_bad_one_is_named(pl
     assert sorted(os.listdir("out")) == ["0001.png", "0002.png", "0003.png"]
 
 
-def test_an_image_that_cannot_be_prepared_is_named_and_what_is_done_waits(place, capsys):
+def test_an_image_that_cannot_be_prepared_is_named_and_finished_ones_are_kept(place, capsys):
     Path("hr/x.png").write_bytes(png(60000, 60000))
     assert cli.main(["prepare", "hr", "-o", "new.lmdb"]) == 2
     error = capsys.readouterr().err
@@ -90,7 +90,7 @@ def test_an_image_that_cannot_be_prepared_is_named_and_what_is_done_waits(place,
     assert not Path("new.lmdb").exists() and Path("new.lmdb.partial").is_dir()
 
 
-def test_an_image_that_is_damaged_behind_its_header_ends_a_training_in_one_line(place, capsys):
+def test_an_image_damaged_after_its_header_ends_a_training_in_one_line(place, capsys):
     for file in Path("hr").iterdir():
         file.write_bytes(file.read_bytes()[:100])
     assert "not a readable image" in refusal(capsys, f"{TRAIN} --quiet", status=1)

@@ -15,7 +15,7 @@ def by_name(name: str) -> Case:
     return next(case for case in CASES if case.name == name)
 
 
-def test_the_cases_have_the_papers_sizes():
+def test_the_benchmark_cases_have_the_papers_sizes():
     assert by_name("x4").out_size == (192, 192)
     assert by_name("x2.7").out_size == (86, 86)
     assert (by_name("x12").stage_sizes, by_name("x12").out_size) == ([(128, 128)], (384, 384))
@@ -41,7 +41,7 @@ def test_the_difference_of_gradients_is_relative_to_the_largest():
 
 
 @pytest.mark.parametrize("case", ["x4", pytest.param("stage2", marks=pytest.mark.slow)])
-def test_a_report_has_a_line_and_figures_for_a_case(tmp_path, capsys, case):
+def test_a_report_has_a_row_of_figures_for_every_case(tmp_path, capsys, case):
     file = tmp_path / "figures.json"
     arguments = ["--case", case, "--repeats", "1", "--device", "cpu", "--network", json.dumps(SMALL)]
     assert main(["benchmark", *arguments, "--json", str(file)]) == 0
@@ -71,7 +71,7 @@ def test_bad_arguments_are_refused_in_one_line(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_a_roofline_has_a_line_for_every_case_and_steps_do_not_wait(tmp_path, capsys, monkeypatch):
+def test_a_roofline_has_a_row_for_every_case_and_training_steps_do_not_synchronise(tmp_path, capsys, monkeypatch):
     from clit_plugin.commands import benchmark_roofline as roofline
 
     cases = [case for case in roofline.CASES if case.batch or case.network == "CLIT"][:7:3]
@@ -88,6 +88,6 @@ def test_a_roofline_has_a_line_for_every_case_and_steps_do_not_wait(tmp_path, ca
     assert sum(line.startswith("| CLIT | ") for line in out.splitlines()) == 2
 
 
-def test_the_cases_of_the_clock_are_none_of_the_roofline(capsys):
+def test_timed_cases_are_not_cases_of_the_roofline(capsys):
     assert main(["benchmark", "--roofline", "--case", "x4"]) == 2
     assert "--case: not with --roofline" in capsys.readouterr().err

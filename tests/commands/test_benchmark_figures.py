@@ -37,7 +37,7 @@ def benchmarks(shared) -> Path:
     ("name", "kernel", "scale"),
     [(name, kernel, scale) for (name, kernel), figures in FIGURES.items() for scale in figures],
 )
-def test_the_bicubic_row_is_the_known_one(benchmarks, name, kernel, scale):
+def test_the_bicubic_row_has_the_published_figures(benchmarks, name, kernel, scale):
     options = {"phase": "test", "name": name, "dataroot_gt": str(benchmarks / name / "HR"), "degradation": kernel}
     dataset = ArbitraryScalePairedDataset({**options, "scale": scale, "protocol": "benchmark"})
     net, metrics = Bicubic(kernel=kernel), {"psnr": {"type": "psnr_float"}}

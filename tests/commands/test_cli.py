@@ -20,7 +20,7 @@ def help_of(capsys, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_help_lists_every_command_with_what_it_does(capsys, flag):
+def test_help_lists_every_command_with_its_description(capsys, flag):
     text = help_of(capsys, flag)
     for name, meaning in cli.COMMANDS.items():
         assert f"{name} {' '.join(meaning.split())}" in text
@@ -75,12 +75,12 @@ def test_a_command_without_option_file_exits_with_2(capsys):
 # ---------------------------------------------------------------------- arguments
 
 
-def test_a_command_gets_its_arguments_and_gives_its_status(stub_command):
+def test_a_command_receives_its_arguments_and_returns_its_exit_status(stub_command):
     stub_command(lambda args: args.number)
     assert cli.main(["train", "--number", "7"]) == 7
 
 
-def test_arguments_are_those_of_the_process_by_default(stub_command, monkeypatch):
+def test_arguments_default_to_sys_argv(stub_command, monkeypatch):
     stub_command(lambda args: args.number)
     monkeypatch.setattr(sys, "argv", ["clit", "train", "--number", "5"])
     assert cli.main() == 5
@@ -105,7 +105,7 @@ def test_help_needs_neither_torch_nor_basicsr(without_torch, arguments):
     assert result.stdout.startswith(f"usage: {' '.join(['clit', *arguments])} ")
 
 
-def test_a_misspelt_option_is_reported_without_torch(without_torch):
+def test_a_misspelt_option_is_reported_without_importing_torch(without_torch):
     result = clit("upscale", "--sclae", "2", folder=without_torch)
     assert result.returncode == 2
     assert "was imported" not in result.stderr

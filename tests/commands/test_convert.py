@@ -21,7 +21,7 @@ def test_every_golden_file_is_listed_here_or_is_clits(shared):
 
 @pytest.mark.parametrize(("name", "number"), CASES)
 @pytest.mark.parametrize("reference", [False, True])
-def test_whole_image_is_the_originals(shared, name, number, reference):
+def test_a_converted_networks_image_equals_the_originals(shared, name, number, reference):
     path = shared / "golden" / f"{name}.pth"
     net, cases = load_official(path), torch.load(path, weights_only=True)["cases"]
     assert len(cases) == GOLDEN[name]
@@ -43,7 +43,7 @@ def test_the_written_file_rebuilds_the_network(official_lte, tmp_path, capsys):
     assert torch.equal(net.upscale(lq, (9, 11)), load_official(official_lte).upscale(lq, (9, 11)))
 
 
-def test_a_file_that_is_there_is_replaced_only_on_demand(official_lte, tmp_path, capsys):
+def test_an_existing_file_is_replaced_only_on_request(official_lte, tmp_path, capsys):
     out = tmp_path / "lte.pth"
     out.write_bytes(b"precious")
     assert main(["convert", str(official_lte), "-o", str(out)]) == 2
@@ -65,7 +65,7 @@ def test_a_hostile_file_is_refused_in_one_line_and_not_executed(tmp_path, capsys
     assert not (tmp_path / "executed").exists() and not (tmp_path / "out.pth").exists()
 
 
-def test_another_network_is_refused_by_name(official_lte, tmp_path, capsys):
+def test_an_unsupported_network_is_refused_by_name(official_lte, tmp_path, capsys):
     content = torch.load(official_lte, weights_only=True)
     content["model"]["name"] = "ltep"
     torch.save(content, official_lte)
@@ -92,14 +92,14 @@ def edited(official, change):
         (lambda model: model["sd"].update({"coef.bias": torch.zeros(4, dtype=torch.complex64)}), "finite numbers: "),
     ],
 )
-def test_arguments_and_weights_that_make_no_sense_are_one_line(official_lte, tmp_path, capsys, change, message):
+def test_invalid_arguments_and_weights_are_refused_in_one_line(official_lte, tmp_path, capsys, change, message):
     assert main(["convert", str(edited(official_lte, change)), "-o", str(tmp_path / "out.pth")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "official.pth" in error and message in error
     assert not (tmp_path / "out.pth").exists()
 
 
-def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(official_lte, tmp_path, capsys):
+def test_a_failed_write_is_one_line_and_leaves_no_file(official_lte, tmp_path, capsys):
     (tmp_path / "folder").mkdir()
     assert main(["convert", str(official_lte), "-o", str(tmp_path / "folder"), "--overwrite"]) == 2
     assert "folder: is a folder" in capsys.readouterr().err

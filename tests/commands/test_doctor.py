@@ -10,7 +10,7 @@ from clit_plugin.commands.cli import main
 from clit_plugin.inference import shipped
 
 
-def test_a_sound_installation_is_well(capsys):
+def test_a_sound_installation_passes_every_check(capsys):
     assert main(["doctor"]) == 0
     output = capsys.readouterr().out
     assert "WRONG" not in output and output.endswith("All is well.\n")

@@ -18,19 +18,19 @@ def raising(error: BaseException):
     return run
 
 
-def test_bad_input_is_one_line_and_status_2(stub_command, capsys):
+def test_a_user_error_is_one_line_and_status_2(stub_command, capsys):
     stub_command(raising(UserError("a.yml: nmae: unknown key")))
     assert cli.run_command("train", []) == 2
     assert capsys.readouterr() == ("", "clit train: error: a.yml: nmae: unknown key\n")
 
 
-def test_work_that_is_left_undone_is_one_line_and_status_1(stub_command, capsys):
+def test_incomplete_work_is_one_line_and_status_1(stub_command, capsys):
     stub_command(raising(IncompleteError("images/0007.png: damaged")))
     assert cli.run_command("train", []) == 1
     assert capsys.readouterr().err == "clit train: error: images/0007.png: damaged\n"
 
 
-def test_bad_input_of_several_lines_is_joined_into_one(stub_command, capsys):
+def test_a_user_error_of_several_lines_is_joined_into_one(stub_command, capsys):
     stub_command(raising(UserError("a.yml: it failed\n  for a  reason\n\n")))
     cli.run_command("train", [])
     assert capsys.readouterr().err == "clit train: error: a.yml: it failed for a  reason\n"
@@ -46,7 +46,7 @@ class Failing(Dataset):
         raise UserError("images/0001.png: not a readable image: \N{EM DASH} replace it")
 
 
-def test_bad_input_in_a_loaders_worker_is_reduced_to_its_message(stub_command, capsys):
+def test_a_user_error_in_a_dataloader_worker_is_reduced_to_its_message(stub_command, capsys):
     loader = DataLoader(Failing(), num_workers=1, multiprocessing_context="fork")
     stub_command(lambda args: list(loader))
     assert cli.run_command("train", []) == 2
@@ -54,19 +54,19 @@ def test_bad_input_in_a_loaders_worker_is_reduced_to_its_message(stub_command, c
     assert capsys.readouterr().err == expected
 
 
-def test_an_error_of_the_program_keeps_its_traceback(stub_command):
+def test_an_unexpected_error_keeps_its_traceback(stub_command):
     stub_command(raising(ZeroDivisionError("a bug")))
     with pytest.raises(ZeroDivisionError):
         cli.run_command("train", [])
 
 
-def test_an_import_that_fails_is_one_line_and_status_2(stub_command, capsys):
+def test_a_failed_import_is_one_line_and_status_2(stub_command, capsys):
     stub_command(raising(ImportError("no tensorboard\nreally")))
     assert cli.run_command("train", []) == 2
     assert capsys.readouterr().err == "clit train: error: no tensorboard really\n"
 
 
-def test_a_commands_module_that_does_not_import_is_one_line(monkeypatch, capsys):
+def test_a_command_module_that_does_not_import_is_one_line(monkeypatch, capsys):
     def import_module(name):
         raise ModuleNotFoundError("No module named 'basicsr'", name="basicsr")
 
@@ -75,14 +75,14 @@ def test_a_commands_module_that_does_not_import_is_one_line(monkeypatch, capsys)
     assert capsys.readouterr().err == "clit train: error: No module named 'basicsr'\n"
 
 
-def test_an_interrupted_training_says_how_to_go_on(stub_command, capsys):
+def test_an_interrupted_training_explains_how_to_continue(stub_command, capsys):
     stub_command(raising(KeyboardInterrupt()))
     assert cli.run_command("train", []) == 130
     errors = capsys.readouterr().err
     assert errors.strip() == "clit train: interrupted; saved checkpoints are kept, --auto_resume continues from them"
 
 
-def test_another_interrupted_command_has_no_such_hint(stub_command, capsys):
+def test_other_interrupted_commands_have_no_hint_at_auto_resume(stub_command, capsys):
     stub_command(raising(KeyboardInterrupt()), "convert")
     assert cli.run_command("convert", []) == 130
     assert capsys.readouterr().err.strip() == "clit convert: interrupted"

@@ -42,7 +42,7 @@ def refused(capsys, *arguments):
     return said
 
 
-def test_a_round_trip_gives_equal_bits(place, capsys):
+def test_an_exported_file_loads_with_equal_bits(place, capsys):
     assert main(["export", "clit.pth", "-o", "a.safetensors"]) == 0
     assert "a.safetensors: " in capsys.readouterr().err
     before, after = (load_network(name).state_dict() for name in ("clit.pth", "a.safetensors"))
@@ -60,7 +60,7 @@ def test_half_is_half_the_size_and_read_as_float32(place):
         assert file.get_tensor("conv_feat.weight").dtype == torch.float16
 
 
-def test_the_header_says_what_the_weights_are_and_its_hash_is_that_of_the_rest(place):
+def test_the_header_describes_the_weights_and_holds_the_hash_of_the_tensors(place):
     assert main(["export", "clit.pth", "-o", "a.safetensors", "--author", "Ada", "--scales", "1-4.5"]) == 0
     header = header_of("a.safetensors")
     spec = {key.removeprefix("modelspec."): value for key, value in header.items() if key.startswith("modelspec.")}
@@ -75,7 +75,7 @@ def test_the_header_says_what_the_weights_are_and_its_hash_is_that_of_the_rest(p
     assert spec["hash_sha256"] == f"0x{hashlib.sha256(rest).hexdigest()}"
 
 
-def test_averaged_weights_are_preferred_and_said_to_be_them(place):
+def test_averaged_weights_are_preferred_and_reported(place):
     average = {name: torch.full_like(value, 0.25) for name, value in write_weights("clit.pth").state_dict().items()}
     write_weights("ema.pth", params_ema=average)
     assert main(["export", "ema.pth", "-o", "a.safetensors"]) == 0
@@ -85,7 +85,7 @@ def test_averaged_weights_are_preferred_and_said_to_be_them(place):
     assert not (load_network("b.safetensors").state_dict()["conv_feat.weight"] == 0.25).all()
 
 
-def test_what_a_file_says_is_kept_when_it_is_exported_again(place):
+def test_the_metadata_of_a_file_are_kept_when_it_is_exported_again(place):
     first = ["clit.pth", "-o", "a.safetensors", "--author", "Ada", "--description", "of birds"]
     assert main(["export", *first]) == main(["export", "a.safetensors", "-o", "b.safetensors"]) == 0
     first, second = header_of("a.safetensors"), header_of("b.safetensors")
@@ -95,7 +95,7 @@ def test_what_a_file_says_is_kept_when_it_is_exported_again(place):
     }
 
 
-def test_a_file_that_says_little_is_exported_with_a_hint(place, capsys):
+def test_a_file_without_metadata_is_exported_with_a_hint(place, capsys):
     write_weights("bare.pth")
     assert main(["export", "bare.pth", "-o", "a.safetensors", "--scales", "1-4"]) == 0
     assert "--degradation, --license" in capsys.readouterr().err
@@ -103,7 +103,7 @@ def test_a_file_that_says_little_is_exported_with_a_hint(place, capsys):
     assert header_of("a.safetensors")["modelspec.title"] == "a"
 
 
-def test_results_of_a_test_become_figures(place):
+def test_stored_results_are_exported_as_figures(place):
     write_images(place / "hr", 1, (40, 44))
     sets = ["--folder", "mine=hr", "--scales", "2"]
     assert main(["test", "--weights", "clit.pth", *sets]) == 0
@@ -113,7 +113,7 @@ def test_results_of_a_test_become_figures(place):
     assert figure["protocol"]["name"] == "benchmark"
 
 
-def test_commands_take_the_file_without_options(place):
+def test_other_commands_accept_the_exported_file_without_options(place):
     (image,) = write_images(place / "hr", 1, (40, 44)).iterdir()
     assert main(["export", "clit.pth", "-o", "clit.safetensors"]) == 0
     commands = {
@@ -168,7 +168,7 @@ def test_a_training_starts_from_the_file(place):
         (["large.pth", "-o", "a.safetensors", "--half"], "--half: conv_feat.bias has values outside float16's range"),
     ],
 )
-def test_bad_input_is_one_line_and_writes_nothing(place, capsys, arguments, message):
+def test_bad_arguments_of_export_are_refused_in_one_line_and_write_nothing(place, capsys, arguments, message):
     (place / "folder.safetensors").mkdir()
     net = write_weights("odd.pth", about={"licence": 3})
     write_weights("range.pth", about={"scale_range": [0, "x"]})
@@ -179,7 +179,7 @@ def test_bad_input_is_one_line_and_writes_nothing(place, capsys, arguments, mess
     assert message in refused(capsys, *arguments)
 
 
-def test_a_full_disk_leaves_nothing_and_what_was_there(place, capsys, monkeypatch):
+def test_a_full_disk_leaves_no_new_file_and_keeps_the_old_one(place, capsys, monkeypatch):
     assert main(["export", "clit.pth", "-o", "a.safetensors"]) == 0
     before = Path("a.safetensors").read_bytes()
     capsys.readouterr()

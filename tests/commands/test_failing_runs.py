@@ -57,7 +57,7 @@ def test_a_rank_that_fails_ends_the_other(tmp_path, rank, workers):
     assert any('raise ArithmeticError("no more of this")' in log.read_text() for log in logs)
 
 
-def test_ctrl_c_under_torchrun_saves_the_running_step_and_ends_soon(tmp_path):
+def test_ctrl_c_under_torchrun_saves_the_current_step_and_ends_soon(tmp_path):
     failing_options(tmp_path)
     process = start_training(tmp_path, processes=2, STEP_TIME="0.3")
     wait_for_state(tmp_path, process)
@@ -81,7 +81,7 @@ def test_a_signal_to_a_rank_that_does_not_save_stops_the_run(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_rank_that_hangs_ends_the_attempt_and_torchrun_goes_on_from_the_newest_state(tmp_path):
+def test_a_hanging_rank_ends_the_attempt_and_torchrun_resumes_from_the_newest_state(tmp_path):
     failing_options(tmp_path, workers=0, total_iter=6)
     # Without the last one, gloo gets the ports of the first attempt, and often fails to connect.
     how = {"FAIL_HOW": "hang", "FAIL_RANK": "1", "FAIL_ONCE": "yes", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
@@ -124,7 +124,7 @@ raise ArithmeticError("no more of this")
 """
 
 
-def test_a_program_of_ones_own_that_fails_does_not_wait_for_workers(tmp_path):
+def test_a_users_own_program_that_fails_does_not_wait_for_workers(tmp_path):
     (tmp_path / "trainer.py").write_text(_OTHER_TRAINER)
     result = subprocess.run(
         [sys.executable, "trainer.py"], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE

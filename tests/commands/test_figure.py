@@ -18,7 +18,7 @@ from clit_plugin.utils.errors import UserError
 
 
 @pytest.mark.parametrize("text", ["1,2", "1,2,3", "1,2,3x", "-1,2,3x4", "1,2,0x4", "a,b,cxd"])
-def test_a_crop_that_makes_no_sense_is_named(text):
+def test_an_invalid_crop_is_named(text):
     with pytest.raises(UserError, match=f"--crop {text}: expected"):
         parse_crop(text)
 
@@ -34,7 +34,7 @@ def photo(tmp_path):
     return tmp_path / "photo.png"
 
 
-def test_both_commands_write_a_picture(clit, photo, tmp_path):
+def test_crops_and_text_figures_are_written_as_png(clit, photo, tmp_path):
     write_weights(tmp_path / "liif.pth", LIIF)
     given = ["--system", f"A={clit[1]}", "--system", f"B={tmp_path / 'liif.pth'}"]
     assert command("crops", photo, "-o", tmp_path / "crops.png", "--scale", 3.4, *given) == 0
@@ -56,7 +56,7 @@ def test_realistic_lr_is_that_of_a_validation_set_with_the_image(photo, tmp_path
     np.testing.assert_array_equal(made[0], to_samples(lq))
 
 
-def test_weights_without_options_take_those_of_an_option_file(photo, tmp_path):
+def test_weights_without_stored_options_need_an_option_file(photo, tmp_path):
     torch.save({"params": build_network(LIIF).state_dict()}, tmp_path / "bare.pth")
     (tmp_path / "liif.yml").write_text(yaml.safe_dump({"network_g": LIIF}))
     given = ["crops", photo, "-o", tmp_path / "o.png", "--scale", 2, "--system", f"A={tmp_path / 'bare.pth'}"]
@@ -81,7 +81,7 @@ def test_weights_without_options_take_those_of_an_option_file(photo, tmp_path):
         (["text", "--crop", "0,0,99x9"], "--crop 0,0,99x9: not inside photo.png"),
     ],
 )
-def test_bad_input_is_one_line(photo, tmp_path, capsys, monkeypatch, arguments, error):
+def test_bad_arguments_of_figure_are_refused_in_one_line(photo, tmp_path, capsys, monkeypatch, arguments, error):
     monkeypatch.chdir(tmp_path)
     (name, *rest) = arguments
     assert command(name, photo, "-o", tmp_path / "o.png", *rest) == 2

@@ -46,7 +46,7 @@ def test_a_file_that_is_not_shipped_is_refused(capsys):
     assert "clit://train/edsr.yml: no such option file in the package; 'clit options' lists" in capsys.readouterr().err
 
 
-def test_options_for_ones_own_photographs_train(photos, tmp_path, capsys):
+def test_new_options_for_a_folder_of_photographs_train(photos, tmp_path, capsys):
     (tmp_path / "my.yml").write_text(printed(capsys, "new", "--images", "my photos"))
     small = ["train.total_iter=2", "val.val_freq=2", "datasets.val.scale=3", "datasets.train.lq_size=8", "num_gpu=0"]
     assert train("-opt", "my.yml", "--set", *small, "logger.use_tb_logger=false") == 0
@@ -55,7 +55,7 @@ def test_options_for_ones_own_photographs_train(photos, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("size", ["small", "paper"])
-def test_the_photographs_of_the_validation_are_not_trained_on(photos, tmp_path, size):
+def test_validation_photographs_are_not_trained_on(photos, tmp_path, size):
     (tmp_path / "my.yml").write_text(new_options("my photos", size=size))
     options = load_option_file("my.yml", is_train=True).options
     assert list(options.datasets.by_key) == ["train", "val"]
@@ -67,7 +67,7 @@ def test_the_photographs_of_the_validation_are_not_trained_on(photos, tmp_path, 
     assert names["train"] == [f"{i:04}" for i in range(2, 13)]
 
 
-def test_a_size_is_that_of_the_network(photos, tmp_path):
+def test_the_size_argument_chooses_the_network(photos, tmp_path):
     networks = {}
     for size in ("small", "paper"):
         (tmp_path / f"{size}.yml").write_text(new_options("my photos", size=size))
@@ -78,7 +78,7 @@ def test_a_size_is_that_of_the_network(photos, tmp_path):
     assert networks["paper"].train.optim_g["lr"] == 1e-4
 
 
-def test_other_photographs_for_the_validation_leave_all_to_train_on(photos, tmp_path):
+def test_separate_validation_photographs_leave_all_images_for_training(photos, tmp_path):
     write_images(tmp_path / "others", 3, (60, 60))
     options = yaml.safe_load(new_options("my photos", val_images="others"))
     assert "skip_images" not in options["datasets"]["train"]
@@ -100,7 +100,7 @@ def test_the_scales_that_small_photographs_allow_are_reported(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["it's: odd", "#1", "- a", "123", "1e4", "null", "a  b"])
-def test_a_folder_of_any_name_is_read_back(tmp_path, monkeypatch, name):
+def test_a_folder_name_with_special_characters_round_trips_through_the_yaml(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     write_images(tmp_path / name, 2, (150, 140))
     options = yaml.safe_load(new_options(name, name=name))
@@ -122,7 +122,7 @@ def test_a_missing_folder_is_one_line_and_status_2(tmp_path, capsys):
     assert capsys.readouterr().err.startswith(f"clit options: error: {tmp_path}/absent: no such folder of images")
 
 
-def test_more_images_left_out_than_there_are_is_refused(photos):
+def test_skipping_all_images_is_refused(photos):
     options = {"name": "a", "dataroot_gt": str(photos), "degradation": "pil", "batch_size_per_gpu": 1, "phase": "train"}
     with pytest.raises(UserError, match="skip_images is 12, which leaves none of 12 images"):
         ArbitraryScalePairedDataset(options | {"skip_images": 12})

@@ -6,7 +6,7 @@ from lmdb_helpers import run_prepare
 from clit_plugin.commands.cli import main
 
 
-def test_help_teaches_with_examples(capsys):
+def test_help_shows_examples(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["prepare", "--help"])
     text = capsys.readouterr().out

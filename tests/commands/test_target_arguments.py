@@ -37,12 +37,12 @@ def target(*arguments):
         ("--size 300x225", (300, 225)),
     ],
 )
-def test_an_output_is_as_large_as_is_asked(arguments, size):
+def test_an_output_has_the_requested_size(arguments, size):
     assert target(*arguments.split()).of((225, 300), "photo")[::-1] == size
 
 
 @pytest.mark.parametrize(("option", "size"), [("--long-side", (480, 640)), ("--short-side", (640, 853))])
-def test_long_and_short_side_of_an_upright_image_go_by_their_lengths(option, size):
+def test_long_and_short_sides_go_by_length_not_by_axis(option, size):
     assert target(option, "640").of((300, 225), "photo")[::-1] == size
 
 
@@ -52,7 +52,7 @@ def test_a_size_that_would_distort_is_refused_with_the_one_that_fits(size):
         target("--size", size).of((225, 300), "photo")
 
 
-def test_the_refusal_names_what_fits():
+def test_the_refusal_names_the_undistorted_size():
     with pytest.raises(UserError, match="--fit 600x400 gives 533x400, --stretch allows the distortion"):
         target("--size", "600x400").of((225, 300), "photo")
 
@@ -62,14 +62,14 @@ def test_the_refusal_names_what_fits():
     ["--width 299", "--height 224", "--long-side 299", "--short-side 224", "--fit 299x1000", "--fit 1000x224"]
     + ["--size 299x225", "--size 600x224 --stretch"],
 )
-def test_nothing_is_made_smaller(arguments):
+def test_downscaling_is_refused(arguments):
     option, value = arguments.split()[:2]
     with pytest.raises(UserError, match=f"{option} {value}: smaller than photo, which is 300x225"):
         target(*arguments.split()).of((225, 300), "photo")
 
 
 @pytest.mark.parametrize("arguments", ["--width 300", "--height 225", "--fit 300x225", "--fit 300x1000"])
-def test_the_images_own_size_is_no_less(arguments):
+def test_the_images_own_size_is_accepted(arguments):
     assert target(*arguments.split()).of((225, 300), "photo") == (225, 300)
 
 
@@ -95,6 +95,6 @@ def test_the_images_own_size_is_no_less(arguments):
         ("--scale 2 --stretch", "--stretch: needs --size"),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(arguments, error):
+def test_invalid_arguments_are_refused(arguments, error):
     with pytest.raises(UserError, match=error):
         target(*arguments.split())

@@ -59,7 +59,7 @@ def test_several_processes_train_to_the_weights_of_one_with_the_joint_batch(runs
 
 
 @pytest.mark.parametrize("run", ["one", "two"])
-def test_the_idle_branch_of_an_alternating_stage_moves_in_its_turn_only(runs, run):
+def test_an_idle_branch_of_an_alternating_stage_is_updated_only_in_its_turn(runs, run):
     # Step 3 is the third batch of the first epoch and uses one branch, step 4 both.
     second, third, fourth = (weights(runs[run], "s2", f"net_g_{step}.pth") for step in (2, 3, 4))
     branch = [key for key in second if key.startswith("params.branches.1")]

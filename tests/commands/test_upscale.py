@@ -47,7 +47,7 @@ def size_of(path):
         (["--height", 30], (30, 43)),  # 43.3
     ],
 )
-def test_the_file_is_what_the_network_makes_of_the_image(clit, photo, tmp_path, arguments, size):
+def test_the_written_file_has_the_pixels_of_the_network(clit, photo, tmp_path, arguments, size):
     net, weights = clit
     assert command(photo, "-o", tmp_path / "out.png", "--weights", weights, *arguments) == 0
     lq = torch.from_numpy(np.asarray(Image.open(photo)).transpose(2, 0, 1).astype(np.float32) / 255)
@@ -55,7 +55,7 @@ def test_the_file_is_what_the_network_makes_of_the_image(clit, photo, tmp_path, 
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), expected)
 
 
-def test_tiles_change_no_pixel_where_the_encoder_sees_less_than_their_margin(clit, tmp_path):
+def test_tiles_change_no_pixel_where_the_margin_covers_the_receptive_field(clit, tmp_path):
     large = tmp_path / "large.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)).save(large)
     for tile in (0, 16):
@@ -64,7 +64,7 @@ def test_tiles_change_no_pixel_where_the_encoder_sees_less_than_their_margin(cli
     np.testing.assert_array_equal(*(np.asarray(Image.open(tmp_path / f"{tile}.png")) for tile in (0, 16)))
 
 
-def test_a_folder_becomes_a_folder_of_the_same_tree(clit, photo, tmp_path):
+def test_a_folder_is_upscaled_to_the_same_folder_tree(clit, photo, tmp_path):
     (tmp_path / "in" / "deep").mkdir(parents=True)
     Image.open(photo).save(tmp_path / "in" / "deep" / "a.jpg")
     Image.open(photo).convert("L").save(tmp_path / "in" / "b.png")
@@ -85,7 +85,7 @@ def test_reported_progress_adds_up_to_the_image(network):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3)])
 @pytest.mark.parametrize("mode", ["RGB", "LA"])
-def test_tiny_images_are_handled(clit, tmp_path, size, mode):
+def test_tiny_images_are_upscaled(clit, tmp_path, size, mode):
     Image.new(mode, (size[1], size[0])).save(tmp_path / "tiny.png")
     assert command(tmp_path / "tiny.png", "-o", tmp_path / "o.png", "--weights", clit[1], "--scale", 2.5) == 0
     assert size_of(tmp_path / "o.png") == tuple(round(2.5 * n) for n in size)
@@ -110,14 +110,14 @@ def test_every_encoder_takes_one_pixel(tmp_path, encoder):
         (["--scale", 2, "--device", "gpu"], "--device gpu: not available"),
     ],
 )
-def test_arguments_that_make_no_sense_are_one_line(clit, photo, tmp_path, capsys, arguments, error):
+def test_invalid_arguments_are_refused_in_one_line(clit, photo, tmp_path, capsys, arguments, error):
     assert command(photo, "-o", tmp_path / "out.png", "--weights", clit[1], *arguments) == 2
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1 and error in errors
     assert not (tmp_path / "out.png").exists()
 
 
-def test_nothing_is_overwritten_silently(clit, photo, tmp_path, capsys):
+def test_existing_outputs_are_kept_without_overwrite(clit, photo, tmp_path, capsys):
     out = tmp_path / "out.png"
     out.write_bytes(b"precious")
     given = [photo, "-o", out, "--weights", clit[1], "--scale", 2]
@@ -129,7 +129,7 @@ def test_nothing_is_overwritten_silently(clit, photo, tmp_path, capsys):
     assert size_of(out) == (18, 26)
 
 
-def test_the_image_itself_is_never_replaced(clit, photo, tmp_path, capsys):
+def test_the_input_image_is_never_overwritten(clit, photo, tmp_path, capsys):
     given = ["--weights", clit[1], "--scale", 2, "--overwrite"]
     assert command(photo, "-o", photo, *given) == 2
     assert command(photo, "-o", tmp_path, *given) == 2
@@ -177,7 +177,7 @@ def test_transparency_is_refused_for_a_jpeg_and_an_unknown_format_named(clit, tm
 
 
 @pytest.mark.parametrize(("format_name", "said"), [("jpg", 1), ("webp", 1), ("png", 0), ("tiff", 0)])
-def test_sixteen_bits_that_a_format_cannot_hold_are_said_once(clit, tmp_path, capsys, format_name, said):
+def test_a_message_reports_once_that_16_bits_become_8(clit, tmp_path, capsys, format_name, said):
     (tmp_path / "in").mkdir()
     for name in "ab":
         Image.fromarray(np.full((5, 4), 40000, np.uint16)).save(tmp_path / "in" / f"{name}.png")
@@ -189,14 +189,14 @@ def test_sixteen_bits_that_a_format_cannot_hold_are_said_once(clit, tmp_path, ca
 
 
 @pytest.mark.parametrize(("name", "suffix"), [("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP"), ("tiff", "TIFF")])
-def test_a_folder_is_written_in_the_format_that_is_asked_for(clit, photo, tmp_path, name, suffix):
+def test_a_folder_is_written_in_the_requested_format(clit, photo, tmp_path, name, suffix):
     given = [photo, "-o", tmp_path / "out", "--weights", clit[1], "--scale", 2, "--format", name]
     assert command(*given) == 0
     with Image.open(tmp_path / "out" / f"photo.{name}") as image:
         assert image.format == suffix and image.size == (26, 18)
 
 
-def test_a_pattern_keeps_the_folders_below_its_fixed_part(clit, photo, tmp_path, capsys):
+def test_a_glob_pattern_keeps_the_folders_below_its_fixed_part(clit, photo, tmp_path, capsys):
     for name in ("a/x.png", "a/b/y.png", "c/z.png"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.open(photo).save(tmp_path / "in" / name)
@@ -211,14 +211,14 @@ def test_a_pattern_keeps_the_folders_below_its_fixed_part(clit, photo, tmp_path,
     assert "no image matches" in capsys.readouterr().err
 
 
-def test_a_file_with_brackets_in_its_name_is_itself(clit, photo, tmp_path):
+def test_an_existing_file_with_brackets_in_its_name_is_not_a_pattern(clit, photo, tmp_path):
     named = tmp_path / "photo[1].png"
     Image.open(photo).save(named)
     assert command(named, "-o", tmp_path / "o.png", "--weights", clit[1], "--scale", 2) == 0
     assert size_of(tmp_path / "o.png") == (18, 26)
 
 
-def test_without_weights_those_of_the_package_are_used_and_named(photo, tmp_path, capsys):
+def test_the_shipped_weights_are_the_default_and_named(photo, tmp_path, capsys):
     assert command(photo, "-o", tmp_path / "o.png", "--scale", 20) == 0
     errors = capsys.readouterr().err
     assert "Weights: clit_small of the package, trained for x1 to x16 and images made by bicubic downsampling" in errors
@@ -227,14 +227,14 @@ def test_without_weights_those_of_the_package_are_used_and_named(photo, tmp_path
     assert "outside" not in capsys.readouterr().err
 
 
-def test_the_self_ensemble_changes_little_but_something(clit, photo, tmp_path):
+def test_the_self_ensemble_changes_the_image_slightly(clit, photo, tmp_path):
     for name, more in (("a", []), ("b", ["--self-ensemble"])):
         assert command(photo, "-o", tmp_path / f"{name}.png", "--weights", clit[1], "--scale", 3, *more) == 0
     a, b = (np.asarray(Image.open(tmp_path / f"{name}.png")).astype(int) for name in "ab")
     assert a.shape == b.shape and 0 < np.abs(a - b).mean() < 40
 
 
-def test_two_processes_share_a_folder_and_tell_the_failures_of_both(clit, photo, tmp_path, commands):
+def test_two_processes_share_a_folder_and_report_the_failures_of_both(clit, photo, tmp_path, commands):
     (tmp_path / "in").mkdir()
     for i in range(5):
         Image.open(photo).save(tmp_path / "in" / f"{i}.png")

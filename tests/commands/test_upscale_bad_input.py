@@ -67,7 +67,7 @@ TABLE = {
 
 
 @of(TABLE)
-def test_bad_input_of_upscale_is_one_line(place, capsys, change, command, message):
+def test_bad_input_of_upscale_is_refused_in_one_line(place, capsys, change, command, message):
     change()
     assert message in refusal(capsys, command)
 
@@ -89,9 +89,7 @@ def _fail(number):
     ],
     ids=["full before", "full at the end", "read-only", "no permission"],
 )
-def test_a_disk_that_takes_nothing_is_one_line_and_nothing_is_left(
-    place, capsys, monkeypatch, module, name, instead, message
-):
+def test_a_full_disk_is_one_line_and_leaves_no_file(place, capsys, monkeypatch, module, name, instead, message):
     with monkeypatch.context() as patched:
         patched.setattr(module, name, instead)
         error = refusal(capsys, GIVEN)

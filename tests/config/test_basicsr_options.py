@@ -19,7 +19,7 @@ def given() -> dict:
     return yaml.safe_load(FILE) | {"network_g": copy.deepcopy(TINY_NETWORK)}
 
 
-def test_a_file_as_people_have_it_is_accepted(given):
+def test_a_usual_basicsr_file_is_accepted(given):
     options = check_options(given, is_train=True)
     train, val = options.datasets.train, options.datasets.scored["val"]
     assert options.model_type == "CumulativeScaleModel"
@@ -29,7 +29,7 @@ def test_a_file_as_people_have_it_is_accepted(given):
     assert "dist_params" not in options.for_basicsr()
 
 
-def test_every_change_has_one_line_that_says_so(given):
+def test_every_translated_key_has_a_note(given):
     keys = [note.split(": ")[0] for note in translate(given)]
     assert keys == [
         "dist_params",
@@ -56,7 +56,7 @@ def test_options_of_this_package_are_not_changed(given):
     assert again == checked
 
 
-def test_empty_keys_of_basicsr_are_nothing_to_tell(given):
+def test_empty_keys_of_basicsr_are_dropped_without_a_note(given):
     given["datasets"]["train"] |= {"use_shuffle": None, "mean": None, "std": None}
     keys = {note.split(": ")[0] for note in translate(given)}
     assert keys.isdisjoint(f"datasets.train.{key}" for key in ("use_shuffle", "mean", "std", "meta_info_file"))
@@ -83,7 +83,7 @@ def merge(base: dict, change: dict) -> None:
 
 
 @pytest.mark.parametrize(("text", "message"), CONTRADICTIONS, ids=[text for text, _ in CONTRADICTIONS])
-def test_what_contradicts_is_refused(given, text, message):
+def test_contradictory_basicsr_options_are_refused(given, text, message):
     merge(given, yaml.safe_load(textwrap.dedent(text)))
     with pytest.raises(UserError) as caught:
         translate(given)
@@ -99,13 +99,13 @@ def test_all_contradictions_are_reported_at_once(given):
 
 
 @pytest.mark.parametrize("metrics", [{"crop_border": 2}, {"crop_border": 3, "test_y_channel": True}, {}])
-def test_metrics_of_no_protocol_leave_it_to_be_given(given, metrics):
+def test_metrics_that_match_no_protocol_require_one(given, metrics):
     given["val"]["metrics"] = {"psnr": {"type": "calculate_psnr", **metrics}}
     with pytest.raises(UserError, match=r"datasets\.val\.protocol: missing"):
         check_options(given, is_train=True)
 
 
-def test_metrics_of_rgb_with_the_wider_border_are_div2ks(given):
+def test_rgb_metrics_with_the_wider_border_imply_div2k(given):
     given["val"]["metrics"] = {"psnr": {"type": "calculate_psnr", "crop_border": 8, "test_y_channel": False}}
     assert check_options(given, is_train=True).datasets.scored["val"].protocol == "div2k"
 
@@ -132,5 +132,5 @@ def test_files_for_basicsrs_own_models_are_distinguished_from_ours(given, change
 
 
 @pytest.mark.parametrize("given", [None, [], "text", {}, {"name": "a"}], ids=str)
-def test_what_is_no_option_file_is_left_to_basicsr(given):
+def test_content_that_is_not_an_option_file_is_left_to_basicsr(given):
     assert not is_for_this_package(given)

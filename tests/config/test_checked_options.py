@@ -14,7 +14,7 @@ def test_the_options_given_are_not_changed(good):
     assert good == before
 
 
-def test_checked_options_share_nothing_with_those_given(good):
+def test_checked_options_share_no_objects_with_the_given_ones(good):
     checked = check_options(good, is_train=True)
     checked.network_g["encoder"]["num_feat"] = 99
     checked.train.optim_g["lr"] = 99
@@ -60,7 +60,7 @@ def test_sections_that_are_left_out_get_their_defaults(good):
     ],
     ids=str,
 )
-def test_unused_parameters_are_sought_where_alternatives_leave_a_branch_idle(good, ranges, expected):
+def test_find_unused_parameters_is_set_where_a_scale_alternative_leaves_a_branch_idle(good, ranges, expected):
     good["datasets"]["train"]["scale_ranges"] = ranges
     good["network_g"]["num_branches"] = max(map(len, ranges))
     assert check_options(good, is_train=True).find_unused_parameters is expected
@@ -72,16 +72,16 @@ def test_a_given_find_unused_parameters_is_kept(good, value):
     assert check_options(good, is_train=True).find_unused_parameters is value
 
 
-def test_the_seed_of_the_samples_is_manual_seed_by_default(good):
+def test_the_sample_seed_defaults_to_manual_seed(good):
     assert check_options(good | {"manual_seed": 17}, is_train=True).datasets.train.seed == 17
 
 
-def test_a_given_seed_of_the_samples_is_kept(good):
+def test_a_given_sample_seed_is_kept(good):
     good["datasets"]["train"]["seed"] = 5
     assert check_options(good | {"manual_seed": 17}, is_train=True).datasets.train.seed == 5
 
 
-def test_the_seed_is_0_by_default(good):
+def test_the_sample_seed_is_0_without_manual_seed(good):
     del good["manual_seed"]
     checked = check_options(good, is_train=True)
     assert (checked.manual_seed, checked.datasets.train.seed) == (0, 0)
@@ -94,6 +94,6 @@ def test_a_network_of_basicsr_serves_as_encoder(good):
 
 
 @pytest.mark.parametrize(("name", "section"), SECTIONS.items(), ids=str)
-def test_every_key_of_a_section_has_its_line_in_the_reference(name, section):
+def test_every_key_of_a_section_has_a_row_in_the_reference(name, section):
     assert fields(section)
     assert [field.name for field in fields(section) if not field.metadata.get("doc")] == []

@@ -74,13 +74,13 @@ def test_a_module_that_fails_is_refused_in_one_line(refused_file, tmp_path, modu
 
 
 @pytest.mark.parametrize("value", ["{import: [a]}", "{imports: 3}", "{imports: [3]}", "3"])
-def test_imports_that_are_no_names_are_refused(refused_file, value):
+def test_imports_that_are_not_module_names_are_refused(refused_file, value):
     assert refused_file(f"custom_imports: {value}\n").startswith(
         "custom_imports: expected {imports: [module, ...]}, got"
     )
 
 
-def test_nothing_is_imported_by_a_file_that_is_refused(refused_file, tmp_path, module_name):
+def test_a_refused_file_imports_nothing(refused_file, tmp_path, module_name):
     (tmp_path / f"{module_name}.py").write_text("")
     refused_file(f"custom_imports: {{imports: [{module_name}]}}\na: 1\n", "a.b=1")
     assert module_name not in sys.modules

@@ -42,7 +42,7 @@ def test_a_base_may_have_a_base(read, write_files):
     assert read("_base_: two.yml\n") == {"a": 1, "b": 2}
 
 
-def test_a_base_is_sought_beside_the_file_that_names_it(tmp_path, monkeypatch):
+def test_a_base_is_looked_up_relative_to_the_file_that_names_it(tmp_path, monkeypatch):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "run.yml").write_text("_base_: ../base.yml\n")
     (tmp_path / "base.yml").write_text("a: 1\n")
@@ -55,7 +55,7 @@ def test_two_bases_with_the_same_key_are_refused(refused_file, write_files):
     assert "twice" in refused_file("_base_: [one.yml, two.yml]\n")
 
 
-def test_delete_drops_what_a_mapping_would_inherit(read, write_files):
+def test_delete_keeps_a_mapping_from_inheriting_keys(read, write_files):
     write_files(base_yml="train: {scheduler: {type: A, milestones: [1]}}\n")
     options = read("_base_: base.yml\ntrain: {scheduler: {_delete_: true, type: B}}\n")
     assert options == {"train": {"scheduler": {"type": "B"}}}
@@ -73,7 +73,7 @@ def test_a_missing_file_is_named(tmp_path):
         read_options(tmp_path / "absent.yml")
 
 
-def test_a_missing_base_is_named_with_the_file_that_wants_it(refused_file, write_files):
+def test_a_missing_base_is_named_with_the_file_that_inherits_from_it(refused_file, write_files):
     write_files(base_yml="_base_: absent.yml\n")
     message = refused_file("_base_: base.yml\n")
     assert message == "absent.yml: no such option file (inherited by base.yml)"
@@ -88,7 +88,7 @@ def test_files_that_inherit_from_each_other_are_refused(refused_file, write_file
     assert "inherits from itself through _base_" in refused_file("_base_: other.yml\n")
 
 
-def test_a_base_of_two_bases_is_no_cycle(read, write_files):
+def test_a_base_shared_by_two_bases_is_not_a_cycle(read, write_files):
     write_files(root_yml="a: {b: 1}\n", one_yml="_base_: root.yml\n")
     assert read("_base_: one.yml\n") == {"a": {"b": 1}}
 
@@ -118,26 +118,26 @@ datasets:
 """
 
 
-def test_images_of_ones_own_take_the_place_of_all_inherited_sets(read, write_files):
+def test_a_file_with_its_own_images_inherits_no_other_sets(read, write_files):
     write_files(base_yml=SETS)
     sets = read("_base_: base.yml\ndatasets: {train: {name: own, dataroot_gt: photos}}\n")["datasets"]
     assert sets == {"train": {"name": "own", "dataroot_gt": "photos", "degradation": "pil", "lq_size": 48}}
 
 
-def test_an_inherited_set_stays_where_it_is_named(read, write_files):
+def test_an_inherited_set_is_kept_where_the_file_names_it(read, write_files):
     write_files(base_yml=SETS)
     sets = read("_base_: base.yml\ndatasets: {train: {name: own, dataroot_gt: photos}, val_x2: {}}\n")["datasets"]
     assert sets["val_x2"]["dataroot_gt"] == "b"
 
 
-def test_an_inherited_set_with_images_of_ones_own_keeps_nothing_of_the_others(read, write_files):
+def test_a_set_with_its_own_images_inherits_no_lr_images(read, write_files):
     write_files(base_yml=SETS)
     own = "_base_: base.yml\ndatasets: {val_x2: {name: own, dataroot_gt: photos, degradation: pil}}\n"
     expected = {"name": "own", "dataroot_gt": "photos", "degradation": "pil", "scale": 2, "protocol": "div2k"}
     assert read(own)["datasets"] == {"val_x2": expected}
 
 
-def test_given_lr_images_take_the_place_of_an_inherited_degradation(read, write_files):
+def test_lr_images_replace_an_inherited_degradation(read, write_files):
     write_files(base_yml=SETS)
     train = read("_base_: base.yml\ndatasets: {train: {dataroot_lq: small}}\n")["datasets"]["train"]
     assert "degradation" not in train
@@ -145,11 +145,11 @@ def test_given_lr_images_take_the_place_of_an_inherited_degradation(read, write_
 
 
 @pytest.mark.parametrize("own", ["train: {lq_size: 8}", "val_x4: {name: b, scale: 4}", ""])
-def test_without_images_of_ones_own_all_sets_are_inherited(read, write_files, own):
+def test_a_file_without_its_own_images_inherits_all_sets(read, write_files, own):
     write_files(base_yml=SETS)
     assert {"train", "val_x2"} <= set(read(f"_base_: base.yml\ndatasets: {{{own}}}\n")["datasets"])
 
 
 @pytest.mark.parametrize("value", ["3", "null", "{a: b.yml}", "[3]"])
-def test_a_base_that_is_no_file_name_is_refused(refused_file, value):
+def test_a_base_that_is_not_a_file_name_is_refused(refused_file, value):
     assert refused_file(f"_base_: {value}\n").startswith("run.yml: _base_: expected a file or a list of files, got")

@@ -115,7 +115,7 @@ def test_a_missing_lmdb_writes_nothing(run_in_empty_folder, tmp_path):
     assert "no such LMDB folder; make it with 'clit prepare" in message
 
 
-def test_a_folder_that_is_no_lmdb_writes_nothing(run_in_empty_folder, tmp_path):
+def test_a_folder_that_is_not_an_lmdb_writes_nothing(run_in_empty_folder, tmp_path):
     (tmp_path / "wrong.lmdb").mkdir()
     message = run_in_empty_folder("train", f"datasets.train.dataroot_gt={tmp_path}/wrong.lmdb")
     assert "wrong.lmdb: not an LMDB of images, data.mdb is missing" in message
@@ -171,7 +171,7 @@ def test_an_image_that_is_not_8_bit_rgb_writes_nothing(run_in_empty_folder, tmp_
     assert "clit prepare --convert" in message
 
 
-def test_a_file_that_is_no_image_writes_nothing(run_in_empty_folder, tmp_path):
+def test_a_file_that_is_not_an_image_writes_nothing(run_in_empty_folder, tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "0001.png").write_text("text")
     message = run_in_empty_folder("train", f"datasets.train.dataroot_gt={tmp_path}/broken")
@@ -179,7 +179,7 @@ def test_a_file_that_is_no_image_writes_nothing(run_in_empty_folder, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp", "jpg"])
-def test_rgb_of_every_format_is_no_reason_to_refuse(run_in_empty_folder, tmp_path, tiny_images, suffix):
+def test_rgb_images_of_every_format_are_accepted(run_in_empty_folder, tmp_path, tiny_images, suffix):
     (tmp_path / "fine").mkdir()
     Image.open(tiny_images / "0001.png").save(tmp_path / "fine" / f"a.{suffix}")
     # The next problem is reported: the images have passed.
@@ -187,7 +187,7 @@ def test_rgb_of_every_format_is_no_reason_to_refuse(run_in_empty_folder, tmp_pat
     assert "datasets.val: " in message
 
 
-def test_a_palette_of_colours_is_no_reason_to_refuse(run_in_empty_folder, tmp_path, tiny_images):
+def test_an_image_with_a_colour_palette_is_accepted(run_in_empty_folder, tmp_path, tiny_images):
     (tmp_path / "fine").mkdir()
     Image.open(tiny_images / "0001.png").convert("P").save(tmp_path / "fine" / "a.png")
     message = run_in_empty_folder("train", f"datasets.train.dataroot_gt={tmp_path}/fine", "datasets.val.scale=41")
@@ -206,7 +206,7 @@ def test_images_that_do_not_pair_up_write_nothing(run_in_empty_folder, tmp_path,
     assert "0002.png: no LR image named 0002x2" in message
 
 
-def test_an_lmdb_that_io_backend_calls_a_disk_writes_nothing(run_in_empty_folder, tmp_path):
+def test_an_lmdb_with_io_backend_disk_writes_nothing(run_in_empty_folder, tmp_path):
     lmdb = to_lmdb(write_images(tmp_path / "few", 1, (40, 44)))
     message = run_in_empty_folder("train", f"datasets.train.dataroot_gt={lmdb}", "datasets.train.io_backend.type=disk")
     assert "io_backend is disk" in message
@@ -218,7 +218,7 @@ def test_missing_weights_write_nothing(run_in_empty_folder, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"these are no weights\n", b"PK\x03\x04 no zip"])
-def test_a_file_that_is_no_checkpoint_writes_nothing(run_in_empty_folder, tmp_path, content):
+def test_a_file_that_is_not_a_checkpoint_writes_nothing(run_in_empty_folder, tmp_path, content):
     (tmp_path / "text.pth").write_bytes(content)
     message = run_in_empty_folder("train", f"path.pretrain_network_g={tmp_path}/text.pth")
     assert "text.pth: not a checkpoint that can be read safely" in message
@@ -283,13 +283,13 @@ def test_a_test_with_missing_images_writes_nothing(run_in_empty_folder, run_of_a
     assert f"looked for {tmp_path}/absent" in message
 
 
-def test_a_test_takes_no_weights_that_lack_a_branch(run_in_empty_folder, run_of_a_test, tmp_path):
+def test_a_test_refuses_weights_that_lack_a_branch(run_in_empty_folder, run_of_a_test, tmp_path):
     path = save_weights(tmp_path / "w.pth")
     overrides = [f"path.pretrain_network_g={path}", "network_g.num_branches=2"]
     message = run_in_empty_folder("test", *overrides, options=run_of_a_test)
     assert "missing (branches.1." in message
 
 
-def test_a_test_takes_no_weights_that_are_missing(run_in_empty_folder, run_of_a_test, tmp_path):
+def test_a_test_refuses_missing_weights(run_in_empty_folder, run_of_a_test, tmp_path):
     message = run_in_empty_folder("test", f"path.pretrain_network_g={tmp_path}/absent.pth", options=run_of_a_test)
     assert "absent.pth: no such weights file" in message

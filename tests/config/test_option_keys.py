@@ -38,7 +38,7 @@ def test_a_misspelt_key_is_refused_with_the_nearest(refused, text, key, nearest)
 
 
 @pytest.mark.parametrize("text", ["datasets: {trian: {}}", "datasets: {test: {}}", "datasets: {trainval: {}}"])
-def test_a_set_of_no_phase_of_training_is_refused(refused, text):
+def test_a_set_that_is_neither_train_nor_val_is_refused(refused, text):
     assert "unknown key; sets are named train, val, val_2, ..." in refused(text)
 
 

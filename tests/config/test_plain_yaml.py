@@ -22,7 +22,7 @@ def test_a_key_given_twice_in_a_base_is_refused_with_that_file(refused_file, wri
     assert refused_file("_base_: base.yml\n").startswith("base.yml: not plain YAML: key 'a' is given twice")
 
 
-def test_a_merge_key_of_yaml_is_no_key_given_twice(read):
+def test_a_merge_key_may_repeat_the_keys_that_it_overrides(read):
     assert read("x: &x {a: 1, b: 2}\ny: {<<: *x, b: 3}\n")["y"] == {"a": 1, "b": 3}
 
 
@@ -70,7 +70,7 @@ def test_a_base_in_python_is_refused_and_not_executed(refused_file, write_files,
 
 
 @pytest.mark.parametrize("name", ["run.json", "run.py", "run"])
-def test_a_file_of_another_kind_is_refused(tmp_path, name):
+def test_a_file_without_the_suffix_of_yaml_is_refused(tmp_path, name):
     (tmp_path / name).write_text("{}")
     with pytest.raises(UserError, match=r"option files end in \.yml"):
         read_options(tmp_path / name)
@@ -86,13 +86,13 @@ def test_broken_yaml_is_refused_in_one_line(refused_file, text):
     assert refused_file(text).startswith("run.yml: not plain YAML: ")
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path):
+def test_a_binary_file_is_refused(tmp_path):
     (tmp_path / "run.yml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match=r"run\.yml: not plain YAML"):
         read_options(tmp_path / "run.yml")
 
 
-def test_half_of_a_surrogate_pair_is_refused(refused_file):
+def test_a_lone_surrogate_is_refused(refused_file):
     assert refused_file('a: "\\ud800"\n').startswith("run.yml: not plain YAML: half of a surrogate pair")
 
 
@@ -119,22 +119,22 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_what_no_options_hold_is_refused_at_once_and_in_one_line(refused_file, kind):
+def test_yaml_values_that_options_never_hold_are_refused_in_one_line(refused_file, kind):
     text, expected = UNREADABLE[kind]
     message = refused_file(text)
     assert message.startswith("run.yml: not plain YAML: ") and expected in message
 
 
-def test_aliases_are_read_as_what_they_stand_for(read):
+def test_aliases_are_resolved(read):
     assert read("a: &x [1, 2]\nb: [*x, *x]\n") == {"a": [1, 2], "b": [[1, 2], [1, 2]]}
 
 
 @pytest.mark.parametrize("name", ["text", "filename", "pretty_text"])
-def test_names_that_mmengine_reserves_are_names_as_others(read, name):
+def test_names_that_mmengine_reserves_are_ordinary_keys(read, name):
     assert read(f"{name}: 1\n") == {name: 1}
 
 
-def test_a_key_with_a_dot_is_no_path_of_keys(read, write_files):
+def test_a_dot_in_a_key_does_not_make_it_a_path(read, write_files):
     write_files(base_yml="train: {lr: 1}\n")
     assert read("_base_: base.yml\ntrain.lr: 2\n") == {"train": {"lr": 1}, "train.lr": 2}
 
@@ -158,12 +158,12 @@ def test_a_number_with_an_exponent_is_a_number(read, text, value):
 
 
 @pytest.mark.parametrize("text", ["1e", "e4", "1e-", "1e4x", "x1e4", "1e-4.5", "'1e-4'", '"1e-4"'])
-def test_what_only_looks_like_a_number_stays_text(read, text):
+def test_text_that_only_resembles_a_number_stays_text(read, text):
     assert read(f"a: {text}\n") == {"a": text.strip("'\"")}
 
 
 @pytest.mark.parametrize("value", ["1e-4", "1e5", "null", "a: b", "5", "ä", 1e-5, 1e-4, 1e16, [1, [2.5]], None, {}])
-def test_what_is_written_is_read_as_the_same(value):
+def test_values_round_trip_through_written_yaml(value):
     written = read_yaml(write_yaml({"a": value}))["a"]
     assert written == value
     assert type(written) is type(value)

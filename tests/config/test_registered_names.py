@@ -28,7 +28,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(refused, text, key, value, 
     assert nearest is None or message.endswith(f"; did you mean {nearest}?")
 
 
-def test_an_architecture_of_one_scale_is_refused(refused):
+def test_a_fixed_scale_architecture_is_refused(refused):
     """BasicSR's own have no ``upscale``, and would fail at the first step."""
     message = refused("network_g: {_delete_: true, type: RRDBNet}")
     assert message.startswith("network_g.type: expected one of ")
@@ -36,14 +36,14 @@ def test_an_architecture_of_one_scale_is_refused(refused):
 
 
 @pytest.mark.parametrize("name", ["calculate_psnr_pt", "calculate_ssim_pt"])
-def test_a_metric_of_tensors_is_refused(refused, name):
+def test_a_metric_that_takes_tensors_is_refused(refused, name):
     """BasicSR's loop hands out arrays of bytes, on which they fail at the first validation."""
     message = refused(f"val: {{metrics: {{psnr: {{type: {name}}}}}}}")
     assert message.startswith("val.metrics.psnr.type: expected one of")
 
 
 @pytest.mark.parametrize("name", ["PerceptualLoss", "GANLoss", "WeightedTVLoss"])
-def test_a_loss_that_takes_no_sampled_colours_is_refused(refused, name):
+def test_a_loss_that_cannot_take_sampled_colours_is_refused(refused, name):
     extra = ", gan_type: vanilla" if name == "GANLoss" else ""
     message = refused(f"train: {{pixel_opt: {{_delete_: true, type: {name}{extra}}}}}")
     assert message.startswith("train.pixel_opt")
@@ -56,7 +56,7 @@ def test_a_loss_of_basicsr_that_takes_sampled_colours_is_accepted(good, name):
 
 
 @pytest.mark.parametrize("name", ["psnr_float", "ssim_float", "calculate_psnr", "calculate_ssim", "calculate_niqe"])
-def test_a_metric_of_images_is_accepted(good, name):
+def test_a_metric_that_takes_images_is_accepted(good, name):
     good["val"]["metrics"] = {"m": {"type": name, "better": "lower", "crop_border": 3}}
     assert check_options(good, is_train=True).val.metrics["m"]["type"] == name
 

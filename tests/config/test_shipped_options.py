@@ -119,7 +119,7 @@ def test_every_trainable_parameter_gets_a_gradient_in_its_stage(file):
     assert [name for name, grad in gradients.items() if not grad.any()] == []
 
 
-def test_every_training_file_is_in_the_table_of_rows_and_the_other_way_round():
+def test_the_table_of_rows_lists_exactly_the_training_files():
     text = (ROOT / "options" / "README.md").read_text()
     named = set(re.findall(r"`(train/[a-z0-9_]+\.yml)`", text))
     files = {f"train/{file.name}" for file in TRAIN_FILES if not file.stem.startswith("demo")}

@@ -15,7 +15,7 @@ from clit_plugin.config.shipped_options import FOLDER, locate, shipped
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_checkout_has_them_beside_the_package():
+def test_a_checkout_has_the_shipped_options_beside_the_package():
     assert FOLDER == ROOT / "options"
     assert "train/edsr_stage1.yml" in shipped()
     assert locate("clit://_base_/stage1.yml", None) == ROOT / "options" / "_base_" / "stage1.yml"
@@ -63,14 +63,14 @@ def run_installed(site: Path, *arguments: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_a_wheel_has_them_and_finds_them_from_anywhere(site, tmp_path):
+def test_a_wheel_contains_the_shipped_options_and_finds_them_from_anywhere(site, tmp_path):
     code = "from clit_plugin.config.yaml_files import read_options; print(read_options('clit://train/edsr_stage1.yml')['name'])"
     assert run_installed(site, "-c", code, folder=tmp_path) == "edsr_stage1\n"
     folder = site / "clit_plugin/option_files"
     assert {file.relative_to(folder).as_posix() for file in folder.rglob("*.yml")} == set(shipped())
 
 
-def test_a_wheel_has_all_data_files_of_the_package(source, site):
+def test_a_wheel_contains_all_data_files_of_the_package(source, site):
     data = {file.relative_to(source) for file in (source / "clit_plugin").rglob("*") if file.suffix not in ("", ".py")}
     documents = {file for file in data if file.suffix == ".md" and file.parent.name != "weights"}
     pictures_of_documents = {Path("clit_plugin/web/page.jpg")}
@@ -84,7 +84,7 @@ def test_a_wheel_upscales_with_the_weights_that_it_brings(site, tmp_path):
         assert large.size == (22, 18)
 
 
-def test_a_source_distribution_has_them(source, tmp_path):
+def test_a_source_distribution_contains_the_shipped_options(source, tmp_path):
     with tarfile.open(build(source, "build_sdist", tmp_path / "sdist")) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {f"options/{name}" for name in shipped()} <= names

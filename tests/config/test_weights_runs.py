@@ -73,7 +73,7 @@ def test_averaged_weights_are_scored_and_named_unless_others_are_requested(place
     assert f"w.pth [{key}]" in capsys.readouterr().out
 
 
-def test_a_test_by_an_option_file_takes_the_averaged_weights_too(place):
+def test_a_test_by_an_option_file_scores_averaged_weights_too(place):
     file = save(place / "w.pth", ema=True)
     dataset = {"name": "m", "dataroot_gt": "hr", "degradation": "pil", "scale": 2, "protocol": "benchmark"}
     content = {"name": "run", "num_gpu": 0, "network_g": TINY_NETWORK, "path": {"pretrain_network_g": file}}
@@ -84,7 +84,7 @@ def test_a_test_by_an_option_file_takes_the_averaged_weights_too(place):
     assert result["metrics"]["psnr"] == pytest.approx(psnr_by_hand(place, file, "params_ema"))
 
 
-def test_several_files_give_a_folder_each_and_one_table(place, capsys):
+def test_several_weights_files_get_a_results_folder_each_and_share_one_table(place, capsys):
     one = save(place / "experiments/lit/models/net_g_latest.pth")
     two = save(place / "other.pth", {**TINY_NETWORK, "dim": 16}, seed=1)
     assert main(["test", "--weights", one, f"wide={two}", "--folder", "mine=hr", "--scales", "2", "3.5"]) == 0
@@ -103,14 +103,14 @@ def test_several_files_give_a_folder_each_and_one_table(place, capsys):
 @pytest.mark.parametrize(
     ("name", "protocol", "channel"), [("mine", "benchmark", "Y"), ("DIV2K", "div2k", "RGB")], ids=["Y", "RGB"]
 )
-def test_a_new_set_is_scored_by_its_names_protocol_on_pillows_lr(place, name, protocol, channel):
+def test_a_folder_is_scored_on_pillows_lr_by_the_protocol_usual_for_its_name(place, name, protocol, channel):
     assert main(["test", "--weights", save(place / "w.pth"), "--folder", f"{name}=hr", "--scales", "2"]) == 0
     result = results(place, "w")[f"{name}_x2"]
     assert (result["protocol"]["name"], result["protocol"]["channel"]) == (protocol, channel)
     assert result["degradation"] == "pil"
 
 
-def test_an_option_file_gives_sets_and_metrics_and_the_weights_their_network(place, capsys):
+def test_sets_and_metrics_come_from_the_option_file_and_the_network_from_the_weights(place, capsys):
     file = save(place / "w.pth", {**TINY_NETWORK, "dim": 16})
     dataset = {"name": "m", "dataroot_gt": "hr", "degradation": "matlab", "scale": 2, "protocol": "div2k"}
     content = {"name": "training", "num_gpu": 0, "network_g": TINY_NETWORK, "train": {"total_iter": 5}}
@@ -123,7 +123,7 @@ def test_an_option_file_gives_sets_and_metrics_and_the_weights_their_network(pla
     assert "t.yml: its network_g is ignored" in capsys.readouterr().err
 
 
-def test_an_option_file_serves_weights_that_hold_no_network(place):
+def test_the_network_comes_from_the_option_file_for_weights_that_hold_none(place):
     file = save(place / "w.pth", stored=False)
     opt = write_yaml(place / "t.yml", {"network_g": TINY_NETWORK})
     assert main(["test", "--weights", file, "-opt", opt, *SETS]) == 0
@@ -144,7 +144,7 @@ def test_an_option_file_serves_weights_that_hold_no_network(place):
         (SETS, "--weights: missing; give weights files, or an option file with -opt"),
     ],
 )
-def test_bad_input_is_one_line_and_nothing_is_written(place, capsys, arguments, error):
+def test_bad_arguments_of_test_are_refused_in_one_line_and_write_nothing(place, capsys, arguments, error):
     save(place / "w.pth")
     save(place / "bare.pth", stored=False)
     assert main(["test", *arguments]) == 2
@@ -153,7 +153,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(place, capsys, arguments, 
     assert not (place / "results").exists()
 
 
-def test_a_run_is_called_as_its_experiment(tmp_path):
+def test_a_run_is_named_after_its_experiment(tmp_path):
     files = ["experiments/lit/models/net_g_latest.pth", "experiments/lit/models/net_g_500.pth", "a b.pth", "x=c.pth"]
     assert list(name_weights(files)) == ["lit", "lit_500", "a_b", "x"]
     with pytest.raises(UserError, match="expected FILE or NAME=FILE"):

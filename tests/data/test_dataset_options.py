@@ -11,7 +11,7 @@ from clit_plugin.utils.errors import UserError
 
 
 @pytest.mark.parametrize("make", [train_options, lambda root: val_options(root, scale=2)])
-def test_basicsr_builds_it_by_name_and_the_options_stay_as_they_are(hr, make):
+def test_basicsr_builds_the_data_set_by_name_without_changing_the_options(hr, make):
     options = make(hr)
     given = copy.deepcopy(options)
     dataset = build_dataset(options)

@@ -88,7 +88,7 @@ def test_pairs_of_subfolders_belong_together(tmp_path):
     assert val_set(hr, dataroot_lq=str(lr))[0]["lq_path"] == "a_0001.png"
 
 
-def test_images_beyond_max_images_need_no_lr(pairs):
+def test_images_beyond_max_images_need_no_lr_image(pairs):
     hr, lr = pairs
     (lr / "0003x2.png").unlink()
     assert len(val_set(hr, dataroot_lq=str(lr), filename_tmpl="{}x2", max_images=2)) == 2

@@ -65,7 +65,7 @@ def test_images_are_listed_by_key_with_height_and_width(root):
     assert list(ImageSource(root).sizes.items()) == [("0001", (6, 9)), ("b/0002", (8, 5)), ("b/c d", (7, 7))]
 
 
-def test_images_are_read_as_they_are_in_rgb(root, pixels):
+def test_images_are_read_unchanged_as_rgb(root, pixels):
     source = ImageSource(root)
     for key, image in pixels.items():
         assert np.array_equal(source.read(key), image)
@@ -88,14 +88,14 @@ def test_a_path_in_the_home_folder_is_found(folder, monkeypatch):
 # ---------------------------------------------------------------------- cache
 
 
-def test_the_cache_holds_the_same_images(root, pixels):
+def test_cached_images_equal_those_of_the_files(root, pixels):
     source = ImageSource(root)
     source.fill_cache(KEYS, progress=False)
     for key, image in pixels.items():
         assert np.array_equal(source.read(key), image)
 
 
-def test_the_cache_spares_the_files(folder, pixels):
+def test_cached_images_are_not_read_from_the_files_again(folder, pixels):
     source = ImageSource(str(folder))
     source.fill_cache(["b/0002", "0001"], progress=False)
     shutil.rmtree(folder)
@@ -165,7 +165,7 @@ def test_one_lmdb_may_be_given_by_different_paths(lmdb_folder, pixels, monkeypat
         assert np.array_equal(ImageSource(path).read("0001"), pixels["0001"])
 
 
-def test_two_lmdbs_do_not_mix(folder, lmdb_folder, tmp_path):
+def test_two_lmdbs_of_the_same_keys_are_kept_apart(folder, lmdb_folder, tmp_path):
     Image.fromarray(np.zeros((6, 9, 3), np.uint8)).save(folder / "0001.png")
     prepare_lmdb(folder=folder, output=tmp_path / "other.lmdb", workers=1)
     first, second = ImageSource(str(lmdb_folder)), ImageSource(str(tmp_path / "other.lmdb"))
@@ -184,14 +184,14 @@ GREY, TRANSPARENT, DEEP = (
 
 
 @pytest.mark.parametrize(("image", "found"), [(GREY, "L"), (TRANSPARENT, "RGBA"), (DEEP, "RGB of 16 bits")])
-def test_files_that_are_not_8_bit_rgb_are_refused_by_name_when_they_are_listed(tmp_path, image, found):
+def test_strict_sources_refuse_files_that_are_not_8_bit_rgb_when_they_are_listed(tmp_path, image, found):
     assert cv2.imwrite(str(tmp_path / "odd.png"), image)
     with pytest.raises(UserError, match=rf"odd\.png: expected an 8-bit RGB image, got {found}; convert it"):
         ImageSource(str(tmp_path), strict=True)
 
 
 @pytest.mark.parametrize(("image", "found"), [(TRANSPARENT, "RGBA"), (DEEP, "RGB of 16 bits")])
-def test_but_for_grey_they_are_refused_in_any_case(tmp_path, image, found):
+def test_non_rgb_files_other_than_grey_are_refused_even_if_not_strict(tmp_path, image, found):
     assert cv2.imwrite(str(tmp_path / "odd.png"), image)
     with pytest.raises(UserError, match=rf"odd\.png: expected an 8-bit RGB image, got {found}; convert it"):
         ImageSource(str(tmp_path))
@@ -259,14 +259,14 @@ def test_a_file_that_ends_too_early_is_named_when_it_is_read(folder):
         ImageSource(str(folder)).read("0001")
 
 
-def test_a_file_that_is_gone_since_it_was_listed_is_named(folder):
+def test_a_file_deleted_since_it_was_listed_is_named(folder):
     source = ImageSource(str(folder))
     (folder / "0001.png").unlink()
     with pytest.raises(UserError, match=r"0001\.png: cannot be read \(No such file or directory\)"):
         source.read("0001")
 
 
-def test_a_file_of_another_size_than_it_was_listed_with_is_named(folder):
+def test_a_file_whose_size_changed_since_it_was_listed_is_named(folder):
     source = ImageSource(str(folder))
     Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(folder / "0001.png")
     with pytest.raises(UserError, match=r"0001\.png: is 8x6, but was listed as 9x6"):

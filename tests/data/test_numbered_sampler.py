@@ -29,7 +29,7 @@ def epoch_of(sampler, epoch: int) -> list:
     return list(sampler)
 
 
-def test_basicsr_uses_it_for_its_own():
+def test_basicsr_builds_this_sampler_in_place_of_its_own():
     assert BasicSRSampler.__name__ == "EnlargedSampler" and BasicSRSampler is not NumberedSampler
     assert basicsr.data.data_sampler.EnlargedSampler is NumberedSampler
     assert basicsr.train.EnlargedSampler is NumberedSampler
@@ -37,14 +37,14 @@ def test_basicsr_uses_it_for_its_own():
 
 @pytest.mark.parametrize("epoch", [0, 1, 7])
 @pytest.mark.parametrize(("replicas", "ratio"), [(1, 1), (1, 3), (2, 1), (3, 4)])
-def test_the_order_is_basicsr_s(epoch, replicas, ratio):
+def test_the_order_of_images_is_basicsrs(epoch, replicas, ratio):
     for rank in range(replicas):
         ours = epoch_of(NumberedSampler(Images(7), replicas, rank, ratio), epoch)
         original = epoch_of(BasicSRSampler(Images(7), replicas, rank, ratio), epoch)
         assert ours == original
 
 
-def test_an_epoch_of_whole_batches_is_basicsr_s():
+def test_an_epoch_of_whole_batches_equals_basicsrs():
     ours = epoch_of(NumberedSampler(Images(6, batch_size=4), 1, 0, 2), 3)
     assert ours == epoch_of(BasicSRSampler(Images(6), 1, 0, 2), 3)
 
@@ -60,7 +60,7 @@ def test_indices_carry_their_epoch_position_and_number():
 @pytest.mark.parametrize(
     ("images", "ratio", "batch", "samples"), [(7, 1, 4, 8), (8, 1, 4, 8), (9, 1, 4, 12), (3, 2, 8, 8)]
 )
-def test_an_epoch_is_filled_up_to_whole_batches(images, ratio, batch, samples):
+def test_an_epoch_is_padded_to_whole_batches(images, ratio, batch, samples):
     sampler = NumberedSampler(Images(images, batch_size=batch), 1, 0, ratio)
     indices = epoch_of(sampler, 0)
     assert len(sampler) == len(indices) == samples
@@ -76,7 +76,7 @@ def test_every_rank_has_the_same_number_of_whole_batches(replicas):
 
 
 @pytest.mark.parametrize("epoch", [0, 4])
-def test_the_batches_of_two_ranks_are_together_one_process_s_batch(epoch):
+def test_the_batches_of_two_ranks_together_are_the_batch_of_one_process(epoch):
     def batches(replicas: int, rank: int, size: int) -> list[set]:
         sampler = NumberedSampler(Images(7, batch_size=size), replicas, rank, 4)
         indices = [(int(index), index.number) for index in epoch_of(sampler, epoch)]
@@ -99,7 +99,7 @@ def test_another_epoch_has_another_order():
     ("resume_iter", "left"),
     [(0, (4, 4, 4)), (1, (3, 4, 4)), (3, (1, 4, 4)), (4, (0, 4, 4)), (5, (0, 3, 4)), (9, (0, 0, 3))],
 )
-def test_after_a_resume_the_batches_that_are_done_are_passed_over(resume_iter, left):
+def test_after_a_resume_finished_batches_are_skipped(resume_iter, left):
     whole = NumberedSampler(Images(8, batch_size=2), 1, 0)
     resumed = NumberedSampler(Images(8, batch_size=2, resume_iter=resume_iter), 1, 0)
     for epoch, batches in enumerate(left):
@@ -109,7 +109,7 @@ def test_after_a_resume_the_batches_that_are_done_are_passed_over(resume_iter, l
         assert [(*index.__reduce__()[1],) for index in remaining] == [(*index.__reduce__()[1],) for index in expected]
 
 
-def test_after_a_resume_each_rank_goes_on_at_the_same_batch():
+def test_after_a_resume_every_rank_continues_at_the_same_batch():
     for rank in range(2):
         sampler = NumberedSampler(Images(16, batch_size=2, resume_iter=3), 2, rank)
         assert [index.position for index in epoch_of(sampler, 0)] == [6, 7]
@@ -123,7 +123,7 @@ def test_an_index_is_an_integer_and_survives_pickling():
         assert "abcdef"[one] == "f"
 
 
-def test_indices_reach_the_workers_whole():
+def test_indices_keep_their_numbers_on_the_way_to_the_workers():
     sampler = NumberedSampler(Images(6), 1, 0)
     sampler.set_epoch(2)
     loader = DataLoader(Images(6), batch_size=None, sampler=sampler, num_workers=2)

@@ -64,7 +64,7 @@ def test_the_lr_patch_is_the_crop_scaled_down(scale, size):
 
 
 @pytest.mark.parametrize("kind", ["pil", "matlab"])
-def test_the_lr_patch_shows_at_the_coordinates_what_the_queries_show(kind):
+def test_the_lr_patch_at_the_coordinates_resembles_the_queries_colours(kind):
     rows, cols = np.mgrid[:60, :70]
     ramps = np.stack([2 * rows, 3 * cols, 255 - rows - cols], axis=-1).astype(np.uint8)
     sample = hr_sample(ramps, scale=3.3, degradation=kind)
@@ -74,13 +74,13 @@ def test_the_lr_patch_shows_at_the_coordinates_what_the_queries_show(kind):
     np.testing.assert_allclose(bilinear(sample.lq, sample.coord)[inner], sample.gt[inner], atol=1.01)
 
 
-def test_the_kind_of_degradation_matters():
+def test_pil_and_matlab_degradations_give_different_patches():
     gt = generator().integers(0, 256, (40, 40, 3), dtype=np.uint8)
     assert not np.array_equal(hr_sample(gt, degradation="pil").lq, hr_sample(gt, degradation="matlab").lq)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_drawn_pixel_is_another_one(seed):
+def test_no_pixel_is_drawn_twice(seed):
     sample = hr_sample(positions(131, 97), seed, scale=1.5)  # 64 of 144
     assert len(np.unique(sample.gt, axis=0)) == 64
 
@@ -115,7 +115,7 @@ def test_crops_reach_every_corner_of_the_image():
     assert corners == set(itertools.product(range(4), range(3)))
 
 
-def test_every_pixel_of_the_crop_is_as_likely():
+def test_every_pixel_of_the_crop_is_equally_likely():
     counts = np.zeros((12, 12))
     for seed in range(300):
         sample = hr_sample(positions(12, 12), seed, scale=1.5)
@@ -149,7 +149,7 @@ def test_coordinates_of_a_pair_point_at_the_hr_pixels(lq_size, gt_size, seed):
 
 
 @pytest.mark.parametrize(("lq_size", "gt_size"), PAIRS)
-def test_a_pair_of_linear_ramps_has_the_same_colours_in_both(lq_size, gt_size):
+def test_lr_and_queries_of_a_pair_of_linear_ramps_agree(lq_size, gt_size):
     def ramps(size: tuple[int, int]) -> np.ndarray:
         """40 to 200 over the image, whatever its size."""
         rows, cols = np.mgrid[: size[0], : size[1]]
@@ -225,7 +225,7 @@ def ramp_sample() -> Sample:
 
 
 @pytest.mark.parametrize("draws", ALL)
-def test_after_any_flip_and_rotation_the_queries_still_fit_the_patch(draws):
+def test_queries_match_the_patch_after_every_flip_and_rotation(draws):
     sample = augment(ramp_sample(), hflip=True, vflip=True, rot=True, rng=Draws(*draws))
     np.testing.assert_allclose(bilinear(sample.lq, sample.coord), sample.gt, atol=1e-9)
 
@@ -240,25 +240,25 @@ def test_the_patch_is_mirrored_as_an_image(hflip, vflip, rot):
     assert np.array_equal(given.lq, expected)
 
 
-def test_the_eight_outcomes_differ():
+def test_flips_and_rotation_give_eight_different_patches():
     patches = [augment(ramp_sample(), hflip=True, vflip=True, rot=True, rng=Draws(*draws)).lq for draws in ALL]
     assert len({patch.tobytes() for patch in patches}) == 8
 
 
 @pytest.mark.parametrize("draws", ALL)
-def test_the_cell_turns_with_the_axes(draws):
+def test_rotation_swaps_the_cells_axes(draws):
     given = augment(ramp_sample(), hflip=True, vflip=True, rot=True, rng=Draws(*draws))
     assert given.cell.tolist() == ([0.2, 0.1] if draws[2] else [0.1, 0.2])
 
 
 @pytest.mark.parametrize(("hflip", "vflip", "rot"), ALL)
-def test_what_is_switched_off_is_not_done(hflip, vflip, rot):
+def test_flips_and_rotation_can_be_switched_off_one_by_one(hflip, vflip, rot):
     given = augment(ramp_sample(), hflip=hflip, vflip=vflip, rot=rot, rng=Draws(True, True, True))
     expected = augment(ramp_sample(), hflip=True, vflip=True, rot=True, rng=Draws(hflip, vflip, rot))
     assert np.array_equal(given.lq, expected.lq) and np.array_equal(given.coord, expected.coord)
 
 
-def test_each_outcome_comes_up_as_often():
+def test_the_eight_augmentations_are_equally_likely():
     rng, counts = generator(), dict.fromkeys(range(8), 0)
     patches = [augment(ramp_sample(), hflip=True, vflip=True, rot=True, rng=Draws(*draws)).lq for draws in ALL]
     keys = {patch.tobytes(): i for i, patch in enumerate(patches)}
@@ -267,7 +267,7 @@ def test_each_outcome_comes_up_as_often():
     assert min(counts.values()) > 60 and max(counts.values()) < 140
 
 
-def test_the_sample_itself_is_not_changed():
+def test_augmentation_does_not_modify_its_input():
     sample, copy = ramp_sample(), ramp_sample()
     augment(sample, hflip=True, vflip=True, rot=True, rng=Draws(True, True, True))
     for name in ("lq", "coord", "gt", "cell"):

@@ -1,3 +1,5 @@
+"""Degradations applied to images, step by step."""
+
 import math
 import random
 from dataclasses import replace
@@ -9,9 +11,8 @@ import scipy.ndimage
 from PIL import Image
 
 from clit_plugin.data.realistic_degradation import Degradation, draw_degradation, make_lr
-from clit_plugin.data.realistic_options import RealisticOptions, parse_realistic
+from clit_plugin.data.realistic_options import parse_realistic
 from clit_plugin.ops.bicubic import resize_bicubic
-from clit_plugin.utils.errors import UserError
 
 ALL_STEPS = Degradation(sigma=(0.6, 1.1), kernel="aniso", gaussian=6.0, poisson=0.3, gray=(True, False), quality=80)
 
@@ -23,20 +24,12 @@ def photo(height: int, width: int) -> np.ndarray:
     return np.stack([127 + 100 * wave for wave in waves], axis=-1).round().astype(np.uint8)
 
 
-def plain(value: int, height: int = 96, width: int = 128) -> np.ndarray:
+def constant(value: int, height: int = 96, width: int = 128) -> np.ndarray:
     return np.full((height, width, 3), value, np.uint8)
 
 
 def difference(image: np.ndarray, other: np.ndarray) -> int:
     return int(np.abs(image.astype(int) - other).max())
-
-
-def options(**changes) -> RealisticOptions:
-    return parse_realistic({"type": "realistic", **changes}, "datasets.tiny.degradation")
-
-
-def drawn(count: int = 400, **changes) -> list[Degradation]:
-    return [draw_degradation(options(**changes), np.random.default_rng(i)) for i in range(count)]
 
 
 # ---------------------------------------------------------------------- resizing
@@ -45,14 +38,14 @@ SIZES = [((36, 48), (9, 12)), ((37, 53), (11, 17)), ((41, 29), (40, 13)), ((31, 
 
 
 @pytest.mark.parametrize(("size", "out"), SIZES)
-def test_with_no_other_step_it_is_pillow_s_bicubic(size, out):
+def test_without_other_steps_lr_is_pillows_bicubic(size, out):
     image = photo(*size)
     assert np.array_equal(Degradation().reduce(image, out), resize_bicubic(image, out, "pil"))
 
 
 @pytest.mark.parametrize(("size", "out"), SIZES)
 @pytest.mark.parametrize("mode", ["bilinear", "lanczos"])
-def test_other_kernels_are_pillow_s(size, out, mode):
+def test_bilinear_and_lanczos_equal_pillows(size, out, mode):
     image = photo(*size)
     kernel = {"bilinear": Image.Resampling.BILINEAR, "lanczos": Image.Resampling.LANCZOS}[mode]
     expected = np.asarray(Image.fromarray(image).resize((out[1], out[0]), kernel))
@@ -71,7 +64,7 @@ def covered(length: int, length_out: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("size", "out"), SIZES)
-def test_area_is_the_mean_of_what_an_lr_pixel_covers_in_parts_too(size, out):
+def test_area_is_the_mean_over_the_pixels_covered_even_partly(size, out):
     image = photo(*size)
     expected = np.einsum("yh,xw,hwc->yxc", covered(size[0], out[0]), covered(size[1], out[1]), image)
     assert np.abs(Degradation(resize="area").reduce(image, out) - expected).max() <= 0.51
@@ -84,7 +77,7 @@ def test_area_is_the_mean_of_what_an_lr_pixel_covers_in_parts_too(size, out):
 @pytest.mark.parametrize(
     ("size", "out"), [((60, 84), (15, 21)), ((61, 47), (23, 18)), ((40, 33), (40, 33)), ((64, 96), (32, 12))]
 )
-def test_an_isotropic_blur_is_scipy_s_gaussian_of_that_many_lr_pixels(sigma, size, out):
+def test_an_isotropic_blur_is_scipys_gaussian_with_sigma_in_lr_pixels(sigma, size, out):
     image = photo(*size)
     # Where the axes' scales differ, their geometric mean counts.
     hr_sigma = sigma * math.sqrt(size[0] / out[0] * size[1] / out[1])
@@ -106,14 +99,14 @@ def test_an_anisotropic_blur_is_wider_along_one_axis():
 
 
 @pytest.mark.parametrize("kernel", ["iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso"])
-def test_a_plain_image_stays_plain(kernel):
+def test_blur_keeps_a_constant_image_constant(kernel):
     for value in (0, 7, 255):
-        lq = Degradation(kernel=kernel, sigma=(1.2, 0.5), quality=100).reduce(plain(value), (24, 32))
+        lq = Degradation(kernel=kernel, sigma=(1.2, 0.5), quality=100).reduce(constant(value), (24, 32))
         assert (lq == value).all()
 
 
 @pytest.mark.parametrize("window", [(20, 30, 24, 24), (0, 0, 24, 24), (43, 66, 24, 24), (0, 33, 24, 24)])
-def test_the_blur_of_a_window_is_that_of_the_whole_image(window):
+def test_the_blur_of_a_window_equals_that_of_the_whole_image(window):
     image = photo(67, 90)
     degradation = Degradation(kernel="generalized_aniso", sigma=(4.2, 2.1), seed=3)
     whole = degradation.reduce(image, (67, 90))
@@ -126,32 +119,32 @@ def test_the_blur_of_a_window_is_that_of_the_whole_image(window):
 
 
 @pytest.mark.parametrize("level", [2.0, 10.0])
-def test_gaussian_noise_has_the_level_that_is_asked_for(level):
-    noise = Degradation(gaussian=level).reduce(plain(128), (96, 128)).astype(float) - 128
+def test_gaussian_noise_has_the_given_standard_deviation(level):
+    noise = Degradation(gaussian=level).reduce(constant(128), (96, 128)).astype(float) - 128
     # 36864 values: the standard deviation is known to 0.4 %; rounding adds a twelfth to the variance.
     assert noise.std() == pytest.approx(math.sqrt(level**2 + 1 / 12), rel=0.02)
     assert abs(noise.mean()) < 4 * level / math.sqrt(noise.size)
 
 
 @pytest.mark.parametrize("value", [16, 128, 200])
-def test_poisson_noise_is_that_of_256_photons_in_a_plain_image_too(value):
-    noise = Degradation(poisson=0.5).reduce(plain(value), (96, 128)).astype(float) - value
+def test_poisson_noise_is_that_of_256_photons_even_in_a_constant_image(value):
+    noise = Degradation(poisson=0.5).reduce(constant(value), (96, 128)).astype(float) - value
     expected = 255 * 0.5 * math.sqrt(value / 255 / 256)
     assert noise.std() == pytest.approx(math.sqrt(expected**2 + 1 / 12), rel=0.03)
     assert abs(noise.mean()) < 0.3  # halves are rounded to one side
 
 
 @pytest.mark.parametrize("noise", [{"gaussian": 5.0}, {"poisson": 0.4}])
-def test_grey_noise_is_one_for_all_channels_and_coloured_noise_is_not(noise):
+def test_only_grey_noise_is_equal_in_all_channels(noise):
     for gray in (True, False):
-        lq = Degradation(**noise, gray=(gray, gray)).reduce(plain(128), (48, 64)).astype(int)
+        lq = Degradation(**noise, gray=(gray, gray)).reduce(constant(128), (48, 64)).astype(int)
         assert (np.ptp(lq, axis=2).max() == 0) == gray
 
 
-def test_grey_poisson_noise_follows_the_brightness_of_red_green_and_blue():
+def test_grey_poisson_noise_follows_luma():
     stds = []
     for colour in ([255, 0, 0], [0, 0, 255]):  # as bright as 0.299 and 0.114
-        image = plain(0)
+        image = constant(0)
         image[:] = np.array(colour) // 2 + 40
         grey = np.dot(image[0, 0], [0.299, 0.587, 0.114])
         noise = Degradation(poisson=0.4, gray=(True, True)).reduce(image, (96, 128)).astype(float) - image
@@ -163,14 +156,14 @@ def test_grey_poisson_noise_follows_the_brightness_of_red_green_and_blue():
 
 
 @pytest.mark.parametrize("quality", [30, 60, 95])
-def test_jpeg_is_opencv_s_at_that_quality(quality):
+def test_jpeg_equals_opencvs_at_the_given_quality(quality):
     image = photo(37, 53)
     coded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     expected = cv2.cvtColor(cv2.imdecode(coded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     assert np.array_equal(Degradation(quality=quality).reduce(image, (37, 53)), expected)
 
 
-def test_a_patch_has_the_jpeg_blocks_of_the_picture_it_is_from():
+def test_a_patch_has_the_jpeg_blocks_of_its_whole_picture():
     rng = np.random.default_rng(0)
     image = cv2.GaussianBlur(rng.integers(0, 256, (192, 192, 3), dtype=np.uint8), (0, 0), 3)
     window = (2 * 21, 2 * 38, 96, 96)  # neither a multiple of 16 in LR pixels
@@ -187,7 +180,7 @@ def test_a_patch_has_the_jpeg_blocks_of_the_picture_it_is_from():
 # ---------------------------------------------------------------------- randomness
 
 
-def test_the_seed_alone_decides():
+def test_the_result_depends_only_on_the_seed():
     image = photo(61, 47)
     first = ALL_STEPS.reduce(image, (20, 16))
     np.random.seed(1)
@@ -196,18 +189,18 @@ def test_the_seed_alone_decides():
     assert not np.array_equal(replace(ALL_STEPS, seed=1).reduce(image, (20, 16)), first)
 
 
-def test_global_generators_are_left_as_they_were():
+def test_global_random_state_does_not_change():
     np.random.seed(7)
     random.seed(7)
     expected = np.random.random(), random.random()
     np.random.seed(7)
     random.seed(7)
     ALL_STEPS.reduce(photo(61, 47), (20, 16))
-    draw_degradation(options(), np.random.default_rng(0))
+    draw_degradation(parse_realistic({"type": "realistic"}, "degradation"), np.random.default_rng(0))
     assert (np.random.random(), random.random()) == expected
 
 
-def test_global_generators_are_left_as_they_were_after_an_error():
+def test_global_random_state_is_restored_after_an_error():
     np.random.seed(7)
     expected = np.random.random()
     np.random.seed(7)
@@ -216,97 +209,8 @@ def test_global_generators_are_left_as_they_were_after_an_error():
     assert np.random.random() == expected
 
 
-def test_draws_keep_to_their_ranges_and_shares():
-    some = drawn(2000, clean_prob=0.25, blur_sigma=[0.5, 1.0], jpeg_range=[70, 72], noise_range=[2, 3])
-    clean = [one for one in some if one == Degradation()]
-    rest = [one for one in some if one != Degradation()]
-    assert len(clean) / 2000 == pytest.approx(0.25, abs=0.04)
-    assert {one.quality for one in rest} == {None, 70, 71, 72}
-    sigmas = [sigma for one in rest if one.sigma for sigma in one.sigma]
-    assert 0.5 <= min(sigmas) < 0.51 and 0.99 < max(sigmas) <= 1.0
-    levels = [one.gaussian for one in rest if one.gaussian is not None]
-    assert 2 <= min(levels) < 2.01 and 2.99 < max(levels) <= 3
-    shares = {"sigma": 0.8, "gaussian": 0.5, "poisson": 0.3, "quality": 0.9}
-    for name, share in shares.items():
-        assert sum(getattr(one, name) is not None for one in rest) / len(rest) == pytest.approx(share, abs=0.05), name
-    assert {one.resize for one in rest} == {"area", "bilinear", "bicubic", "lanczos"}
-    assert sum(one.kernel == "iso" for one in rest) / len(rest) == pytest.approx(0.45, abs=0.05)
-
-
-def test_a_shape_without_a_share_is_never_drawn():
-    kernels = {one.kernel for one in drawn(kernel_list=["iso", "aniso", "plateau_iso"], kernel_prob=[0, 3, 0])}
-    assert kernels == {"aniso", "iso"}  # the latter of clean images, which no kernel touches
-    assert all(one.sigma is None for one in drawn(kernel_list=["aniso"], kernel_prob=[1]) if one.kernel == "iso")
-
-
-def test_one_option_does_not_change_what_another_draws():
-    for one, other in zip(drawn(), drawn(gaussian_noise_prob=0, jpeg_range=[10, 20]), strict=True):
-        assert (one.sigma, one.kernel, one.resize, one.poisson) == (
-            other.sigma,
-            other.kernel,
-            other.resize,
-            other.poisson,
-        )
-
-
-def test_a_range_of_one_value_is_that_value():
-    fixed = {"clean_prob": 0, "blur_prob": 1, "blur_sigma": [1, 1], "betag_range": [1, 1], "betap_range": [1, 1]}
-    some = drawn(20, **fixed, gaussian_noise_prob=1, noise_range=[4, 4], jpeg_prob=1, jpeg_range=[75, 75])
-    assert {(one.sigma, one.gaussian, one.quality) for one in some} == {((1.0, 1.0), 4.0, 75)}
-    for one in some:
-        assert one.reduce(photo(20, 30), (7, 11)).shape == (7, 11, 3)
-
-
-@pytest.mark.parametrize(("size", "out"), SIZES)
-def test_every_draw_can_be_applied_to_any_size(size, out):
-    for one in drawn(30, clean_prob=0):
-        lq = one.reduce(photo(*size), out)
-        assert lq.shape == (*out, 3) and lq.dtype == np.uint8
-
-
-def test_bicubic_kernels_go_on_as_before():
+def test_make_lr_with_a_kernel_name_is_bicubic():
     image = photo(37, 53)
     for kind in ("pil", "matlab"):
         expected = resize_bicubic(image[3:23, 5:29], (7, 11), kind)
         assert np.array_equal(make_lr(image, (7, 11), kind, (3, 5, 20, 24)), expected)
-
-
-# ---------------------------------------------------------------------- options
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"type": "real"}, r"type: expected one of realistic, got 'real'"),
-        ({"blur_sigmas": [1, 2]}, r"blur_sigmas: unknown key; did you mean blur_sigma\?"),
-        ({"seed": -1}, r"seed: expected 0 to 2\^32 - 1, got -1"),
-        ({"clean_prob": 1.1}, r"clean_prob: expected 0 to 1, got 1\.1"),
-        ({"jpeg_prob": -0.1}, r"jpeg_prob: expected 0 to 1"),
-        ({"gray_noise_prob": "0.4"}, r"gray_noise_prob: expected a number"),
-        ({"blur_sigma": [0, 1]}, r"blur_sigma: expected \[min, max\] within 0\.01 to 10, got \[0\.0, 1\.0\]"),
-        ({"blur_sigma": [2, 1]}, r"blur_sigma: expected \[min, max\]"),
-        ({"blur_sigma": [1]}, r"blur_sigma: expected a list of 2"),
-        ({"blur_sigma": 1}, r"blur_sigma: expected a list"),
-        ({"noise_range": [0, 256]}, r"noise_range: expected \[min, max\] within 0 to 255"),
-        ({"poisson_scale_range": [-1, 1]}, r"poisson_scale_range: expected \[min, max\] within 0 to 10"),
-        ({"jpeg_range": [0, 90]}, r"jpeg_range: expected \[min, max\] within 1 to 100, got \[0, 90\]"),
-        ({"jpeg_range": [60, 101]}, r"jpeg_range: expected \[min, max\] within 1 to 100"),
-        ({"jpeg_range": [60.5, 90]}, r"jpeg_range\[0\]: expected a whole number"),
-        ({"betag_range": [1.5, 4]}, r"betag_range: expected min <= 1 <= max, got \[1\.5, 4\.0\]"),
-        ({"betap_range": [0.5, 0.9]}, r"betap_range: expected min <= 1 <= max"),
-        ({"kernel_list": ["iso", "sinc"]}, r"kernel_list\[1\]: expected one of iso, .*got 'sinc'"),
-        ({"kernel_list": [], "kernel_prob": []}, r"kernel_list: expected at least one"),
-        ({"kernel_list": ["iso"]}, r"kernel_prob: expected one number per entry of kernel_list, 1, got 6"),
-        ({"kernel_list": ["iso"], "kernel_prob": [0]}, r"kernel_prob: expected numbers of at least 0, not all 0"),
-        ({"kernel_list": ["iso", "aniso"], "kernel_prob": [2, -1]}, r"kernel_prob: expected numbers of at least 0"),
-        ({"resize_modes": []}, r"resize_modes: expected at least one"),
-        ({"resize_modes": ["nearest"]}, r"resize_modes\[0\]: expected one of area"),
-    ],
-)
-def test_bad_options_are_named(changes, message):
-    with pytest.raises(UserError, match=r"datasets\.tiny\.degradation\." + message):
-        options(**changes)
-
-
-def test_the_ends_of_the_ranges_are_allowed():
-    options(blur_sigma=[0.01, 10], noise_range=[0, 255], jpeg_range=[1, 100], clean_prob=0, blur_prob=1, seed=2**32 - 1)

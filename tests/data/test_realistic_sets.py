@@ -13,7 +13,7 @@ from clit_plugin.data.lmdb_files.prepare import prepare_lmdb
 REALISTIC = {"type": "realistic"}
 
 
-def test_realistic_lr_differs_and_crops_queries_and_flips_stay(hr):
+def test_realistic_lr_changes_neither_crops_nor_queries_nor_flips(hr):
     for pil, realistic in zip(
         batches_of(train_set(hr), ratio=4), batches_of(train_set(hr, degradation=REALISTIC), ratio=4), strict=True
     ):
@@ -23,14 +23,14 @@ def test_realistic_lr_differs_and_crops_queries_and_flips_stay(hr):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_realistic_samples_do_not_depend_on_the_workers(hr, workers):
+def test_realistic_samples_do_not_depend_on_the_number_of_workers(hr, workers):
     dataset = train_set(hr, degradation=REALISTIC)
     alone = batches_of(dataset, epochs=(0, 1), ratio=2)
     assert_same(batches_of(dataset, epochs=(0, 1), ratio=2, num_workers=workers), alone)
     assert not torch.equal(alone[0]["lq"], alone[5]["lq"])
 
 
-def test_realistic_samples_go_on_after_a_resume(hr):
+def test_realistic_samples_continue_after_a_resume(hr):
     whole = batches_of(train_set(hr, degradation=REALISTIC), epochs=(0, 1), ratio=2)
     np.random.seed(9)
     random.seed(9)
@@ -38,7 +38,7 @@ def test_realistic_samples_go_on_after_a_resume(hr):
     assert_same(resumed, whole[3:5])
 
 
-def test_realistic_samples_leave_the_global_generators_alone(hr):
+def test_realistic_samples_do_not_change_global_random_state(hr):
     torch.manual_seed(0)
     dataset = train_set(hr, degradation=REALISTIC)
     numpy_state, python_state, torch_state = np.random.get_state(), random.getstate(), torch.get_rng_state()
@@ -48,7 +48,7 @@ def test_realistic_samples_leave_the_global_generators_alone(hr):
     assert random.getstate() == python_state and torch.equal(torch.get_rng_state(), torch_state)
 
 
-def test_another_seed_of_the_set_or_of_the_degradation_makes_other_lr(hr):
+def test_the_seeds_of_set_and_degradation_both_change_the_lr(hr):
     items = [
         train_set(hr, scale_ranges=[[[2, 2]]], **changes)[0]
         for changes in ({"degradation": REALISTIC}, {"degradation": {**REALISTIC, "seed": 1}})
@@ -59,7 +59,7 @@ def test_another_seed_of_the_set_or_of_the_degradation_makes_other_lr(hr):
     assert not torch.equal(items[0]["lq"], other["lq"])
 
 
-def test_without_any_step_a_realistic_sample_is_a_bicubic_one(hr):
+def test_a_realistic_sample_without_steps_equals_a_bicubic_one(hr):
     same = {**REALISTIC, "clean_prob": 1}
     for key in TENSORS:
         assert torch.equal(train_set(hr)[0][key], train_set(hr, degradation=same)[0][key])

@@ -22,7 +22,7 @@ from clit_plugin.data.lmdb_files.prepare import prepare_lmdb
 from clit_plugin.data.numbered_sampler import NumberedIndex
 
 
-def test_the_same_epoch_has_the_same_samples_and_another_has_others(hr):
+def test_samples_repeat_within_an_epoch_number_and_differ_between_epochs(hr):
     dataset = train_set(hr)
     first, again, second = (batches_of(dataset, epochs=(epoch,)) for epoch in (0, 0, 1))
     assert_same(first, again)
@@ -31,12 +31,12 @@ def test_the_same_epoch_has_the_same_samples_and_another_has_others(hr):
         assert total_scale(batch) != total_scale(other)
 
 
-def test_another_seed_has_other_samples(hr):
+def test_another_seed_gives_other_samples(hr):
     first, second = (batches_of(train_set(hr, seed=seed)) for seed in (0, 1))
     assert not any(torch.equal(a["lq"], b["lq"]) for a, b in zip(first, second, strict=True))
 
 
-def test_numpy_s_and_torch_s_global_state_do_not_matter(hr):
+def test_samples_do_not_depend_on_global_random_state(hr):
     dataset = train_set(hr)
     first = batches_of(dataset)
     np.random.seed(7)
@@ -44,7 +44,7 @@ def test_numpy_s_and_torch_s_global_state_do_not_matter(hr):
     assert_same(first, batches_of(dataset))
 
 
-def test_indices_of_another_sampler_are_taken_for_the_first_epoch(hr):
+def test_plain_indices_are_treated_as_the_first_epochs(hr):
     dataset = train_set(hr)
     numbered = dataset.__getitems__([NumberedIndex(2, 0, 2, 2), NumberedIndex(3, 0, 3, 3)])
     for item, other in zip(dataset.__getitems__([2, 3]), numbered, strict=True):
@@ -86,7 +86,7 @@ def test_folder_lmdb_and_cache_give_the_same_batches(hr, tmp_path):
             assert all(torch.equal(batch[key], other[key]) for key in TENSORS)
 
 
-def test_ranks_see_the_same_scales_and_other_samples(hr):
+def test_ranks_draw_the_same_scales_and_different_samples(hr):
     dataset = train_set(hr, scale_ranges=TWO_BRANCHES)
     first, second = (batches_of(dataset, rank=rank, replicas=2, ratio=4, epochs=(3,)) for rank in (0, 1))
     assert len(first) == len(second) == 5
@@ -96,7 +96,7 @@ def test_ranks_see_the_same_scales_and_other_samples(hr):
         assert not torch.equal(batch["lq"], other["lq"])
 
 
-def test_two_ranks_train_together_on_one_process_s_batch(hr):
+def test_two_ranks_together_draw_the_batch_of_one_process(hr):
     ranks = [batches_of(train_set(hr), rank=rank, replicas=2, ratio=4) for rank in (0, 1)]
     together = batches_of(train_set(hr, batch_size_per_gpu=4), ratio=4)
     for first, second, both in zip(*ranks, together, strict=True):
@@ -104,14 +104,14 @@ def test_two_ranks_train_together_on_one_process_s_batch(hr):
         assert samples == {image.numpy().tobytes() for image in both["lq"]}
 
 
-def test_after_a_resume_the_batches_go_on(hr):
+def test_a_resume_continues_with_the_next_batch(hr):
     whole = batches_of(train_set(hr, scale_ranges=TWO_BRANCHES), epochs=(0, 1))
     resumed = batches_of(train_set(hr, scale_ranges=TWO_BRANCHES, resume_iter=2), epochs=(0, 1))
     assert_same(resumed, whole[2:])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_basicsr_s_trainer_loads_it(hr, workers):
+def test_basicsrs_data_loader_builds_and_loads_the_data_set(hr, workers):
     train = train_options(hr, num_worker_per_gpu=workers, dataset_enlarge_ratio=4, scale_ranges=TWO_BRANCHES)
     options = {
         "datasets": {"train": train, "val": val_options(hr, scale=2), "val_2": val_options(hr, scale=3.4)},

@@ -24,7 +24,7 @@ def test_images_that_all_reach_the_largest_scale_are_not_mentioned():
     assert reach.summary(16) is None
 
 
-def test_the_summary_gives_their_number_the_smallest_and_the_share_of_batches():
+def test_the_summary_gives_the_number_of_small_images_the_smallest_and_the_share_of_batches():
     assert reach_of(*[40] * 8, 39, 20).summary(2) == (
         "2 of 10 training images are too small for x4, which needs sides of 40 pixels with lq_size 10; the smallest, "
         "9.png (29x20), allows x2.00. A batch's scale is capped by its smallest image: 36% of the batches of 2 contain "
@@ -53,18 +53,18 @@ def test_an_image_that_never_reaches_1_2_is_refused(side, refused):
         reach.check()
 
 
-def test_more_than_five_that_are_refused_are_counted():
+def test_of_more_than_five_refused_images_the_rest_is_counted():
     with pytest.raises(UserError, match=r"^7 of 7 images .* 4\.png \(20x11\) and 2 more; remove them"):
         reach_of(*[11] * 7).check()
 
 
-def test_a_schedule_whose_largest_scale_is_below_1_2_needs_no_more():
+def test_a_schedule_whose_largest_scale_is_below_1_2_requires_only_that_scale():
     reach_of(11, max_scale=1.1).check()
     with pytest.raises(UserError, match=r"too small for x1\.1, which needs sides of 11"):
         reach_of(10, max_scale=1.1).check()
 
 
-def test_a_training_refuses_such_images_before_it_writes(tmp_path, monkeypatch, capsys):
+def test_a_training_refuses_too_small_images_before_it_writes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     file = write_yaml(tmp_path / "s.yml", stage_options(write_images(tmp_path / "hr", 2, (40, 9)), 1, name="s"))
     assert train("-opt", file, "--set", "datasets.val.scale=1") == 2
@@ -72,7 +72,7 @@ def test_a_training_refuses_such_images_before_it_writes(tmp_path, monkeypatch, 
     assert not (tmp_path / "experiments").exists()
 
 
-def test_a_training_logs_at_its_start_which_scales_are_capped(tmp_path, monkeypatch):
+def test_a_training_logs_at_its_start_how_many_batches_are_capped(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images = write_images(tmp_path / "hr", 2, (40, 44))  # x5 from crops of 8
     file = write_yaml(tmp_path / "s.yml", stage_options(images, 2, name="s", total_iter=1))
@@ -80,7 +80,7 @@ def test_a_training_logs_at_its_start_which_scales_are_capped(tmp_path, monkeypa
     assert "WARNING: 2 of 2 training images are too small for x16" in log_of(tmp_path, "s")
 
 
-def test_given_pairs_have_the_scale_that_they_have(tmp_path):
+def test_lr_and_hr_pairs_keep_their_own_scale(tmp_path):
     images = str(write_images(tmp_path / "hr", 1, (20, 22)))
     options = {"name": "pairs", "phase": "train", "dataroot_gt": images, "dataroot_lq": images, "lq_size": 18}
     dataset = ArbitraryScalePairedDataset({**options, "batch_size_per_gpu": 1})

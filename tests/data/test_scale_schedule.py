@@ -41,12 +41,12 @@ def test_alternatives_take_turns(ranges, lengths):
     assert [len(scales) for scales in draw(ranges, 6)] == lengths
 
 
-def test_in_short_epochs_every_alternative_gets_its_turn():
+def test_alternatives_take_turns_in_epochs_of_one_batch():
     lengths = [len(schedule(STAGE_3, seed=0, epoch=epoch, batch_index=0)) for epoch in range(6)]
     assert lengths == [1, 2, 3, 1, 2, 3]
 
 
-def test_the_same_place_has_the_same_scales_and_another_place_others():
+def test_scales_depend_only_on_seed_epoch_and_batch():
     scales = {
         (seed, epoch, i): schedule([[(1.0, 4.0)]], seed=seed, epoch=epoch, batch_index=i)
         for seed in range(3)

@@ -42,7 +42,7 @@ def test_the_queries_are_pixels_of_the_named_image(hr):
         assert {tuple(colour) for colour in (item["gt"] * 255).round().int().tolist()} <= colours
 
 
-def test_the_lr_patch_shows_what_the_queries_show(tmp_path):
+def test_the_lr_patch_and_the_queries_show_the_same_crop(tmp_path):
     rows, cols = np.mgrid[:60, :70]
     ramps = np.stack([3 * rows, 2 * cols, 100 + rows - cols], axis=-1).astype(np.uint8)
     (tmp_path / "hr").mkdir()
@@ -66,7 +66,7 @@ def test_one_branch_has_no_grid_between_branches(hr):
     assert train_set(hr)[0]["stage_sizes"].shape == (0, 2)
 
 
-def test_the_degradation_is_the_one_asked_for(hr):
+def test_the_lr_patch_is_made_by_the_configured_degradation(hr):
     pil, matlab = (train_set(hr, degradation=kind, scale_ranges=[[[3, 3]]])[0] for kind in ("pil", "matlab"))
     assert torch.equal(pil["gt"], matlab["gt"])
     assert not torch.equal(pil["lq"], matlab["lq"])
@@ -85,7 +85,7 @@ def test_alternatives_take_turns_across_epochs(hr):
     assert [batch["stage_sizes"].shape[1] for batch in batches] == [0, 1, 0, 1, 0, 1, 0, 1, 0]
 
 
-def test_the_epoch_is_given_with_the_batch(hr):
+def test_the_epoch_comes_from_the_sampler_with_the_batch(hr):
     assert [batch["epoch"].tolist() for batch in batches_of(train_set(hr), epochs=(0, 4))] == [[0, 0]] * 3 + [
         [4, 4]
     ] * 3
@@ -131,14 +131,14 @@ def test_the_first_scale_is_clipped_before_the_second(tmp_path, side, grid, crop
     assert (2 / item["cell"]).tolist() == pytest.approx([crop, crop], rel=1e-5)
 
 
-def test_the_smallest_image_of_a_batch_decides(tmp_path):
+def test_the_smallest_image_of_a_batch_limits_its_scale(tmp_path):
     dataset = train_set(write_images(tmp_path / "hr", (32, 32), (40, 20), (31, 31)), scale_ranges=[[[4, 4]]])
     for indices, crop in (([0, 1], 20), ([0, 2], 31), ([1, 2], 20), ([0, 0], 32)):
         for item in dataset.__getitems__(indices):
             assert (2 / item["cell"]).tolist() == pytest.approx([crop, crop])
 
 
-def test_images_of_any_size_that_is_not_refused_can_be_drawn(tmp_path):
+def test_images_of_every_accepted_size_can_be_sampled(tmp_path):
     rng = np.random.default_rng(0)
     root = write_images(tmp_path / "hr", *[(int(h), int(w)) for h, w in rng.integers(10, 40, (24, 2))])
     batches = batches_of(train_set(root, scale_ranges=[[[1, 4]], [[1, 4], [1, 4]]]), epochs=(0, 1))

@@ -60,7 +60,7 @@ def test_results_are_named_after_the_image_and_the_scale(hr, scale, name):
     assert (item["lq_path"], item["gt_path"]) == (name, str(hr / "0001.png"))
 
 
-def test_images_of_subfolders_have_names_of_their_own(tmp_path):
+def test_images_of_different_subfolders_get_different_result_names(tmp_path):
     for folder in ("a", "b"):
         write_images(tmp_path / "hr" / folder, (32, 32))
     dataset = val_set(tmp_path / "hr", scale=2)
@@ -103,7 +103,7 @@ def test_the_cache_of_a_validation_set_gives_the_same_images(pairs):
         assert all(torch.equal(dataset[i][key], expected[i][key]) for key in ("lq", "gt", "scale"))
 
 
-def test_a_validation_set_knows_its_protocol_and_a_training_set_has_none(hr):
+def test_validation_sets_have_a_protocol_and_training_sets_none(hr):
     assert val_set(hr, scale=2, protocol="div2k").protocol == EvaluationProtocol.named("div2k")
     assert train_set(hr).protocol is None
 

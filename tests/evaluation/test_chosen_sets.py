@@ -15,14 +15,14 @@ from clit_plugin.commands.cli import main
     # Of 2x3.5 the width's comes first.
     [("1.5", [27, 25], [40, 38], 2), ("3.7", [11, 10], [41, 37], 4), ("2x3.5", [11, 19], [38, 38], 4)],
 )
-def test_any_scale_has_the_documented_sizes(place, scale, lq, gt, shave):
+def test_sets_at_any_scale_have_the_documented_sizes(place, scale, lq, gt, shave):
     assert main(["test", "-opt", "test.yml", "--scales", scale]) == 0
     (result,) = results(place).values()
     image = result["images"][0]
     assert (image["lq_size"], image["gt_size"], image["shave"]) == (lq, gt, shave)
 
 
-def test_a_missing_set_is_skipped_with_the_folder_that_was_looked_for(place, capsys):
+def test_a_missing_set_is_skipped_and_its_folder_named(place, capsys):
     content = bicubic_options(place / "hr")
     content["datasets"]["test_2"] = {**content["datasets"]["test"], "name": "gone_x2", "dataroot_gt": "no/such/HR"}
     write_yaml(place / "two.yml", content)
@@ -63,7 +63,7 @@ def test_an_image_that_cannot_be_scored_is_refused_by_name(place, capsys, kind, 
         (["--scales", "2x3", "2.0000001x3"], "--scales: 2.0x3.0 and 2.0000001x3.0 are too close to distinguish"),
     ],
 )
-def test_what_would_share_a_name_is_refused(place, capsys, arguments, error):
+def test_sets_that_would_share_a_name_are_refused(place, capsys, arguments, error):
     assert main(["test", "-opt", "test.yml", *arguments]) == 2
     assert error in capsys.readouterr().err
 
@@ -73,7 +73,7 @@ def test_a_scale_given_twice_is_tested_once(place):
     assert list(results(place)) == ["tiny_x3"]
 
 
-def test_a_realistic_test_gives_the_same_figures_again(place):
+def test_a_realistic_test_is_reproducible(place):
     command = ["test", "-opt", "test.yml", "--degradation", "realistic", "--scales", "1.7x2.5"]
     assert main(command) == 0
     first = results(place)["tiny_x1.7x2.5"]
@@ -96,6 +96,6 @@ def test_an_inherited_kernel_is_replaced_by_a_realistic_degradation(place):
 
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan"])
-def test_a_timeout_that_is_no_time_is_refused(place, capsys, minutes):
+def test_a_timeout_that_is_not_positive_is_refused(place, capsys, minutes):
     assert main(["test", "-opt", "test.yml", "--timeout", minutes]) == 2
     assert "--timeout: expected more than 0 minutes" in capsys.readouterr().err

@@ -19,14 +19,14 @@ def test_liifs_multiply_adds_are_those_of_its_layers(scale, lr_pixels):
     assert count_multiply_adds(LIIF, scale) == pytest.approx(encoder * lr_pixels + query * PIXELS)
 
 
-def test_a_second_branch_costs_where_the_scale_uses_it():
+def test_a_second_branch_adds_multiply_adds_only_at_scales_that_use_it():
     clit = {"type": "CLIT", "encoder": ENCODER, "dim": 8, "num_heads": 2, "local_grid": 3, "decoder_hidden": [8]}
     one, two = clit, {**clit, "num_branches": 2}
     assert count_multiply_adds(one, (4, 4)) == count_multiply_adds(two, (4, 4))
     assert count_multiply_adds(two, (8, 8)) > 1.5 * count_multiply_adds(one, (8, 8))
 
 
-def test_parameters_are_those_of_the_network_and_bicubic_has_none():
+def test_parameters_are_counted_and_bicubic_has_none():
     assert count_parameters(LIIF) == sum(value.numel() for value in build_network(LIIF).state_dict().values())
     assert count_parameters({"type": "Bicubic"}) == 0
     assert count_multiply_adds({"type": "Bicubic"}, (2, 2)) is None

@@ -51,7 +51,7 @@ def boxes(canvas):
 
 
 @pytest.mark.parametrize("count", [11, 21, 45])
-def test_no_two_systems_look_alike(count):
+def test_every_system_has_its_own_line_style(count):
     lines = draw_family("Set5", systems(count), []).axes[0].get_lines()
     looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines}
     assert len(lines) == len(looks) == count
@@ -82,6 +82,6 @@ def test_the_papers_figures_are_drawn_once_for_several_runs_of_a_method():
     assert dashed[0].get_ydata()[0] == 38.17
 
 
-def test_a_plot_is_the_same_file_every_time():
+def test_a_plot_is_reproducible_to_the_byte():
     first, second = (plot_families(systems(12), [])[0].content for _ in range(2))
     assert first == second

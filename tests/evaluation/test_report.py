@@ -18,7 +18,7 @@ def test_the_report_has_our_row_and_the_papers_and_escapes_names(place, set5):
     assert "0001" in markdown  # worst and best images
 
 
-def test_a_report_has_only_columns_with_results_and_says_what_its_marks_are(set5):
+def test_a_report_has_only_columns_with_results_and_explains_its_marks(set5):
     html, markdown = (set5 / "report.html").read_text(), (set5 / "report.md").read_text()
     assert "| Method | Set5 ×2 | Set5 ×3 |\n" in markdown
     assert "**bold**: the best, *italic*: the second best of a column among the rows of one encoder" in markdown
@@ -55,7 +55,7 @@ def test_the_worst_and_the_best_image_are_shown(place, set5):
     assert html.count("data:image/png;base64,") == 4
 
 
-def test_results_of_earlier_versions_are_reported_without_what_they_lack(place, set5):
+def test_results_of_earlier_versions_are_reported_with_their_missing_fields_left_out(place, set5):
     def as_earlier_version(result):
         del result["parameters"], result["multiply_adds"], result["device"]
         for image in result["images"]:
@@ -67,7 +67,7 @@ def test_results_of_earlier_versions_are_reported_without_what_they_lack(place, 
     assert "| 5 | 2 | - | - | - |" in (set5 / "report.md").read_text()
 
 
-def test_a_report_of_nothing_is_one_line(place, capsys):
+def test_a_report_of_a_missing_folder_is_refused_in_one_line(place, capsys):
     assert main(["report", "nowhere"]) == 2
     assert "nowhere: no such file or folder" in capsys.readouterr().err
 
@@ -83,7 +83,7 @@ def test_a_report_of_nothing_is_one_line(place, capsys):
         lambda result: result["images"][0].update(lq_size=[3]),
     ],
 )
-def test_a_result_that_was_damaged_is_one_line_in_a_report(place, capsys, change):
+def test_a_damaged_result_is_one_line_in_a_report(place, capsys, change):
     assert main(["test", "-opt", "test.yml"]) == 0
     (file,) = result_files(place)
     rewrite(file, change)
@@ -93,7 +93,7 @@ def test_a_result_that_was_damaged_is_one_line_in_a_report(place, capsys, change
     assert error.count("\n") == 1 and file.name in error and "damaged" in error
 
 
-def test_a_file_of_another_kind_is_named_without_its_content(place, capsys):
+def test_a_file_that_is_not_a_result_is_named_without_its_content(place, capsys):
     assert main(["report", str(place / "hr" / "0001.png")]) == 2
     error = capsys.readouterr().err
     assert "0001.png: not a result of 'clit test'" in error and len(error) < 300

@@ -40,7 +40,7 @@ def file(tmp_path):
     return file
 
 
-def test_what_is_read_is_written_to_the_same_bytes(file):
+def test_a_result_that_is_read_and_written_again_has_the_same_bytes(file):
     result = read_result(file)
     assert result.metrics == {"psnr": math.inf, "ssim": 0.5}
     assert result.images[0].gt_size == (41, 38) and result.seconds_per_image == 0.25
@@ -49,13 +49,13 @@ def test_what_is_read_is_written_to_the_same_bytes(file):
     assert again.read_bytes() == file.read_bytes()
 
 
-def test_settings_survive_the_way_to_the_model_as_plain_values(file):
+def test_settings_round_trip_through_json(file):
     settings = settings_to_json(read_result(file))
     assert settings["metrics"] == ["psnr"]
     assert settings_to_json(settings_from_json(json.loads(json.dumps(settings)))) == settings
 
 
-def test_pictures_that_are_present_belong_to_the_result(file):
+def test_crop_files_that_exist_are_listed_in_the_result(file):
     assert read_result(file).crops == {}
     picture = file.parents[1] / "crops" / "Set5" / "a_b.png"
     picture.parent.mkdir(parents=True)
@@ -77,7 +77,7 @@ def test_pictures_that_are_present_belong_to_the_result(file):
         ({"options": {"network_g": {"type": "CLIT", "encoder": "EDSR"}, "metrics": {}}}, "network_g"),
     ],
 )
-def test_a_damaged_result_is_refused_with_what_is_wrong(file, change, reason):
+def test_a_damaged_result_is_refused_with_the_faulty_field(file, change, reason):
     file.write_text(json.dumps({**STORED, **change}))
     with pytest.raises(UserError, match=reason):
         read_result(file)

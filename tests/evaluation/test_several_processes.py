@@ -33,7 +33,7 @@ def torchrun(commands, folder, *arguments):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
 
 
-def test_two_processes_store_what_one_does(place, commands):
+def test_two_processes_store_the_same_results_as_one(place, commands):
     assert main(["test", "-opt", "test.yml"]) == 0
     alone = results(place)["tiny_x2"]
     done = torchrun(commands, place, "-opt", "test.yml", "--again")

@@ -43,7 +43,7 @@ def test_the_hash_of_the_weights_is_stored(place):
     assert results(place)["tiny_x2"]["weights"]["sha256"] == digest
 
 
-def test_a_second_run_computes_nothing_and_another_image_everything(place, counted, capsys):
+def test_a_second_run_computes_nothing_unless_an_image_changed(place, counted, capsys):
     assert main(["test", "-opt", "counted.yml"]) == 0
     assert counted.upscaled == 5
     assert main(["test", "-opt", "counted.yml"]) == 0
@@ -53,7 +53,7 @@ def test_a_second_run_computes_nothing_and_another_image_everything(place, count
     assert counted.upscaled == 10
 
 
-def test_an_interrupted_test_goes_on_from_the_image_where_it_stopped(place, counted, monkeypatch):
+def test_an_interrupted_test_resumes_at_the_next_image(place, counted, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(counted, "stop_after", 3)
         assert main(["test", "-opt", "counted.yml"]) == 130
@@ -71,7 +71,7 @@ def test_an_interrupted_test_goes_on_from_the_image_where_it_stopped(place, coun
     assert results(place)["tiny_x2"]["metrics"] == resumed["metrics"]
 
 
-def test_results_record_what_a_network_costs_and_how_long_it_took(place):
+def test_results_record_parameters_multiply_adds_and_seconds(place):
     net = build_network(TINY_NETWORK)
     torch.save({"params": net.state_dict(), "network_g": TINY_NETWORK}, "w.pth")
     assert main(["test", "--weights", "w.pth", "--folder", "m=hr", "--scales", "2"]) == 0

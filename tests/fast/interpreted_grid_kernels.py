@@ -35,7 +35,7 @@ def test_images_agree_with_torch(name, dtype, accuracy):
     assert difference < accuracy
 
 
-def test_a_network_s_images_are_those_of_the_reference_path(monkeypatch):
+def test_a_networks_images_equal_those_of_the_reference_path(monkeypatch):
     options = {"encoder": {"type": "EDSRBaseline", "num_feat": 8, "num_block": 1}, "dim": 12, "num_heads": 3}
     options |= {"local_grid": [1, 3], "decoder_hidden": [16, 16], "num_branches": 2}
     net, reference = CLIT(**options), CLIT(**options, reference=True)

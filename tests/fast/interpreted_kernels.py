@@ -68,7 +68,7 @@ def test_crowded_and_empty_pixels_agree_with_torch(crowded):
 
 
 @SUMS
-def test_a_grid_that_reaches_the_table_s_ends_agrees_with_torch(crowded):
+def test_a_grid_at_the_ends_of_the_table_agrees_with_torch(crowded):
     shapes = Shapes(2, 8, 16, (3, 3))
     batch = make_batch(shapes, torch.float32, CPU, 20)
     width, pixels = batch.chunk.width, len(batch.tables.q)
@@ -98,7 +98,7 @@ SPREAD = ("values_by_pixel", "scatter")  # whose bill takes queries for evenly s
 
 
 @pytest.mark.parametrize(("crowded", "kernel"), [(BY_ATOMICS, "values_backward"), (BY_PIXEL, "values_by_pixel")])
-def test_programs_ask_for_the_bytes_of_the_bill(monkeypatch, crowded, kernel):
+def test_programs_request_the_bytes_of_the_bill(monkeypatch, crowded, kernel):
     """Counted address by address; queries have a pixel each, so that no load of theirs has an address twice."""
     shapes = Shapes(2, 8, 16, (3, 3))
     batch = make_batch(shapes, torch.float32, CPU, 40)
@@ -163,7 +163,7 @@ def assert_agree(shapes: Shapes, batch: Batch, crowded: float) -> None:
         torch.testing.assert_close(actual[name], value, rtol=0, atol=1e-5 * float(value.abs().max()), msg=name)
 
 
-def test_a_network_s_colours_and_gradients_are_those_of_torch(monkeypatch):
+def test_a_networks_colours_and_gradients_equal_those_of_torch(monkeypatch):
     encoder = {"type": "EDSRBaseline", "num_feat": 8, "num_block": 1}
     net = CLIT(encoder=encoder, dim=12, num_heads=3, local_grid=[3, 1], decoder_hidden=[16, 16], num_branches=2)
     coord = torch.rand(2, 23, 2) * 2 - 1

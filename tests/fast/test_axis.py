@@ -8,7 +8,7 @@ from clit_plugin.ops.local_attention import sample_bilinear
 
 @pytest.mark.parametrize(("n", "out"), [(48, 192), (5, 17), (7, 7), (9, 4), (1, 6), (4, 6), (32, 86)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_rows_have_the_bits_of_the_two_dimensional_geometry(n, out, dtype):
+def test_axes_equal_the_two_dimensional_geometry_bit_for_bit(n, out, dtype):
     coord = make_coord((out, 1), dtype=dtype)
     axis = make_axis(coord[:, 0], n, 7)
     index = nearest_index(coord, (n, 3))

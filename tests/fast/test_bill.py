@@ -25,12 +25,12 @@ def counted(work, autocast=None):
     return {name: (line.calls, line.bytes, line.flops) for name, line in bill.lines.items()}
 
 
-def test_a_product_reads_its_operands_and_writes_its_result():
+def test_a_matrix_product_reads_its_operands_and_writes_its_result():
     a, b = empty(3, 5), empty(5, 7)
     assert counted(lambda: a @ b) == {"mm": (1, 4 * (15 + 35 + 21), 2 * 3 * 5 * 7)}
 
 
-def test_a_product_that_is_added_in_place_is_counted():
+def test_an_in_place_baddbmm_is_counted():
     total, a, b = empty(2, 3, 7), empty(2, 3, 5), empty(2, 5, 7)
     assert counted(lambda: total.baddbmm_(a, b)) == {"baddbmm_": (1, 4 * 2 * (15 + 35 + 2 * 21), 2 * 2 * 3 * 5 * 7)}
 
@@ -41,21 +41,21 @@ def test_a_copy_reads_and_writes_and_a_view_costs_nothing():
     assert counted(lambda: a.T.unsqueeze(0).expand(9, -1, -1)[2:]) == {}
 
 
-def test_what_is_expanded_is_read_once():
+def test_an_expanded_tensor_is_read_once():
     assert counted(lambda: empty(1, 6).expand(50, -1) + 1)["add"][1] == 4 * (6 + 300)
 
 
-def test_numbers_that_are_overwritten_are_not_read():
+def test_overwritten_outputs_are_not_read():
     assert counted(lambda: empty(10).zero_()) == {"zero_": (1, 40, 0)}
     assert counted(lambda: empty(10).add_(empty(10)))["add_"] == (1, 4 * 30, 0)
 
 
-def test_of_a_table_the_rows_that_are_picked_are_read():
+def test_index_select_reads_only_the_selected_rows():
     table, index = empty(1000, 8), empty(5, dtype=torch.int64)
     assert counted(lambda: table.index_select(0, index))["index_select"][1] == 2 * 5 * 8 * 4 + 5 * 8
 
 
-def test_of_a_table_the_rows_that_are_added_to_are_read_and_written():
+def test_index_add_reads_and_writes_only_the_indexed_rows():
     table, index = empty(1000, 8), empty(5, dtype=torch.int64)
     assert counted(lambda: table.index_add_(0, index, empty(5, 8)))["index_add_"][1] == 3 * 5 * 8 * 4 + 5 * 8
 
@@ -66,7 +66,7 @@ def test_the_backward_pass_is_counted():
     assert (calls, flops) == (3, 3 * 2 * 3 * 5 * 7)
 
 
-def test_under_autocast_products_read_half_and_weights_are_cast_once():
+def test_under_autocast_products_read_half_precision_and_weights_are_cast_once():
     weight = torch.nn.Parameter(empty(5, 4))
     x = empty(3, 4, dtype=torch.bfloat16)
 
@@ -91,7 +91,7 @@ def test_under_autocast_products_read_half_and_weights_are_cast_once():
         lambda x: torch.empty(4).copy_(x),
     ],
 )
-def test_what_the_host_waits_for_is_an_error(work):
+def test_operations_that_wait_for_the_device_are_errors(work):
     with pytest.raises(HostWaitError), billed():
         work(empty(4))
 
@@ -103,7 +103,7 @@ def test_copies_to_the_device_are_counted():
     assert bill.copies == 1
 
 
-def test_a_fused_kernel_s_bill_is_that_of_its_formula():
+def test_the_bill_of_a_fused_kernel_follows_its_formula():
     """35 queries, grid 3 x 1, 2 heads of 8, 16 features, in float32: by hand."""
     shapes, n, pixels, c, f = Shapes(2, 8, 16, (3, 1)), 35, 3, 16, 16
     batch = make_batch(shapes, torch.float32, torch.device("cpu"), n)
@@ -127,7 +127,7 @@ def test_a_fused_kernel_s_bill_is_that_of_its_formula():
     assert bill.lines["hidden_kernel"].flops == n * pixels * c * (2 * f + 1)
 
 
-def test_the_bill_of_values_summed_by_pixel_has_what_queries_send_once_a_row_of_the_grid():
+def test_the_bill_of_values_summed_by_pixel_counts_queries_once_per_row_of_the_grid():
     """The same, in a table of 8 rows of 9 pixels with their halo."""
     shapes, n, pixels, c, f = Shapes(2, 8, 16, (3, 1)), 35, 3, 16, 16
     batch = make_batch(shapes, torch.float32, torch.device("cpu"), n)
@@ -158,7 +158,7 @@ def test_a_training_step_with_fused_kernels_does_not_wait(monkeypatch, stages):
 
 
 @pytest.mark.parametrize(("batch", "fused", "sampled"), [(4, True, False), (16, True, True), (16, False, False)])
-def test_a_small_network_leaves_the_reference_path_where_fused_kernels_move_less(batch, fused, sampled):
+def test_a_small_network_uses_fused_kernels_where_they_move_fewer_bytes(batch, fused, sampled):
     """Of 48 x 48 queries with 49 pixels of 64 frequencies 116 MB at batch 4, 462 MB at batch 16."""
     encoder = {"type": "EDSRBaseline", "num_feat": 8, "num_block": 1}
     net = CLIT(encoder=encoder, dim=32, num_heads=4, decoder_hidden=[64]).to("meta")

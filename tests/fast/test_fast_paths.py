@@ -46,14 +46,14 @@ def assert_same(actual, expected, tolerance, floor=0.0):
     ("lq_size", "size"),
     [((5, 7), (14, 19)), ((4, 3), (16, 12)), ((6, 5), (7, 6)), ((5, 9), (4, 7)), ((3, 2), (101, 5)), ((2, 3), (5, 9))],
 )
-def test_images_agree_in_float64(options, lq_size, size):
+def test_images_agree_with_the_reference_path_in_float64(options, lq_size, size):
     fast, reference = pair(**options, num_branches=2)
     lq = torch.rand(2, 3, *lq_size, dtype=torch.float64)
     assert_same(fast.upscale(lq, size), reference.upscale(lq, size), 1e-10)
 
 
 @pytest.mark.parametrize("size", [(17, 23), (20, 28), (150, 31)])
-def test_images_agree_in_float32(size):
+def test_images_agree_with_the_reference_path_in_float32(size):
     fast, reference = pair(torch.float32, num_branches=3)
     lq = torch.rand(1, 3, 5, 7)
     assert_same(fast.upscale(lq, size), reference.upscale(lq, size), 1e-5)
@@ -83,16 +83,16 @@ def assert_steps_agree(fast, reference, stages, tolerance, lq_size=(5, 7), queri
 
 @pytest.mark.parametrize("stages", [[], [(11, 13)], [(5, 7)], [(9, 30)]])
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
-def test_colours_and_gradients_agree_in_float64(options, stages):
+def test_colours_and_gradients_agree_with_the_reference_path_in_float64(options, stages):
     assert_steps_agree(*pair(**options, num_branches=2), stages, 1e-10)
 
 
-def test_colours_and_gradients_agree_in_float32():
+def test_colours_and_gradients_agree_with_the_reference_path_in_float32():
     assert_steps_agree(*pair(torch.float32, num_branches=3), [(13, 16), (29, 31)], 1e-5)
 
 
 @pytest.mark.parametrize("pixels", [1, 150, 400])
-def test_tiles_of_any_size_give_the_same(pixels, monkeypatch):
+def test_the_result_does_not_depend_on_the_size_of_tiles(pixels, monkeypatch):
     monkeypatch.setattr(fast_branch, "tile_pixels", lambda feature: pixels)
     fast, reference = pair(num_branches=2)
     assert_steps_agree(fast, reference, [(17, 21)], 1e-10)
@@ -102,7 +102,7 @@ def test_tiles_of_any_size_give_the_same(pixels, monkeypatch):
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-def test_a_step_with_fewer_queries_than_tiles_has_its_gradients(batch, monkeypatch):
+def test_a_step_with_fewer_queries_than_tiles_has_the_reference_gradients(batch, monkeypatch):
     monkeypatch.setattr(fast_branch, "tile_pixels", lambda feature: 100)
     assert_steps_agree(*pair(num_branches=2), [(17, 21)], 1e-10, queries=1, batch=batch)
 

@@ -24,7 +24,7 @@ COMPILED = {
 }
 
 
-def test_the_kernels_hold_in_the_interpreter():
+def test_the_kernels_agree_with_torch_in_the_interpreter():
     pytest.importorskip("triton", reason="the fused kernels need Triton")
     command = [
         sys.executable,
@@ -66,7 +66,7 @@ def test_the_package_imports_without_triton():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_on_a_cpu_torch_s_operations_are_used():
+def test_cpus_use_torchs_operations():
     assert fused_choice.fused_arithmetic(torch.zeros(4, 32), torch.zeros(16, 32 * 9), 4, (3, 3)) is None
 
 
@@ -110,7 +110,7 @@ class _Wrong:
         ("result by atomics", False, "its result is 1.0e-02 from torch's"),
     ],
 )
-def test_the_first_use_says_in_one_line_whether_and_why(monkeypatch, caplog, spoil, usable, line):
+def test_the_first_use_logs_in_one_line_whether_kernels_are_used_and_why(monkeypatch, caplog, spoil, usable, line):
     shapes = Shapes(2, 4, 8, (3, 3))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
 

@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 PAPER, ODD, LARGE = Shapes(8, 32, 256, (7, 7)), Shapes(3, 12, 33, (3, 5)), Shapes(4, 64, 256, (7, 7))
 
 
-def test_the_kernels_hold_in_the_interpreter():
+def test_the_kernels_agree_with_torch_in_the_interpreter():
     pytest.importorskip("triton", reason="the fused kernels need Triton")
     file = FOLDER / "interpreted_grid_kernels.py"
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(file)]
@@ -59,13 +59,13 @@ def test_the_kernels_compile_without_spills(shapes, target, dtype, tmp_path):
         assert shared <= most, kernel.__name__
 
 
-def test_local_grids_with_large_heads_are_left_to_torch():
+def test_local_grids_with_large_heads_use_torchs_operations():
     assert fused_grid_choice.fits(LARGE, torch.bfloat16)
     assert not fused_grid_choice.fits(LARGE, torch.float32)
     assert not fused_grid_choice.fits(Shapes(1, 32, 256, (25, 25)), torch.bfloat16)
 
 
-def test_a_kernel_s_bill_is_that_of_its_formula():
+def test_the_bill_of_a_kernel_follows_its_formula():
     """6 centres of 2 x 3 queries, grid 3 x 1, 2 heads of 8, 16 features, in float32: by hand."""
     shapes, n, each, pixels, c, f = Shapes(2, 8, 16, (3, 1)), 6, 6, 3, 16, 16
     index = [torch.empty(size, dtype=torch.int64) for size in ((6,), (2, 2), (3, 3))]
@@ -85,7 +85,7 @@ def test_a_kernel_s_bill_is_that_of_its_formula():
     assert bill.lines["grid_hidden_kernel"].flops == 2 * n * 2 * pixels * f * (8 + each)
 
 
-def test_large_images_of_an_accelerator_are_computed_by_the_kernels():
+def test_accelerators_compute_large_images_with_the_kernels():
     head = Head(torch.empty(16, 9 * 12), torch.empty(16), torch.nn.Sequential(), 3)
     table, many = torch.empty(1, 12, 4, 5, device="meta"), 2**20
 
@@ -111,7 +111,7 @@ def test_large_images_of_an_accelerator_are_computed_by_the_kernels():
         (RuntimeError("PTX is refused\nand more"), False, "is off: RuntimeError: PTX is refused"),
     ],
 )
-def test_the_first_use_says_in_one_line_whether_and_why(monkeypatch, caplog, outcome, usable, line):
+def test_the_first_use_logs_in_one_line_whether_kernels_are_used_and_why(monkeypatch, caplog, outcome, usable, line):
     def outcome_of(*_):
         if isinstance(outcome, Exception):
             raise outcome
@@ -128,7 +128,7 @@ def test_the_first_use_says_in_one_line_whether_and_why(monkeypatch, caplog, out
     assert line in message
 
 
-def test_the_comparison_finds_a_wrong_result_and_draws_no_global_number():
+def test_the_comparison_finds_a_wrong_result_and_keeps_global_random_state():
     class Wrong:
         shapes, dtype = Shapes(2, 4, 8, (3, 3)), torch.float32
 

@@ -29,7 +29,7 @@ def large_parts(monkeypatch):
     ("lq_size", "size"), [((5, 7), (14, 19)), ((6, 5), (7, 6)), ((4, 3), (16, 12)), ((3, 2), (101, 5))]
 )
 @pytest.mark.parametrize("options", [{"num_heads": 3}, {"num_heads": 2, "local_grid": [3, 5]}], ids=["7 x 7", "3 x 5"])
-def test_images_agree_in_float64(large_parts, memory, lq_size, size, options):
+def test_images_agree_with_the_reference_path_in_float64(large_parts, memory, lq_size, size, options):
     fast, reference = CLIT(**SMALL, **options).double(), CLIT(**SMALL, **options, reference=True).double()
     reference.load_state_dict(fast.state_dict())
     lq = torch.rand(1, 3, *lq_size, dtype=torch.float64)
@@ -59,7 +59,7 @@ def test_a_network_in_bfloat16_stays_near_float32(large_parts):
 
 
 @pytest.mark.parametrize("limits", [Limits(1, 1, 1), Limits(7, 100, 2), Limits(40, 3, 2), Limits(10**6, 10**6, 10**6)])
-def test_strips_cover_an_output_once_and_keep_to_their_limits(limits):
+def test_strips_cover_an_output_once_within_their_limits(limits):
     rows, columns = torch.tensor([0, 0, 1, 1, 1, 2, 2, 2, 4]), torch.tensor([0, 1, 1, 2, 3, 3, 4, 4, 5, 5, 6])
     seen = torch.zeros(len(rows), len(columns), dtype=torch.int64)
     device = torch.device("cpu")
@@ -75,13 +75,13 @@ def test_strips_cover_an_output_once_and_keep_to_their_limits(limits):
 
 @pytest.mark.parametrize("network", ["CLIT", "small CLIT"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, None])
-def test_a_2k_output_takes_a_few_hundred_kernels(network, dtype):
+def test_a_2k_output_launches_a_few_hundred_kernels(network, dtype):
     case = next(each for each in CASES if each.network == network and each.lq_size == (339, 510))
     assert bill_of(case, dtype).total.calls <= 300
 
 
 @pytest.mark.parametrize(("network", "memory"), [("CLIT", 24), ("CLIT", 80), ("LIIF", 80), ("MetaSR", 80)])
-def test_a_2k_output_takes_no_more_memory_than_tiles_are_planned_with(monkeypatch, network, memory):
+def test_a_2k_output_stays_within_the_planned_memory(monkeypatch, network, memory):
     monkeypatch.setattr(device_memory, "_COUNTED", memory * 10**9)
     case = next(each for each in CASES if each.network == network and each.lq_size == (339, 510))
     with LiveBytes() as live:

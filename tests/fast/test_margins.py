@@ -14,7 +14,7 @@ REACH = 6
 
 
 @pytest.mark.parametrize("wide", itertools.product([False, True], repeat=4))
-def test_a_convolution_drops_a_pixel_at_wide_sides_and_pads_the_others(wide):
+def test_a_convolution_crops_sides_with_a_margin_and_pads_the_others(wide):
     conv = torch.nn.Conv2d(3, 5, 3, padding=1).double()
     x = torch.rand(2, 3, 7, 9, dtype=torch.float64)
     margins = Margins(*map(int, wide))
@@ -46,7 +46,7 @@ def test_features_without_gradients_equal_those_with():
 
 @pytest.mark.parametrize("encoder", [EDSR, {"type": "RDN", "num_feat": 6, "num_block": 2, "num_layer": 1, "growth": 3}])
 @pytest.mark.parametrize("margin", [0, 1, REACH, REACH + 1])
-def test_a_network_encodes_without_its_margins(encoder, margin):
+def test_encode_drops_the_margins(encoder, margin):
     net = build_network({"type": "CLIT", "encoder": encoder, "dim": 8, "num_heads": 2, "decoder_hidden": [8]})
     lq, margins = torch.rand(1, 3, 40, 44), Margins(margin, 0, margin, margin)
     inner = net.encode(lq, margins)

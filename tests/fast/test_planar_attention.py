@@ -11,7 +11,7 @@ from clit_plugin.fast import planar_attention, render
     "size", [(26, 38), (13, 19), (17, 21), (30, 41), (9, 60)], ids=["x2", "x1", "x1.2", "x2.2", "x0.7, x3.2"]
 )
 @pytest.mark.parametrize("grid", [3, [1, 5]], ids=str)
-def test_parts_of_any_size_give_the_same(size, grid, monkeypatch):
+def test_the_result_does_not_depend_on_the_size_of_parts(size, grid, monkeypatch):
     monkeypatch.setattr(render, "_WINDOW", 150)
     monkeypatch.setattr(render, "_WIDE", 14)
     monkeypatch.setattr(planar_attention, "_BYTES", 40_000)

@@ -21,7 +21,7 @@ class Operators(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(("tile_pixels", "waits"), [(10**6, set()), (200, {"nonzero"})], ids=["one tile", "tiles"])
-def test_a_step_picks_queries_only_where_a_map_is_in_several_tiles(monkeypatch, tile_pixels, waits):
+def test_queries_are_selected_only_where_a_map_has_several_tiles(monkeypatch, tile_pixels, waits):
     monkeypatch.setattr(fast_branch, "tile_pixels", lambda _: tile_pixels)
     encoder = {"type": "EDSRBaseline", "num_feat": 8, "num_block": 1}
     net = CLIT(encoder=encoder, dim=12, num_heads=3, local_grid=3, decoder_hidden=[16], num_branches=2)

@@ -84,7 +84,7 @@ def test_tiles_at_the_features_size_are_cut_from_the_whole_map_with_zeros_around
 
 
 @pytest.mark.parametrize(("n", "size"), [(5, 17), (48, 144), (7, 3), (1, 9), (16, 16)])
-def test_no_row_depends_on_pixels_outside_its_range(n, size):
+def test_rows_depend_only_on_their_source_range(n, size):
     like = torch.zeros((), dtype=torch.float64)
     for start in range(-3, size + 3):
         for stop in range(start + 1, size + 4):

@@ -9,7 +9,7 @@ from clit_plugin.fast.winograd import F2X2_3X3, Transforms, convolve_together
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 4), (5, 13), (48, 31)])
 @pytest.mark.parametrize("tiles", [1, 9, 256])
-def test_the_maps_are_those_of_each_convolution(size, tiles):
+def test_winograds_maps_equal_those_of_the_convolutions(size, tiles):
     torch.manual_seed(0)
     convs = [nn.Conv2d(6, channels, 3, padding=1).double() for channels in (4, 8, 4)]
     feature = torch.randn(1, 6, *size, dtype=torch.float64)

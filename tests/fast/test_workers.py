@@ -38,7 +38,7 @@ def test_every_part_is_done_once_and_reported_to_the_caller(threads, count):
     assert sorted(reported) == [(part, threading.get_ident()) for part in range(count)]
 
 
-def test_parts_are_done_side_by_side_by_threads_of_one_thread_each(three_threads):
+def test_parts_run_in_parallel_in_workers_of_one_thread_each(three_threads):
     meeting = threading.Barrier(3, timeout=60)  # breaks unless three are at work at once
     seen = []
 
@@ -50,7 +50,7 @@ def test_parts_are_done_side_by_side_by_threads_of_one_thread_each(three_threads
     assert seen == [1, 1, 1]
 
 
-def test_torchs_threads_are_as_before(threads):
+def test_torchs_number_of_threads_is_restored(threads):
     share_out(range(4), lambda part: None, device=CPU)
     assert torch.get_num_threads() == threads
     seen = []
@@ -60,7 +60,7 @@ def test_torchs_threads_are_as_before(threads):
     assert seen == [threads]
 
 
-def test_of_two_callers_at_once_the_last_one_puts_torchs_threads_back(three_threads):
+def test_of_two_simultaneous_callers_the_last_restores_torchs_threads(three_threads):
     started, over = threading.Event(), threading.Event()
 
     def wait(part):
@@ -81,7 +81,7 @@ def test_of_two_callers_at_once_the_last_one_puts_torchs_threads_back(three_thre
     assert seen == [3] and torch.get_num_threads() == 3
 
 
-def test_many_threads_are_few_workers_of_several(monkeypatch):
+def test_more_threads_than_max_workers_are_distributed_among_them(monkeypatch):
     monkeypatch.setattr(workers, "MAX_WORKERS", 2)
     before = torch.get_num_threads()
     torch.set_num_threads(4)
@@ -95,7 +95,7 @@ def test_many_threads_are_few_workers_of_several(monkeypatch):
 
 
 @pytest.mark.parametrize("place", ["work", "parts", "done"])
-def test_an_error_reaches_the_caller_and_ends_the_rest(threads, place):
+def test_an_error_reaches_the_caller_and_cancels_the_rest(threads, place):
     done = []
 
     def fail(part):
@@ -114,7 +114,7 @@ def test_an_error_reaches_the_caller_and_ends_the_rest(threads, place):
 
 
 @pytest.mark.parametrize("inference", [False, True])
-def test_the_work_has_no_gradients_and_the_callers_autocast(threads, inference):
+def test_workers_record_no_gradients_and_inherit_the_callers_autocast(threads, inference):
     weight, seen = torch.ones(2, 2, requires_grad=True), []
     with torch.inference_mode(inference):
         out = torch.zeros(2, 2)

@@ -33,7 +33,7 @@ def timed(monkeypatch):
 
 
 @pytest.mark.parametrize(("lq", "size"), [((256, 256), (2048, 2048)), ((300, 201), (1500, 2010))])
-def test_the_estimate_is_the_parts_time_for_the_whole(timed, lq, size):
+def test_the_estimate_scales_the_time_of_a_part_to_the_whole(timed, lq, size):
     seconds = estimate_seconds(timed, torch.zeros(1, 3, *lq), size, max_queries=7)
     assert seconds == pytest.approx(size[0] * size[1] / 1000)
     (part, part_size, max_queries), second = timed.calls
@@ -45,22 +45,22 @@ def test_the_estimate_is_the_parts_time_for_the_whole(timed, lq, size):
 
 
 @pytest.mark.parametrize(("lq", "size"), [((1000, 1000), (1400, 1400)), ((100, 120), (3000, 3600))])
-def test_nothing_is_tried_for_a_small_output_or_a_small_image(timed, lq, size):
+def test_small_images_and_outputs_are_not_estimated(timed, lq, size):
     assert estimate_seconds(timed, torch.zeros(1, 3, *lq), size) is None
     assert timed.calls == []
 
 
-def test_a_slow_image_is_announced_before_it_starts(timed):
+def test_the_estimated_time_of_a_slow_image_is_printed_first(timed):
     upscale_with_progress(timed, torch.zeros(3, 256, 256), (2048, 2048), label="a.png", name="a.png")
     assert timed.said == ["a.png: about 1 h 10 min"]
 
 
-def test_a_quick_one_is_not(timed):
+def test_no_time_is_printed_for_a_fast_image(timed):
     timed.upscale = lambda lq, size, max_queries=None, progress=None: torch.zeros(1, 3, *size)
     upscale_with_progress(timed, torch.zeros(3, 256, 256), (2048, 2048), label="a.png", name="a.png")
     assert timed.said == []
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (59.4, "59 s"), (61, "1 min"), (7800, "2 h 10 min")])
-def test_a_duration_is_rounded_to_what_matters(seconds, text):
+def test_a_duration_is_printed_in_rounded_units(seconds, text):
     assert duration_text(seconds) == text

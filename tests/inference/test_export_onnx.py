@@ -76,7 +76,7 @@ def session(model):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_decoder_gives_the_networks_numbers_in_blocks_at_every_size(name):
+def test_the_decoder_gives_the_networks_colours_in_blocks_at_every_size(name):
     net = lively(NETWORKS[name])
     decoder = session(exporter.decoder_graph(net))
     for lq_size, size in SIZES:
@@ -89,7 +89,7 @@ def test_the_decoder_gives_the_networks_numbers_in_blocks_at_every_size(name):
         assert np.abs(expected - skip).max() > 0.05  # there is something to be wrong in
 
 
-def test_scattered_queries_and_stages_that_are_given_are_taken():
+def test_the_decoder_accepts_scattered_queries_and_stage_sizes():
     net, lq = lively(NETWORKS["CLIT-3"]), torch.rand(1, 3, 6, 9)
     coord, cell = torch.rand(1, 333, 2) * 2 - 1, torch.tensor([[2 / 50, 2 / 61]])
     decoder = session(exporter.decoder_graph(net))
@@ -100,7 +100,7 @@ def test_scattered_queries_and_stages_that_are_given_are_taken():
         assert np.abs(decoder.run(None, given)[0] - expected).max() < 1e-4
 
 
-def test_encoder_and_decoder_are_checked_described_and_of_an_opset_that_runtimes_know():
+def test_exported_models_are_valid_described_and_of_a_supported_opset():
     net, other = lively(NETWORKS["LIT"]), lively({**NETWORKS["LIT"], "positional_encoding": "eq6"})
     encoder, decoder = exporter.export_onnx(net, {"modelspec.title": "mine"})
     for graph in (encoder, decoder):
@@ -135,7 +135,7 @@ def test_other_encoders_are_exported_for_every_image_size(encoder):
         assert np.abs(graph.run(None, {"lq": lq})[0] - features(net, lq)).max() < 1e-4
 
 
-def test_an_encoder_of_a_users_own_that_torch_cannot_export_is_refused_by_name():
+def test_a_users_encoder_that_torch_cannot_export_is_refused_by_name():
     class Own(torch.nn.Module):
         out_channels = 8
 
@@ -161,7 +161,7 @@ def test_an_encoder_of_a_users_own_that_torch_cannot_export_is_refused_by_name()
         ({**LIIF, "encoder": TAPPED}, "encoder BasicSRFeatures: cannot be exported to ONNX, as "),
     ],
 )
-def test_what_cannot_be_exported_is_refused_by_name_and_nothing_is_written(
+def test_a_network_that_cannot_be_exported_is_refused_by_name_and_nothing_is_written(
     tmp_path, monkeypatch, capsys, network, message
 ):
     monkeypatch.chdir(tmp_path)

@@ -17,7 +17,7 @@ def test_a_file_with_its_options_gives_the_network(clit):
     assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
 
 
-def test_ema_weights_are_preferred_unless_others_are_asked_for(clit, tmp_path):
+def test_ema_weights_are_preferred_unless_param_key_selects_others(clit, tmp_path):
     net, _ = clit
     average = {name: torch.full_like(value, 0.25) for name, value in net.state_dict().items()}
     write_weights(tmp_path / "ema.pth", params_ema=average)
@@ -45,7 +45,7 @@ def bare(clit, tmp_path):
     return str(tmp_path / "bare.pth")
 
 
-def test_options_that_do_not_fit_are_one_error_with_the_file(bare, tmp_path):
+def test_options_that_do_not_fit_the_weights_are_one_error_that_names_the_file(bare, tmp_path):
     (tmp_path / "x.yml").write_text(yaml.safe_dump({"network_g": {**CLIT, "dim": 16}}))
     with pytest.raises(UserError, match=r"bare\.pth: does not fit network_g: \d+ of another shape"):
         load_network(bare, str(tmp_path / "x.yml"))
@@ -68,13 +68,13 @@ def test_the_stored_network_is_kept_and_differences_from_the_option_file_are_rep
     assert "(there encoder.num_block is 1, num_branches is 2)" in errors
 
 
-def test_an_option_file_with_the_same_network_is_not_worth_a_word(clit, tmp_path, capsys):
+def test_an_option_file_with_the_same_network_prints_nothing(clit, tmp_path, capsys):
     (tmp_path / "x.yml").write_text(yaml.safe_dump({"network_g": {**CLIT, "discount": 0.75}}))
     load_network(str(clit[1]), str(tmp_path / "x.yml"))
     assert capsys.readouterr().err == ""
 
 
-def test_a_system_that_is_not_imported_is_sent_to_its_option_file(clit, tmp_path):
+def test_weights_of_an_unregistered_system_ask_for_its_option_file(clit, tmp_path):
     weights = clit[0].state_dict()
     torch.save({"params": weights, "network_g": {**CLIT, "type": "NotImported"}}, tmp_path / "own.pth")
     with pytest.raises(UserError, match=r"own\.pth: network_g\.type: .*give -opt YAML, which imports its module"):
@@ -87,13 +87,13 @@ def test_bicubic_interpolation_has_no_weights_to_load(bare, tmp_path):
         load_network(bare, str(tmp_path / "x.yml"))
 
 
-def test_an_original_checkpoint_is_sent_to_clit_convert(tmp_path):
+def test_an_original_checkpoint_is_refused_with_a_hint_at_clit_convert(tmp_path):
     torch.save({"model": {}}, tmp_path / "official.pth")
     with pytest.raises(UserError, match=r"official\.pth: .*clit convert"):
         load_network(str(tmp_path / "official.pth"))
 
 
-def test_a_device_that_is_not_there_is_named():
+def test_an_unavailable_device_is_named():
     assert choose_device("cpu") == torch.device("cpu")
     for name in ("cuda:99", "gpu"):
         with pytest.raises(UserError, match=f"--device {name}: not available"):

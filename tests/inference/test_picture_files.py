@@ -29,7 +29,7 @@ def strips(image, rows):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("shape", [(37, 23), (1, 1), (37, 23, 3), (5, 301, 4), (40, 7, 2)])
 @pytest.mark.parametrize("rows", [1, 7, 100])
-def test_png_rows_are_read_as_they_were(shape, dtype, rows):
+def test_png_rows_are_read_back_unchanged(shape, dtype, rows):
     image = samples(shape, dtype)
     content = b"".join(png_bytes(strips(image, rows), shape[:2], PROFILE))
     read = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -44,7 +44,7 @@ def test_png_rows_are_read_as_they_were(shape, dtype, rows):
         assert opened.info["icc_profile"] == PROFILE
 
 
-def test_png_rows_of_smooth_images_are_small():
+def test_png_rows_of_smooth_images_compress_well():
     y, x = np.mgrid[:256, :256]
     image = np.stack([y, x, (x + y) // 2], -1).astype(np.uint8)
     assert len(b"".join(png_bytes([image], (256, 256)))) < image.nbytes / 40
@@ -53,7 +53,7 @@ def test_png_rows_of_smooth_images_are_small():
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize(("shape", "grey", "alpha"), [((9, 7), 1, 0), ((9, 7, 3), 0, 0), ((9, 7, 4), 0, 1)])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_a_profile_is_kept_with_every_kind_of_samples(tmp_path, suffix, shape, grey, alpha, bits):
+def test_a_colour_profile_is_kept_for_every_format_and_bit_depth(tmp_path, suffix, shape, grey, alpha, bits):
     image = samples(shape, np.uint8 if bits == 8 else np.uint16)
     layout = Layout(size=shape[:2], grey=bool(grey), alpha=bool(alpha), bits=bits, profile=PROFILE)
     write_strips(tmp_path / f"a{suffix}", layout, strips(image, 2))
@@ -76,7 +76,7 @@ def test_a_lower_quality_makes_a_smaller_file(tmp_path, suffix):
     assert sizes == sorted(sizes, reverse=True) and sizes[0] > 1.5 * sizes[2]
 
 
-def test_nothing_is_left_of_a_file_that_fails_on_the_way(tmp_path):
+def test_a_failed_write_leaves_no_file(tmp_path):
     def failing():
         yield np.zeros((3, 5, 3), np.uint8)
         raise KeyboardInterrupt

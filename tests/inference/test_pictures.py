@@ -23,7 +23,7 @@ def samples(*shape, dtype=np.uint8):
     return RNG.integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
 
 
-def test_rgb_is_read_in_this_order_in_zero_to_one(tmp_path):
+def test_pictures_are_read_as_rgb_in_zero_to_one(tmp_path):
     Image.fromarray(np.uint8([[[255, 0, 51]]])).save(tmp_path / "a.png")
     picture = read_picture(tmp_path / "a.png")
     assert picture.size == (1, 1) and not picture.grey and picture.alpha is None
@@ -31,7 +31,7 @@ def test_rgb_is_read_in_this_order_in_zero_to_one(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA"])
-def test_8_bit_pictures_come_back_as_they_were(tmp_path, mode):
+def test_8_bit_pictures_round_trip(tmp_path, mode):
     channels = len(mode)
     image = samples(5, 7, channels) if channels > 1 else samples(5, 7)
     Image.fromarray(image).save(tmp_path / "a.png")
@@ -43,7 +43,7 @@ def test_8_bit_pictures_come_back_as_they_were(tmp_path, mode):
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (5, 7, 4)])
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_16_bit_pictures_come_back_as_they_were(tmp_path, shape, suffix):
+def test_16_bit_pictures_round_trip(tmp_path, shape, suffix):
     image = samples(*shape, dtype=np.uint16)
     cv2.imwrite(str(tmp_path / f"a{suffix}"), image)
     write_picture(tmp_path / f"b{suffix}", read_picture(tmp_path / f"a{suffix}"))
@@ -58,7 +58,7 @@ def test_16_bits_become_8_in_a_jpeg(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_carried_out_as_pillow_does(tmp_path, orientation, suffix):
+def test_exif_orientation_is_applied_as_by_pillow(tmp_path, orientation, suffix):
     exif = Image.Exif()
     exif[0x0112] = orientation
     file = tmp_path / f"a{suffix}"
@@ -100,7 +100,7 @@ def test_values_outside_zero_to_one_are_clamped(tmp_path):
     assert np.asarray(Image.open(tmp_path / "b.png")).tolist() == [[0, 128, 255]]
 
 
-def test_alpha_follows_the_size(tmp_path):
+def test_alpha_is_resized_with_the_colours(tmp_path):
     image = samples(4, 4, 4)
     image[..., 3] = 51
     Image.fromarray(image).save(tmp_path / "a.png")
@@ -116,7 +116,7 @@ def test_transparency_in_a_jpeg_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n damaged"])
-def test_what_is_no_image_is_refused_by_name(tmp_path, content):
+def test_a_file_that_is_not_an_image_is_refused_by_name(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(UserError, match=r"a\.png: not a readable image"):
         read_picture(tmp_path / "a.png")
@@ -183,7 +183,7 @@ def test_a_grey_png_keeps_its_transparent_colour(tmp_path, bits):
 
 
 @pytest.mark.parametrize("name", ["cmyk.jpg", "cmyk.tif", "lab.tif"])
-def test_colours_that_would_be_taken_for_rgb_are_refused_alike_everywhere(tmp_path, name):
+def test_cmyk_and_lab_images_are_refused_everywhere(tmp_path, name):
     (tmp_path / "images").mkdir()
     file = tmp_path / "images" / name
     Image.fromarray(samples(8, 9, 3)).convert(file.stem.upper()).save(file)
@@ -198,7 +198,7 @@ def test_colours_that_would_be_taken_for_rgb_are_refused_alike_everywhere(tmp_pa
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp", "tif", "gif"])
-def test_of_an_animation_the_first_image_is_taken_with_a_word(tmp_path, suffix, capsys):
+def test_the_first_frame_of_an_animation_is_read_with_a_warning(tmp_path, suffix, capsys):
     frames = [Image.fromarray(samples(8, 9)) for _ in range(3)]
     frames = [frame.convert("RGB") for frame in frames]
     options = {"lossless": True} if suffix == "webp" else {}
@@ -209,7 +209,7 @@ def test_of_an_animation_the_first_image_is_taken_with_a_word(tmp_path, suffix, 
     np.testing.assert_allclose(picture.rgb.permute(1, 2, 0).numpy() * 255, np.asarray(frames[0]), atol=1e-3)
 
 
-def test_a_training_folder_tells_of_animations_once(tmp_path, capsys):
+def test_a_training_folder_warns_of_animations_once(tmp_path, capsys):
     frames = [Image.fromarray(samples(8, 9, 3)) for _ in range(3)]
     for name in ("a.webp", "b.webp"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
@@ -240,7 +240,7 @@ def test_more_pixels_than_can_be_decoded_are_refused_by_the_header(tmp_path, siz
             read(tmp_path / "bomb.png")
 
 
-def test_what_memory_has_no_room_for_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+def test_an_image_that_exceeds_the_free_memory_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     claim(tmp_path / "large.png", (10000, 10000))
     monkeypatch.setattr(cv2, "imdecode", None)
     monkeypatch.setattr(image_header, "memory_left", lambda: 36 * 10**8 - 1)
@@ -251,7 +251,7 @@ def test_what_memory_has_no_room_for_is_refused_before_it_is_decoded(tmp_path, m
     assert picture_size(tmp_path / "large.png") == (10000, 10000)
 
 
-def test_an_honest_image_of_more_than_179_megapixels_is_listed(tmp_path):
+def test_an_image_beyond_pillows_limit_of_179_megapixels_is_listed(tmp_path):
     """Pillow takes it for a decompression bomb, unless its limit is lifted."""
     claim(tmp_path / "a.png", (13500, 13500))
     assert ImageSource(str(tmp_path)).sizes == {"a": (13500, 13500)}
@@ -275,7 +275,7 @@ def test_the_orientation_of_a_png_is_found_behind_its_pixels(tmp_path):
     assert read_picture(tmp_path / "a.png").size == (7, 5)
 
 
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+def test_a_named_pipe_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     with pytest.raises(UserError, match=r"a\.png: no such image; it is a folder, a pipe or a device"):
         read_picture(tmp_path / "a.png")

@@ -23,7 +23,7 @@ def tensor(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None]
 
 
-def test_weights_are_shipped():
+def test_the_package_contains_weights():
     assert "clit_small" in [file.stem for file in FILES]
 
 
@@ -53,7 +53,7 @@ def test_clit_small_gains_over_bicubic_on_two_images_of_set5(shared, scale, gain
     assert sum(gains) / 2 > gain
 
 
-def test_a_name_of_the_package_s_weights_is_their_file(tmp_path, monkeypatch):
+def test_the_name_of_shipped_weights_resolves_to_their_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert weights_path("clit_small") == str(FOLDER / "clit_small.pth")
     assert weights_path("clit_small.pth") == "clit_small.pth" and weights_path("sub/clit_small") == "sub/clit_small"
@@ -61,7 +61,7 @@ def test_a_name_of_the_package_s_weights_is_their_file(tmp_path, monkeypatch):
         weights_path("clit_smal")
 
 
-def test_a_file_of_that_name_goes_before(tmp_path, monkeypatch):
+def test_a_file_of_that_name_takes_precedence_over_shipped_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "clit_small").write_bytes(b"")
     assert weights_path("clit_small") == "clit_small"

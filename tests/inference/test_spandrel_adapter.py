@@ -45,13 +45,13 @@ def test_a_file_loads_by_spandrel_and_gives_the_networks_picture_at_its_factor(r
         torch.testing.assert_close(model(lq), expected, rtol=0, atol=1e-5)
 
 
-def test_the_factor_of_the_registration_comes_first(registry, exported):
+def test_the_factor_of_register_overrides_that_of_the_file(registry, exported):
     register(2, registry)
     model = spandrel.ModelLoader(registry=registry).load_from_file(exported[1])
     assert model.scale == 2 and model(torch.rand(1, 3, 4, 6)).shape == (1, 3, 8, 12)
 
 
-def test_half_files_other_systems_and_tensors_that_a_program_made_half_are_loaded(registry, tmp_path):
+def test_half_precision_files_and_other_systems_are_loaded(registry, tmp_path):
     register(registry=registry)
     net = write_weights(tmp_path / "liif.pth", LIIF)
     path = tmp_path / "liif.safetensors"
@@ -65,7 +65,7 @@ def test_half_files_other_systems_and_tensors_that_a_program_made_half_are_loade
     assert torch.equal(again(lq), model(lq))
 
 
-def test_our_files_are_known_before_others_are_asked_and_others_stay_known(registry):
+def test_our_architecture_is_detected_first_and_others_are_still_detected(registry):
     known = registry.architectures("detection")
     register(registry=registry)
     first, *others = registry.architectures("detection")
@@ -92,7 +92,7 @@ def test_registering_twice_is_harmless_unless_the_factor_would_be_ignored(regist
         ({"type": "Bicubic"}, "Bicubic does not take weights"),
     ],
 )
-def test_a_file_that_lies_is_refused(registry, exported, tmp_path, network, message):
+def test_a_file_whose_description_does_not_fit_its_tensors_is_refused(registry, exported, tmp_path, network, message):
     register(registry=registry)
     tensors = {**load_file(exported[1]), EMBEDDED: encode_embedded(network, 4)}
     save_file(tensors, tmp_path / "bad.safetensors")
@@ -100,7 +100,7 @@ def test_a_file_that_lies_is_refused(registry, exported, tmp_path, network, mess
         spandrel.ModelLoader(registry=registry).load_from_file(tmp_path / "bad.safetensors")
 
 
-def test_two_lines_are_enough_in_a_program_that_knows_nothing_of_us(exported):
+def test_two_lines_register_our_files_in_any_program_that_uses_spandrel(exported):
     code = (
         "from clit_plugin.inference.spandrel_adapter import register; register()\n"
         "import spandrel, sys, json\n"

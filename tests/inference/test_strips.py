@@ -29,7 +29,7 @@ def in_tiles(net, lq, size, tiling, **more):
     [(CLIT, {**BASE, "num_branches": 2}), (LIIF, {"decoder_hidden": [8]})],
 )
 @pytest.mark.parametrize(("lq", "size"), [((70, 51), (239, 173)), ((41, 66), (41, 400))])
-def test_tiles_are_the_whole_where_the_margin_covers_what_the_encoder_sees(make, options, lq, size):
+def test_tiles_equal_the_whole_where_the_margin_covers_the_receptive_field(make, options, lq, size):
     net = make(encoder=EDSR, **options).eval().requires_grad_(False)
     image = torch.rand(3, *lq)
     margin, overlap = margin_of(net)
@@ -42,7 +42,7 @@ def test_tiles_are_the_whole_where_the_margin_covers_what_the_encoder_sees(make,
 
 
 @pytest.mark.parametrize("views", [4, 8])
-def test_the_self_ensemble_in_tiles_is_that_of_the_whole(views):
+def test_the_self_ensemble_in_tiles_equals_that_of_the_whole(views):
     net = CLIT(encoder=EDSR, **BASE, num_branches=2).eval().requires_grad_(False)
     image, size = torch.rand(3, 29, 22), (100, 40)
     margin, _ = margin_of(net)
@@ -70,7 +70,7 @@ def step_across(image, at, *, axis):
 @pytest.mark.parametrize(
     ("encoder", "kind"), [("SwinIR", "texture"), ("RDN", "texture"), ("RCAN", "texture"), ("RCAN", "gradient")]
 )
-def test_no_seam_shows_where_an_encoder_sees_further_than_the_margin(encoder, kind):
+def test_blending_leaves_no_seams_where_the_receptive_field_exceeds_the_margin(encoder, kind):
     net = LIIF(encoder=FURTHER[encoder], decoder_hidden=[8], local_ensemble=False).eval().requires_grad_(False)
     margin, overlap = margin_of(net)
     assert (margin, overlap) == (48, 32)
@@ -85,7 +85,7 @@ def test_no_seam_shows_where_an_encoder_sees_further_than_the_margin(encoder, ki
     assert (blended - whole).abs().max() < 0.05 * spread
 
 
-def test_a_seam_would_be_found():
+def test_without_overlap_the_seam_measure_finds_seams():
     net = LIIF(encoder=FURTHER["RCAN"], decoder_hidden=[8], local_ensemble=False).eval().requires_grad_(False)
     image = pattern("gradient")
     hard = in_tiles(net, image, (240, 240), Tiling(tile=40, rows=40, margin=0, overlap=0))
@@ -94,7 +94,7 @@ def test_a_seam_would_be_found():
 
 
 @pytest.mark.parametrize(("n", "n_out", "side", "overlap"), [(100, 341, 24, 16), (65, 65, 32, 0), (97, 1000, 40, 32)])
-def test_weights_of_the_tiles_add_up_to_one(n, n_out, side, overlap):
+def test_blending_weights_of_the_tiles_sum_to_one(n, n_out, side, overlap):
     total = torch.zeros(n_out)
     for span in split_axis(n, side):
         one = axis_tile(n, n_out, span, margin=40, overlap=overlap)
@@ -126,7 +126,7 @@ def hungry(most):
     return net
 
 
-def test_out_of_memory_is_tried_again_in_smaller_tiles():
+def test_running_out_of_memory_retries_with_smaller_tiles():
     net, image, size = hungry(110 * 110), torch.rand(3, 300, 260), (330, 290)
     reported, sides = [], []
     job = UpscaleJob(net=net, lq=image, size=size, progress=reported.append)
@@ -137,13 +137,13 @@ def test_out_of_memory_is_tried_again_in_smaller_tiles():
     torch.testing.assert_close(torch.cat(strips, 1), net.upscale(image[None], size)[0], rtol=0, atol=1e-5)
 
 
-def test_out_of_memory_in_the_smallest_tiles_is_an_error():
+def test_running_out_of_memory_with_the_smallest_tiles_is_an_error():
     job = UpscaleJob(net=hungry(10), lq=torch.rand(3, 200, 200), size=(210, 210))
     with pytest.raises(torch.OutOfMemoryError):
         list(upscale_strips(job, Tiling(tile=256, rows=256, margin=8, overlap=0)))
 
 
-def test_networks_that_know_no_parts_see_the_image_through_a_tiled_encoder():
+def test_networks_that_cannot_compute_parts_use_a_tiled_encoder():
     net = CLIT(encoder=EDSR, **BASE, reference=True).eval().requires_grad_(False)
     job = UpscaleJob(net=net, lq=torch.rand(3, 60, 50), size=(90, 80))
     encoder = net.encoder
@@ -164,7 +164,7 @@ class Global(nn.Module):
         return self.conv(x) + self.conv(x.mean((2, 3), keepdim=True).expand_as(x))
 
 
-def test_blending_hides_what_tiles_see_differently():
+def test_overlap_hides_the_seams_of_an_encoder_with_global_context():
     net = hungry(0)
     net.encoder = Global().requires_grad_(False)
     image, size = pattern("gradient", side=200), (400, 400)

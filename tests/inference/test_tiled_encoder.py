@@ -42,6 +42,6 @@ def test_a_margin_of_40_covers_edsr_baseline_at_its_depth():
 
 
 @pytest.mark.parametrize("sizes", [{"tile": 0}, {"tile": 12}, {"tile": 16, "margin": 5}, {"tile": 16, "margin": -8}])
-def test_sizes_that_are_no_multiples_of_8_are_refused(sizes):
+def test_tile_sizes_that_are_not_multiples_of_8_are_refused(sizes):
     with pytest.raises(ValueError, match="multiples of 8"):
         TiledEncoder(Seeing(), **sizes)

@@ -35,7 +35,7 @@ def test_an_array_becomes_an_array_of_the_same_kind(up, shape, dtype):
     np.testing.assert_array_equal(image, before)
 
 
-def test_the_numbers_are_the_networks(clit, up):
+def test_the_pixels_are_the_networks(clit, up):
     image = array(9, 7, 3)
     lq = torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32) / 255)[None]
     expected = clit[0].upscale(lq, (20, 30))[0]
@@ -71,7 +71,7 @@ def test_a_pillow_image_becomes_one_of_the_same_kind(up, mode):
     ids=["order", "strides", "read-only", "byte order", "subclass"],
 )
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
-def test_only_the_values_of_an_array_count(up, kind, dtype):
+def test_memory_layout_and_subclass_of_an_array_do_not_matter(up, kind, dtype):
     image = array(9, 7, 3, dtype=dtype)
     big = up(kind(image), scale=2)
     assert type(big) is np.ndarray and big.dtype == dtype
@@ -79,7 +79,7 @@ def test_only_the_values_of_an_array_count(up, kind, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_a_single_channel_stays_one(up, dtype):
+def test_an_image_of_one_channel_keeps_one_channel(up, dtype):
     image = array(9, 7, 1, dtype=dtype)
     np.testing.assert_array_equal(up(image, scale=2)[..., 0], up(image[..., 0], scale=2))
 
@@ -87,7 +87,7 @@ def test_a_single_channel_stays_one(up, dtype):
 @pytest.mark.parametrize(
     "scale", [np.float32(2.5), np.float64(2.5), np.array([2.5, 2.5]), torch.tensor(2.5), [2.5, 2.5]]
 )
-def test_numbers_of_numpy_and_torch_are_scales(up, scale):
+def test_scales_may_be_numbers_of_numpy_and_torch(up, scale):
     image = array(10, 8)
     np.testing.assert_array_equal(up(image, scale=scale), up(image, scale=2.5))
 
@@ -110,7 +110,7 @@ def test_a_transparent_colour_becomes_alpha(up, mode, clear):
     assert (alpha[:4] > 250).all() and (alpha[-8:] == 0).all()
 
 
-def test_scales_may_differ_and_tiles_and_the_ensemble_are_taken(up):
+def test_a_scale_per_axis_tiles_and_the_self_ensemble_are_accepted(up):
     image = array(40, 30, 3, dtype=np.float32)
     whole = up(image, scale=(2, 3.5), tile=0)
     assert whole.shape == (80, 105, 3)
@@ -127,7 +127,7 @@ def test_progress_is_reported_from_zero_to_one(up):
     assert len(shares) > 4 and shares == sorted(shares) and 0 < shares[0] < 1 and shares[-1] == 1
 
 
-def test_in_a_notebook_a_bar_is_shown(up, monkeypatch, capsys):
+def test_a_progress_bar_is_shown_in_a_notebook(up, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "ipykernel", object())
     assert console.in_notebook()
     with console.bar(total=2, desc="here", unit="pixel") as bar:
@@ -136,7 +136,7 @@ def test_in_a_notebook_a_bar_is_shown(up, monkeypatch, capsys):
     up(array(9, 7), scale=2)
 
 
-def test_nothing_is_written_where_nobody_looks(up, capsys):
+def test_nothing_is_printed_outside_of_a_notebook(up, capsys):
     up(array(9, 7), scale=2)
     assert capsys.readouterr() == ("", "")
 
@@ -172,17 +172,17 @@ def test_nothing_is_written_where_nobody_looks(up, capsys):
         (Image.new("F", (5, 5)), {"scale": 2}, TypeError, "mode F is not supported; scale it to I;16 or L"),
     ],
 )
-def test_what_makes_no_sense_is_refused(up, image, arguments, kind, message):
+def test_invalid_images_and_arguments_are_refused(up, image, arguments, kind, message):
     with pytest.raises(kind, match=message):
         up(image, **arguments)
 
 
-def test_a_device_that_is_not_there_is_named_as_in_python(clit):
+def test_an_unavailable_device_is_named_as_in_python(clit):
     with pytest.raises(UserError, match="^device=cuda:99: not available on this machine; use cpu or auto$"):
         clit_plugin.load(clit[1], device="cuda:99")
 
 
-def test_without_a_file_the_weights_of_the_package_are_loaded():
+def test_the_shipped_weights_are_loaded_by_default():
     up = clit_plugin.load()
     assert up.about.name == "clit_small" and up.about.scale_range == (1, 16) and up.about.degradation == "pil"
     assert repr(up).startswith("Upscaler(clit_small, for x1 to x16 and images made by bicubic downsampling")
@@ -198,7 +198,7 @@ def test_without_a_file_the_weights_of_the_package_are_loaded():
         ({"degradation": 3}, "about.degradation: expected text"),
     ],
 )
-def test_weights_that_say_nonsense_of_themselves_are_refused(tmp_path, about, message):
+def test_weights_with_invalid_metadata_are_refused(tmp_path, about, message):
     write_weights(tmp_path / "w.pth", about=about)
     with pytest.raises(UserError, match=rf"w\.pth: {message}"):
         clit_plugin.load(tmp_path / "w.pth")

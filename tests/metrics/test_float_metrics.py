@@ -45,7 +45,7 @@ def test_psnr_is_that_of_all_colours_inside_the_border(crop):
 
 
 @pytest.mark.parametrize("crop", CROPS)
-def test_psnr_of_luma_weighs_the_colours(crop):
+def test_psnr_of_luma_weights_the_colours(crop):
     image, reference = pair()
     expected = 10 * math.log10(1 / np.mean((luma(hwc(image, crop)) - luma(hwc(reference, crop))) ** 2))
     assert psnr_float(image, reference, crop_border=crop, test_y_channel=True) == pytest.approx(expected, abs=1e-4)
@@ -60,7 +60,7 @@ def test_an_error_in_one_colour_counts_by_its_weight(channel, weight):
     assert psnr_float(image, reference, crop_border=0, test_y_channel=True) == pytest.approx(expected, abs=1e-4)
 
 
-def test_psnr_equals_skimage_s():
+def test_psnr_equals_skimages():
     image, reference = pair()
     expected = peak_signal_noise_ratio(hwc(reference, 0), hwc(image, 0), data_range=1)
     assert psnr_float(image, reference, crop_border=0, test_y_channel=False) == pytest.approx(expected, abs=1e-5)
@@ -68,14 +68,14 @@ def test_psnr_equals_skimage_s():
 
 @pytest.mark.parametrize("y_channel", [False, True])
 @pytest.mark.parametrize("crop", CROPS)
-def test_psnr_of_exact_bytes_equals_basicsr_s(crop, y_channel):
+def test_psnr_of_uint8_images_equals_basicsrs(crop, y_channel):
     image, reference = (torch.randint(0, 256, (1, 3, 23, 31)) / 255 for _ in range(2))
     options = {"crop_border": crop, "test_y_channel": y_channel}
     expected = calculate_psnr(as_bytes(image), as_bytes(reference), **options)
     assert psnr_float(image, reference, **options) == pytest.approx(expected, abs=1e-4)
 
 
-def test_psnr_does_not_round_to_bytes():
+def test_psnr_does_not_round_to_uint8():
     reference = torch.full((1, 3, 9, 7), 0.5)
     assert psnr_float(reference + 0.2 / 255, reference, crop_border=0, test_y_channel=False) == pytest.approx(
         20 * math.log10(255 / 0.2), abs=1e-2
@@ -101,7 +101,7 @@ def test_ssim_of_equal_images_is_1():
 
 
 @pytest.mark.parametrize("crop", CROPS)
-def test_ssim_equals_skimage_s(crop):
+def test_ssim_equals_skimages(crop):
     image, reference = pair()
     expected = structural_similarity(
         hwc(image, crop),
@@ -115,7 +115,7 @@ def test_ssim_equals_skimage_s(crop):
     assert ssim_float(image, reference, crop_border=crop, test_y_channel=False) == pytest.approx(expected, abs=1e-6)
 
 
-def test_ssim_of_luma_equals_skimage_s():
+def test_ssim_of_luma_equals_skimages():
     image, reference = pair()
     expected = structural_similarity(
         luma(hwc(image, 3)),
@@ -128,7 +128,7 @@ def test_ssim_of_luma_equals_skimage_s():
     assert ssim_float(image, reference, crop_border=3, test_y_channel=True) == pytest.approx(expected, abs=1e-5)
 
 
-def test_ssim_of_exact_bytes_equals_basicsr_s():
+def test_ssim_of_uint8_images_equals_basicsrs():
     image, reference = (torch.randint(0, 256, (1, 3, 23, 31)) / 255 for _ in range(2))
     options = {"crop_border": 2, "test_y_channel": False}
     expected = calculate_ssim(as_bytes(image), as_bytes(reference), **options)
@@ -145,7 +145,7 @@ def test_images_are_clamped_before_they_are_compared(metric, y_channel):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_what_lies_in_the_border_does_not_count(metric):
+def test_errors_in_the_shaved_border_do_not_count(metric):
     image, reference = pair()
     other = torch.rand_like(image)
     other[..., 4:-4, 4:-4] = image[..., 4:-4, 4:-4]
@@ -165,7 +165,7 @@ def test_the_images_are_not_changed(metric):
 
 @pytest.mark.parametrize(("metric", "least"), [(psnr_float, 1), (ssim_float, 11)])
 @pytest.mark.parametrize("crop", [0, 3])
-def test_what_is_left_of_an_image_must_be_large_enough(metric, least, crop):
+def test_an_image_too_small_after_shaving_is_refused(metric, least, crop):
     side = 2 * crop + least
     options = {"crop_border": crop, "test_y_channel": False}
     assert math.isfinite(metric(*pair(side, 40), **options))

@@ -43,7 +43,7 @@ def test_benchmark_is_the_square_of_luma():
     ("protocol", "scale", "shave"),
     [("div2k", 2, 8), ("div2k", 3.7, 10), ("div2k", 12, 18), ("benchmark", 3, 3), ("benchmark", 1.5, 2)],
 )
-def test_a_wrong_pixel_counts_from_behind_the_border_on(protocol, scale, shave):
+def test_a_wrong_pixel_counts_just_inside_the_shaved_border(protocol, scale, shave):
     gt = torch.full((1, 3, 44, 50), 0.4)
     for place in ((shave - 1, 25), (22, shave - 1), (44 - shave, 25), (22, 50 - shave)):
         img = gt.clone()
@@ -79,7 +79,7 @@ def test_ssim_in_strips_is_that_of_the_whole(height, y_channel):
     assert ssim_float(img, gt, crop_border=0, test_y_channel=y_channel) == pytest.approx(whole, abs=1e-12)
 
 
-def test_arguments_in_the_options_precede_the_protocol():
+def test_metric_arguments_in_the_options_override_the_protocol():
     gt = torch.full((1, 3, 40, 50), 0.4)
     img = gt.clone()
     img[..., 0, :] = 0.9
@@ -87,7 +87,7 @@ def test_arguments_in_the_options_precede_the_protocol():
     assert score_image(img, gt, metrics=metrics, protocol=EvaluationProtocol.named("div2k"), scale=2)["psnr"] < 30
 
 
-def test_a_tiny_image_is_refused():
+def test_an_image_that_shaving_consumes_is_refused():
     gt = torch.rand(1, 3, 16, 40)
     with pytest.raises(UserError, match="40x16 is too small to crop 8 pixels"):
         psnr(gt, gt, "div2k", 2)

@@ -57,7 +57,7 @@ def eager(net: CLIT):
     return step
 
 
-def test_weights_after_captured_steps_are_those_of_usual_steps():
+def test_captured_steps_give_the_weights_of_ordinary_steps():
     stages = [[], [(20, 20)], [], [(25, 25)], [], [(20, 20)], [], [(25, 25)], [(20, 20)], []]
     usual, captured = network(), network()
     step = CapturedStep(captured, forward_of(captured))
@@ -68,7 +68,7 @@ def test_weights_after_captured_steps_are_those_of_usual_steps():
         torch.testing.assert_close(captured.state_dict()[name], value, rtol=1e-3, atol=1e-4, msg=name)
 
 
-def test_a_branch_that_a_step_does_not_use_has_no_gradient_there():
+def test_a_branch_unused_in_a_captured_step_has_no_gradient():
     net = network()
     step = CapturedStep(net, forward_of(net))
     for stages in ([(20, 20)], [(20, 20)], [], [], []):

@@ -32,7 +32,7 @@ def test_gradients_are_those_of_autocast_and_float32():
         torch.testing.assert_close(actual[name], value, rtol=0, atol=0.02 * float(value.abs().max()), msg=name)
 
 
-def test_of_the_encoder_they_are_the_same_numbers():
+def test_gradients_of_the_encoder_are_bit_identical_to_autocasts():
     net = network()
     x, results = torch.rand(2, 3, 6, 7), []
     for dtype in (None, torch.bfloat16):
@@ -45,7 +45,7 @@ def test_of_the_encoder_they_are_the_same_numbers():
         assert torch.equal(actual, expected)
 
 
-def test_the_weights_are_back_after_an_error():
+def test_the_original_weights_are_restored_after_an_error():
     net = network()
     before = dict(net.named_parameters())
     with pytest.raises(KeyError), cast_together(net, torch.bfloat16):
@@ -54,7 +54,7 @@ def test_the_weights_are_back_after_an_error():
     assert all(p is before[name] for name, p in net.named_parameters())
 
 
-def test_a_layer_that_is_not_used_has_no_gradient():
+def test_an_unused_layer_has_no_gradient():
     net = network()
     with torch.autocast("cpu", torch.bfloat16), cast_together(net, torch.bfloat16):
         net.features(torch.rand(1, 3, 6, 7)).float().sum().backward()

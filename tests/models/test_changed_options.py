@@ -31,7 +31,7 @@ def rates(adam, schedule, steps):
 @pytest.mark.parametrize("old", [MULTI, COSINE], ids=["multi", "cosine"])
 @pytest.mark.parametrize("done", [0, 1, 2, 3, 4, 5, 7])
 @pytest.mark.parametrize("lr", [1e-3, 3e-4])
-def test_a_resumed_schedule_goes_on_as_if_it_had_been_this_one_from_the_start(old, new, done, lr):
+def test_a_resumed_schedule_continues_as_if_configured_from_the_start(old, new, done, lr):
     first, schedule = build(*old)
     rates(first, schedule, done)
     second, resumed = build(*new, lr=lr)
@@ -62,14 +62,14 @@ def test_a_setting_that_needs_what_the_state_lacks_is_refused():
         list(resume_optimizer(second, first.state_dict()))
 
 
-def test_an_optimiser_of_other_weights_is_refused():
+def test_an_optimiser_state_of_other_weights_is_refused():
     first, _ = build(*MULTI)
     second = torch.optim.Adam([torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(2))], 1e-3)
     with pytest.raises(UserError, match="its trainable weights are not those"):
         list(resume_optimizer(second, first.state_dict()))
 
 
-def test_differences_name_keys_that_are_other_new_or_gone():
+def test_differences_name_changed_added_and_removed_keys():
     old = {"a": {"b": 1, "c": [1, 2]}, "d": True, "gone": None}
     new = {"a": {"b": 2, "c": [1, 2]}, "d": True, "new": 3}
     assert list(differences(old, new)) == ["a.b 1 -> 2", "gone None -> none", "new none -> 3"]

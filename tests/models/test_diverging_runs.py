@@ -38,7 +38,7 @@ def assert_finite(folder):
     return [file.name for file in files]
 
 
-def test_a_step_that_is_not_finite_is_skipped_and_logged(option_file, tmp_path, monkeypatch):
+def test_a_non_finite_step_is_skipped_and_logged(option_file, tmp_path, monkeypatch):
     spoil_loss(monkeypatch, {3})
     assert train("-opt", option_file, "--set", "logger.save_checkpoint_freq=1", "train.ema_decay=0") == 0
     lines = [json.loads(line) for line in (tmp_path / "experiments/s1/curves.jsonl").read_text().splitlines()]
@@ -51,7 +51,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_logged(option_file, tmp_path, 
     assert any(not torch.equal(value, params(3)[name]) for name, value in params(4).items())
 
 
-def test_a_run_that_diverges_stops_names_step_and_files_and_keeps_what_was_good(
+def test_a_diverging_run_stops_names_step_and_files_and_keeps_good_checkpoints(
     option_file, tmp_path, monkeypatch, capsys
 ):
     spoil_loss(monkeypatch, range(3, 100))
@@ -62,13 +62,13 @@ def test_a_run_that_diverges_stops_names_step_and_files_and_keeps_what_was_good(
     assert sorted(assert_finite(tmp_path)) == ["net_g_2.pth", "net_g_4.pth"]
 
 
-def test_an_absurd_learning_rate_ends_without_weights_that_are_not_finite(option_file, tmp_path):
+def test_an_absurd_learning_rate_leaves_no_non_finite_weights(option_file, tmp_path):
     arguments = ["train.optim_g.lr=1e30", "train.total_iter=100", "logger.save_checkpoint_freq=1"]
     assert train("-opt", option_file, "--set", *arguments, "val.val_freq=1000") == 1
     assert_finite(tmp_path)
 
 
-def test_weights_that_are_not_finite_are_not_written_over_good_ones(option_file, tmp_path, monkeypatch, capsys):
+def test_non_finite_weights_do_not_overwrite_good_ones(option_file, tmp_path, monkeypatch, capsys):
     original = CumulativeScaleModel.optimize_parameters
 
     def optimize_parameters(self, current_iter):
@@ -86,7 +86,7 @@ def test_weights_that_are_not_finite_are_not_written_over_good_ones(option_file,
     assert "Resuming training from epoch: 0, iter: 2" in log_of(tmp_path, "s1")
 
 
-def test_a_next_stage_does_not_start_from_weights_that_are_not_finite(option_file, tmp_path, capsys):
+def test_a_stage_does_not_start_from_non_finite_weights(option_file, tmp_path, capsys):
     assert train("-opt", option_file) == 0
     file = tmp_path / "experiments/s1/models/net_g_latest.pth"
     content = torch.load(file, weights_only=True)
@@ -154,14 +154,14 @@ def test_a_cosine_run_can_be_made_longer(option_file, tmp_path):
     assert [f"lr:({value:.3e}" in step for value, step in zip(expected, steps, strict=True)] == [True, True]
 
 
-def test_an_unchanged_resume_tells_of_no_change(option_file, tmp_path):
+def test_an_unchanged_resume_reports_no_change(option_file, tmp_path):
     assert train("-opt", option_file, "--set", "train.total_iter=4") == 0
     (tmp_path / "experiments/s1/models/net_g_latest.pth").unlink()
     assert train("-opt", option_file, "--auto_resume", "--set", "train.total_iter=4") == 0
     assert "have changed" not in log_of(tmp_path, "s1")
 
 
-def test_fewer_steps_than_are_done_are_refused(option_file, tmp_path, capsys):
+def test_a_total_below_the_finished_steps_is_refused(option_file, tmp_path, capsys):
     assert train("-opt", option_file) == 0
     (tmp_path / "experiments/s1/models/net_g_latest.pth").unlink()
     assert train("-opt", option_file, "--auto_resume", "--set", "train.total_iter=3") != 0
@@ -179,6 +179,6 @@ def test_fewer_steps_than_are_done_are_refused(option_file, tmp_path, capsys):
         ("train.amp=float8", "train.amp: expected true or false or bfloat16 or float16, got 'float8'"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(option_file, setting, message, capsys):
+def test_invalid_training_settings_are_refused(option_file, setting, message, capsys):
     assert train("-opt", option_file, "--set", setting) == 2
     assert message in capsys.readouterr().err

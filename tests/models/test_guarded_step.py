@@ -44,7 +44,7 @@ def take(guarded, weight, gradient, step, loss=1.0):
 
 
 @pytest.mark.parametrize(("gradient", "loss"), [(NAN, 1.0), (INF, 1.0), (FINE, NAN), (FINE, INF)])
-def test_a_step_that_is_not_finite_leaves_weights_and_optimiser_as_they_were(device, weight_and_adam, gradient, loss):
+def test_a_non_finite_step_changes_neither_weights_nor_optimiser(device, weight_and_adam, gradient, loss):
     weight, adam = weight_and_adam()
     guarded = GuardedStep(adam, device=device)
     take(guarded, weight, FINE, 1)
@@ -59,7 +59,7 @@ def test_a_step_that_is_not_finite_leaves_weights_and_optimiser_as_they_were(dev
     assert guarded.read() == {}
 
 
-def test_steps_that_are_finite_are_those_of_the_optimiser_alone(device, weight_and_adam):
+def test_finite_steps_equal_those_of_the_unguarded_optimiser(device, weight_and_adam):
     (weight, adam), (alone, other) = weight_and_adam(), weight_and_adam()
     guarded = GuardedStep(adam, device=device)
     for step in range(1, 4):
@@ -70,7 +70,7 @@ def test_steps_that_are_finite_are_those_of_the_optimiser_alone(device, weight_a
 
 
 @pytest.mark.parametrize("limit", [0.5, 1000.0])
-def test_the_norm_is_clipped_as_by_torch_and_logged_as_it_was(device, weight_and_adam, limit):
+def test_the_gradient_norm_is_clipped_as_by_torch_and_logged_before_clipping(device, weight_and_adam, limit):
     weight, _ = weight_and_adam()
     idle = torch.nn.Parameter(torch.zeros(2, device=device))
     plain = torch.optim.SGD([weight, idle], 1.0)
@@ -84,7 +84,7 @@ def test_the_norm_is_clipped_as_by_torch_and_logged_as_it_was(device, weight_and
     assert guarded.read()["grad_norm"] == pytest.approx(norm.item())
 
 
-def test_the_run_stops_behind_as_many_skipped_steps_in_a_row_as_are_allowed(device, weight_and_adam):
+def test_the_run_stops_when_more_consecutive_steps_are_skipped_than_allowed(device, weight_and_adam):
     weight, adam = weight_and_adam()
     guarded = GuardedStep(adam, device=device, max_skipped=2)
     for step, gradient in enumerate([NAN, NAN, FINE, NAN, NAN], start=1):
@@ -101,7 +101,7 @@ def test_the_run_stops_behind_as_many_skipped_steps_in_a_row_as_are_allowed(devi
             guarded(torch.tensor(1.0, device=device), step, batch(device))
 
 
-def test_with_a_scaled_loss_a_step_counts_only_once_the_scale_cannot_be_lowered(device, weight_and_adam):
+def test_with_loss_scaling_a_skipped_step_counts_only_at_the_lowest_scale(device, weight_and_adam):
     weight, adam = weight_and_adam()
     scaler = torch.amp.GradScaler(device.type, init_scale=4.0)
     guarded = GuardedStep(adam, device=device, max_skipped=0, scaler=scaler)
@@ -115,7 +115,7 @@ def test_with_a_scaled_loss_a_step_counts_only_once_the_scale_cannot_be_lowered(
         take(guarded, weight, FINE, 4)
 
 
-def test_scaled_gradients_are_those_of_the_loss_itself(device, weight_and_adam):
+def test_gradients_are_unscaled_before_they_are_clipped(device, weight_and_adam):
     (weight, adam), (alone, other) = weight_and_adam(), weight_and_adam()
     scaler = torch.amp.GradScaler(device.type, init_scale=1024.0)
     guarded = GuardedStep(adam, device=device, grad_clip=0.1, scaler=scaler)

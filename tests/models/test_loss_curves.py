@@ -22,7 +22,7 @@ def smoothed(losses, window):
     return np.average(losses, weights=weights)
 
 
-def test_l_pix_is_the_mean_since_the_last_reading():
+def test_l_pix_is_the_mean_since_the_last_read():
     curves = LossCurves(num_branches=1, device=CPU)
     add(curves, 1.0, 3.0)
     add(curves, 4.0, 3.0)
@@ -31,7 +31,7 @@ def test_l_pix_is_the_mean_since_the_last_reading():
     assert curves.read()["l_pix"] == 7.0
 
 
-def test_groups_are_smoothed_over_their_own_steps_and_across_readings():
+def test_scale_groups_are_smoothed_over_their_own_steps_and_across_reads():
     rng = np.random.default_rng(0)
     curves = LossCurves(num_branches=2, device=CPU, window=5)
     expected = {"l_branch_1": [], "l_branch_2": [], "l_x1-2": [], "l_x2-4": [], "l_x4-8": [], "l_x8-16": []}
@@ -50,13 +50,13 @@ def test_groups_are_smoothed_over_their_own_steps_and_across_readings():
 
 
 @pytest.mark.parametrize(("scale", "name"), [(1.0, "x1-2"), (1.99, "x1-2"), (2.0, "x2-4"), (16.0, "x16_up")])
-def test_a_range_begins_with_its_lower_bound(scale, name):
+def test_a_scale_range_includes_its_lower_bound(scale, name):
     curves = LossCurves(num_branches=1, device=CPU)
     add(curves, 1.0, scale)
     assert set(curves.read()) == {"l_pix", f"l_{name}"}
 
 
-def test_a_loss_that_is_not_finite_shows_once_and_spoils_no_group():
+def test_a_non_finite_loss_is_reported_once_and_left_out_of_the_groups():
     curves = LossCurves(num_branches=2, device=CPU)
     add(curves, 1.0, 3.0)
     add(curves, math.nan, 3.0)
@@ -66,12 +66,12 @@ def test_a_loss_that_is_not_finite_shows_once_and_spoils_no_group():
 
 
 @pytest.mark.parametrize(("size", "scale"), [((96, 96), 2.0), ((118, 118), 118 / 48), ((96, 72), 3**0.5)])
-def test_the_scale_follows_from_the_cells(size, scale):
+def test_the_total_scale_follows_from_the_cells(size, scale):
     cell = torch.tensor([[2 / size[0], 2 / size[1]]] * 3)
     torch.testing.assert_close(total_scale(torch.zeros(3, 3, 48, 48), cell), torch.tensor(scale))
 
 
-def test_the_pace_leaves_pauses_out(monkeypatch):
+def test_pauses_do_not_count_towards_the_pace(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(loss_curves.time, "perf_counter", lambda: now[0])
     pace = Pace()

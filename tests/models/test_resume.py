@@ -90,7 +90,7 @@ def test_a_finished_chain_is_skipped(two_stages, uninterrupted, tmp_path, capsys
         assert_same(weights(tmp_path, name), expected)
 
 
-def test_best_values_survive_a_resume(two_stages, tmp_path, monkeypatch):
+def test_best_metric_values_survive_a_resume(two_stages, tmp_path, monkeypatch):
     options = ["--set", "val.val_freq=1"]
     with monkeypatch.context() as patch:
         stop_at(patch, "s1", 4, crash)
@@ -105,7 +105,7 @@ def test_best_values_survive_a_resume(two_stages, tmp_path, monkeypatch):
     assert state["best_metric_results"]["tiny_x2.5"]["psnr"]["iter"] == 1
 
 
-def test_a_longer_total_goes_on_behind_a_finished_run(two_stages, tmp_path):
+def test_a_finished_run_resumes_with_a_larger_total_iter(two_stages, tmp_path):
     train("-opt", two_stages[0])
     assert train("-opt", two_stages[0], "--set", "train.total_iter=7", "--auto_resume") == 0
     assert "iter: 4." in log_of(tmp_path, "s1")  # the newest state is of step 4
@@ -113,7 +113,7 @@ def test_a_longer_total_goes_on_behind_a_finished_run(two_stages, tmp_path):
     assert content["iter"] == 7
 
 
-def test_a_failed_write_leaves_the_checkpoint_before_it_whole(two_stages, tmp_path, monkeypatch, capsys):
+def test_a_failed_write_leaves_the_previous_checkpoint_intact(two_stages, tmp_path, monkeypatch, capsys):
     original = torch.save
     calls = []
 
@@ -149,7 +149,7 @@ def test_a_metric_added_since_the_start_does_not_stop_a_resume(two_stages, tmp_p
     assert train("-opt", two_stages[0], *added, "--auto_resume") == 0
 
 
-def test_a_resume_with_longer_epochs_trains_what_is_left(two_stages, tmp_path, monkeypatch):
+def test_a_resume_with_longer_epochs_trains_the_remaining_steps(two_stages, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop_at(patch, "s1", 5, crash)
         train("-opt", two_stages[0])
@@ -174,7 +174,7 @@ def test_a_stop_in_the_last_validation_does_not_start_the_next_stage(two_stages,
     assert "s1: already finished, skipped" in capsys.readouterr().err
 
 
-def test_a_new_branch_starts_alike_in_the_averaged_weights(two_stages, tmp_path):
+def test_a_new_branch_starts_equal_in_plain_and_averaged_weights(two_stages, tmp_path):
     options = ["--set", "train.total_iter=1", "logger.save_checkpoint_freq=1"]
     assert train("-opt", *two_stages, *options) == 0
     # The first step has one scale, so the second branch is as it was initialised.
@@ -203,7 +203,7 @@ def test_a_swinir_with_drop_path_resumes_to_the_same_bits(tmp_path, monkeypatch)
     assert_same(weights(tmp_path / "stopped", "swin"), weights(tmp_path / "whole", "swin"))
 
 
-def test_the_learning_rate_is_whole_again_behind_the_warm_up(two_stages, tmp_path):
+def test_the_learning_rate_is_restored_after_the_warm_up(two_stages, tmp_path):
     train("-opt", two_stages[0], "--set", "train.warmup_iter=2")
     steps = [line for line in log_of(tmp_path, "s1").splitlines() if "iter:" in line and "lr:(" in line]
     assert "lr:(5.000e-04" in steps[0]

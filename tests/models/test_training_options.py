@@ -46,7 +46,7 @@ def test_autocast_steps_are_nearly_those_of_float32_and_weights_stay_in_float32(
     assert torch.cosine_similarity(plain, autocast, dim=0) > 0.99
 
 
-def test_channels_last_changes_the_order_of_the_encoders_weights_and_no_value(trained):
+def test_channels_last_changes_the_memory_format_of_the_encoders_weights_and_no_value(trained):
     plain, reordered = trained("plain"), trained("reordered", channels_last=True)
     weight = reordered["encoder.body.0.conv1.weight"]
     assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
@@ -60,7 +60,7 @@ def test_autocast_true_is_bfloat16(trained):
 
 
 @pytest.mark.parametrize("pixel_opt", [{"type": "L1Loss"}, {"type": "MSELoss", "reduction": "sum"}])
-def test_a_batch_in_parts_is_trained_on_as_a_whole(trained, pixel_opt):
+def test_accumulated_parts_of_a_batch_train_like_the_whole_batch(trained, pixel_opt):
     start = trained("start", lr=0.0, batch=4)
     whole = trained("whole", batch=4, pixel_opt=pixel_opt)
     parts = trained("parts", batch=4, pixel_opt=pixel_opt, accumulate=4)
@@ -69,7 +69,7 @@ def test_a_batch_in_parts_is_trained_on_as_a_whole(trained, pixel_opt):
     torch.testing.assert_close(parts, whole, rtol=1e-3, atol=1e-3 * whole.abs().max().item())
 
 
-def test_clipped_gradients_move_the_weights_less(trained):
+def test_gradient_clipping_shortens_the_step(trained):
     start = trained("start", lr=0.0)
     plain, clipped = trained("plain"), trained("clipped", grad_clip=1e-3)
     assert updates(clipped, start).norm() < 0.5 * updates(plain, start).norm()

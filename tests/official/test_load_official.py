@@ -74,7 +74,7 @@ def test_encoder_gives_the_originals_features(shared, name, number):
 
 
 @pytest.mark.parametrize(("name", "number"), CASES)
-def test_every_branch_gives_the_originals_queries(shared, name, number):
+def test_every_branch_predicts_the_originals_colours(shared, name, number):
     net, case = golden(shared, name, number)
     lq = case["lr"] * 0.5 + 0.5
     for used, expected in enumerate(case["query_preds_per_branch"]):
@@ -83,7 +83,7 @@ def test_every_branch_gives_the_originals_queries(shared, name, number):
 
 
 @pytest.mark.parametrize(("name", "number"), CASES)
-def test_whole_image_is_the_originals(shared, name, number):
+def test_a_whole_image_equals_the_originals(shared, name, number):
     net, case = golden(shared, name, number)
     *stages, size = case["stage_sizes"]
     rgb = net.upscale(case["lr"] * 0.5 + 0.5, size, stages)
@@ -96,7 +96,7 @@ def test_a_checkpoint_becomes_a_network_in_eval_mode(official_clit, load):
     assert not any(module.training for module in net.modules())
 
 
-def test_weights_arrive_under_our_names(official_clit, load):
+def test_weights_are_renamed_to_ours(official_clit, load):
     weights, net = official_clit["model"]["sd"], load(official_clit)
     assert torch.equal(net.conv_feat.weight, weights["conv_ch.weight"])
     assert torch.equal(net.branches[0].to_q.weight, weights["conv_qs.0.weight"])
@@ -107,7 +107,7 @@ def test_weights_arrive_under_our_names(official_clit, load):
     assert torch.equal(net.encoder.body[0].conv2.weight, weights["encoder.body.0.body.2.weight"])
 
 
-def test_half_weights_become_float(official_clit, load):
+def test_half_precision_weights_become_float32(official_clit, load):
     halves = {name: value.half() for name, value in official_clit["model"]["sd"].items()}
     official_clit["model"]["sd"] = halves
     net = load(official_clit)
@@ -135,7 +135,7 @@ def test_a_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint\n", b"PK\x03\x04 not a zip", b"\x80\x02."])
-def test_a_file_of_another_kind_is_refused(tmp_path, content):
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path, content):
     path = tmp_path / "image.png"
     path.write_bytes(content)
     with pytest.raises(
@@ -144,7 +144,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content):
         load_official(path)
 
 
-def test_nothing_in_a_file_is_executed(official_clit, refused, tmp_path):
+def test_code_in_a_checkpoint_is_not_executed(official_clit, refused, tmp_path):
     class Payload:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "executed"),)
@@ -160,12 +160,12 @@ def test_a_checkpoint_in_another_layout_is_refused(refused, content):
     assert refused(content).endswith("{'model': {'name', 'args', 'sd'}}")
 
 
-def test_other_things_than_tensors_among_the_weights_are_refused(official_clit, refused):
+def test_weights_that_are_not_tensors_are_refused(official_clit, refused):
     official_clit["model"]["sd"]["conv_ch.weight"] = 3
     assert "more than named tensors" in refused(official_clit)
 
 
-def test_a_network_of_another_name_is_refused_with_the_supported_names(official_clit, refused):
+def test_an_unsupported_network_is_refused_with_the_supported_names(official_clit, refused):
     official_clit["model"]["name"] = "lit"
     assert refused(official_clit).startswith("holds a network named 'lit'; supported are clit")
 
@@ -215,6 +215,6 @@ def test_unexpected_weights_are_named_and_counted(official_clit, refused):
     assert "unexpected: conv_freq.0, conv_freq.1, conv_freq.2 and 2 more" in refused(official_clit)
 
 
-def test_weights_of_another_shape_are_named(official_clit, refused):
+def test_weights_of_a_wrong_shape_are_named(official_clit, refused):
     official_clit["model"]["sd"]["conv_ch.bias"] = torch.zeros(7)
     assert "of another shape: conv_feat.bias" in refused(official_clit)

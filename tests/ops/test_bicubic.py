@@ -50,21 +50,21 @@ SIZES = [((18, 24), (9, 12)), ((17, 23), (5, 9)), ((7, 9), (23, 31)), ((12, 12),
 
 
 @pytest.mark.parametrize(("size", "out"), SIZES)
-def test_pil_is_what_pillow_does(size, out):
+def test_pil_equals_pillows_resize(size, out):
     image = noise(*size)
     expected = np.asarray(Image.fromarray(image).resize((out[1], out[0]), Image.Resampling.BICUBIC))
     assert np.array_equal(resize_bicubic(image, out, "pil"), expected)
 
 
 @pytest.mark.parametrize(("size", "out"), SIZES)
-def test_pil_is_what_torchvision_does_in_the_original_code(size, out):
+def test_pil_equals_torchvisions_resize_in_the_original_code(size, out):
     image = noise(*size)
     expected = np.asarray(resize(to_pil_image(image), list(out), InterpolationMode.BICUBIC))
     assert np.array_equal(resize_bicubic(image, out, "pil"), expected)
 
 
 @pytest.mark.parametrize(("factor", "size"), [(2, (18, 26)), (3, (21, 27)), (4, (20, 28)), (8, (32, 40))])
-def test_matlab_equals_basicsr_s_imresize_where_it_shrinks(factor, size):
+def test_matlab_equals_basicsrs_imresize_when_downscaling(factor, size):
     image = noise(*size)
     expected = imresize(image.astype(np.float64) / 255, 1 / factor).clip(0, 1)
     resized = resize_bicubic(image, (size[0] // factor, size[1] // factor), "matlab")
@@ -72,7 +72,7 @@ def test_matlab_equals_basicsr_s_imresize_where_it_shrinks(factor, size):
 
 
 @pytest.mark.parametrize("factor", [2, 3])
-def test_matlab_equals_basicsr_s_imresize_where_it_enlarges(factor):
+def test_matlab_equals_basicsrs_imresize_when_upscaling(factor):
     image = photo(11, 13)
     expected = imresize(image.astype(np.float64) / 255, factor).clip(0, 1)
     resized = resize_bicubic(image, (11 * factor, 13 * factor), "matlab")
@@ -87,21 +87,21 @@ def test_matlab_equals_its_definition_at_any_scale_per_axis(size, out):
     assert np.abs(resized - expected.clip(0, 255)).max() <= 0.501
 
 
-def test_the_two_kinds_differ():
+def test_pil_and_matlab_differ_by_at_most_15_grey_levels():
     image = noise(24, 36)
     difference = resize_bicubic(image, (8, 12), "pil").astype(int) - resize_bicubic(image, (8, 12), "matlab")
     assert 3 <= np.abs(difference).max() <= 15
 
 
 @pytest.mark.parametrize("kind", ["pil", "matlab"])
-def test_the_same_size_changes_nothing(kind):
+def test_resizing_to_the_same_size_changes_nothing(kind):
     image = noise(7, 9)
     assert np.array_equal(resize_bicubic(image, (7, 9), kind), image)
 
 
 @pytest.mark.parametrize("kind", ["pil", "matlab"])
 @pytest.mark.parametrize("value", [0, 1, 254, 255])
-def test_a_plain_image_stays_plain(kind, value):
+def test_a_constant_image_stays_constant(kind, value):
     image = np.full((17, 23, 3), value, np.uint8)
     resized = resize_bicubic(image, (5, 9), kind)
     assert resized.shape == (5, 9, 3)
@@ -125,13 +125,13 @@ def test_rows_and_columns_are_treated_alike(kind):
 
 
 @pytest.mark.parametrize("kind", ["pil", "matlab"])
-def test_a_crop_that_is_not_contiguous_is_taken(kind):
+def test_a_crop_that_is_not_contiguous_is_accepted(kind):
     image = noise(20, 30)
     crop = image[3:15, 4:22]
     assert np.array_equal(resize_bicubic(crop, (4, 6), kind), resize_bicubic(crop.copy(), (4, 6), kind))
 
 
-def test_torch_s_default_type_does_not_matter():
+def test_the_result_does_not_depend_on_torchs_default_dtype():
     image = noise(18, 24)
     expected = resize_bicubic(image, (5, 7), "matlab")
     torch.set_default_dtype(torch.float64)
@@ -141,7 +141,7 @@ def test_torch_s_default_type_does_not_matter():
         torch.set_default_dtype(torch.float32)
 
 
-def test_another_kind_is_refused_with_those_there_are():
+def test_an_unknown_kind_is_refused_with_the_known_ones():
     with pytest.raises(UserError, match="degradation: expected one of pil, matlab, got 'opencv'"):
         check_degradation("opencv")
     with pytest.raises(UserError, match="got 'bicubic'"):

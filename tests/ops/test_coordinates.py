@@ -46,18 +46,18 @@ def test_coordinates_are_those_of_grid_sample():
     torch.testing.assert_close(read.view(1, 1, 5, 7), image)
 
 
-def test_a_cell_is_a_pixel_s_height_and_width():
+def test_a_cell_is_the_height_and_width_of_a_pixel():
     torch.testing.assert_close(make_cell((4, 5)), torch.tensor([0.5, 0.4]))
 
 
 @pytest.mark.parametrize("make", [make_coord, make_cell])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_type_asked_for_is_given(make, dtype):
+def test_coordinates_have_the_requested_dtype(make, dtype):
     assert make((2, 3), dtype=dtype).dtype == dtype
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 17, 48, 513])
-def test_every_pixel_is_nearest_to_its_own_centre(n):
+def test_the_nearest_pixel_of_a_pixel_centre_is_that_pixel(n):
     coord = make_coord((n, 1))
     assert nearest_index(coord, (n, 1)).tolist() == [[i, 0] for i in range(n)]
 
@@ -68,14 +68,14 @@ def test_the_nearest_pixel_changes_half_way_between_centres():
     assert nearest_index(coord, (2, 3)).tolist() == [[0, 0], [1, 1], [0, 1], [1, 2]]
 
 
-def test_a_coordinate_between_two_pixels_goes_to_the_even_one():
+def test_a_coordinate_half_way_between_two_pixels_goes_to_the_even_one():
     between = torch.tensor([-0.5, 0.0, 0.5])  # of pixels 0 and 1, 1 and 2, 2 and 3
     coord = torch.stack([between, between], dim=-1)
     assert nearest_index(coord, (4, 4)).tolist() == [[0, 0], [2, 2], [2, 2]]
 
 
 @pytest.mark.parametrize("numerator", [2, 3, 5, 7, 8])
-def test_queries_between_pixels_are_read_as_by_grid_sample(numerator):
+def test_nearest_index_agrees_with_grid_sample_half_way_between_pixels(numerator):
     # At x1.5 every third query lies between two pixels; rounding decides, and must do so as in the original.
     for n in range(2, 60, 2):
         size, coord = (n, 2), make_coord((n * numerator // 2, 3))
@@ -83,7 +83,7 @@ def test_queries_between_pixels_are_read_as_by_grid_sample(numerator):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (7, 4), (13, 48)])
-def test_random_coordinates_are_read_as_by_grid_sample(size):
+def test_nearest_index_agrees_with_grid_sample_at_random_coordinates(size):
     coord = torch.rand(500, 2) * 2 - 1
     assert nearest_index(coord, size).tolist() == nearest_by_grid_sample(coord, size).tolist()
 
@@ -99,7 +99,7 @@ def test_a_local_grid_is_listed_row_by_row_about_its_centre():
     assert local_grid_offsets((3, 3)).tolist() == [[dy, dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
 
 
-def test_relative_coordinates_count_half_pixels():
+def test_relative_coordinates_are_in_half_pixels():
     # Rows: 2, centres +-0.5. The query is a quarter of a unit, half a half-pixel, above the second.
     coord, index = torch.tensor([[[0.25, 0.0]]]), torch.tensor([[[1, 1]]])
     delta = relative_coordinates(coord, index, local_grid_offsets((3, 3)), (2, 3))
@@ -107,7 +107,7 @@ def test_relative_coordinates_count_half_pixels():
     torch.testing.assert_close(delta, torch.tensor([[expected]]))
 
 
-def test_relative_coordinates_go_on_beyond_the_map():
+def test_relative_coordinates_are_not_clamped_beyond_the_map():
     delta = relative_coordinates(
         torch.zeros(1, 1, 2), torch.zeros(1, 1, 2, dtype=torch.long), local_grid_offsets((1, 5)), (1, 1)
     )

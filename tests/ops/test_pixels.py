@@ -6,7 +6,7 @@ from clit_plugin.ops.pixels import to_floats, to_samples, to_tensor
 
 
 @pytest.mark.parametrize(("dtype", "top"), [(np.uint8, 255), (np.uint16, 65535)])
-def test_every_sample_becomes_the_nearest_float_of_its_quotient_and_comes_back(dtype, top):
+def test_every_sample_becomes_the_nearest_float_of_its_quotient_and_round_trips(dtype, top):
     samples = np.arange(top + 1, dtype=dtype)
     floats = to_floats(samples)
     assert floats.dtype is torch.float32
@@ -17,7 +17,7 @@ def test_every_sample_becomes_the_nearest_float_of_its_quotient_and_comes_back(d
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_channels_go_first_and_come_back_last(channels):
+def test_tensors_have_channels_first_and_images_last(channels):
     image = np.random.default_rng(0).integers(0, 256, (5, 7, channels), dtype=np.uint8)
     tensor = to_tensor(image[:, ::-1])  # of any strides
     assert tensor.shape == (channels, 5, 7) and tensor.is_contiguous()
@@ -25,6 +25,6 @@ def test_channels_go_first_and_come_back_last(channels):
     assert np.array_equal(to_samples(tensor), image[:, ::-1] if channels > 1 else image[:, ::-1, 0])
 
 
-def test_what_lies_outside_is_clamped_and_what_lies_between_is_rounded():
+def test_values_are_clamped_to_zero_to_one_and_rounded_to_samples():
     image = torch.tensor([-0.1, 0.0, 0.49 / 255, 0.51 / 255, 254.6 / 255, 1.7]).view(1, 1, 6).expand(3, -1, -1)
     assert to_samples(image)[0, :, 0].tolist() == [0, 0, 0, 1, 255, 255]

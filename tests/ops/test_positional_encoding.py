@@ -26,7 +26,7 @@ def test_no_encoding_has_no_frequency():
     assert encoding_frequencies("none").tolist() == []
 
 
-def test_another_name_is_refused_with_the_names_there_are():
+def test_an_unknown_encoding_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="one of released, eq6, none, got 'eq7'"):
         encoding_frequencies("eq7")
 
@@ -39,12 +39,12 @@ def test_sines_come_before_cosines_and_y_before_x():
     torch.testing.assert_close(encoded, torch.tensor(expected))
 
 
-def test_without_frequencies_the_coordinates_themselves_are_given():
+def test_without_frequencies_the_coordinates_themselves_are_returned():
     delta = torch.rand(2, 3, 5, 2)
     assert torch.equal(positional_encoding(delta, torch.empty(0)), delta)
 
 
-def test_frequency_0_encodes_nothing():
+def test_frequency_0_gives_constant_features():
     encoded = positional_encoding(torch.rand(4, 2), torch.zeros(1))
     assert encoded.tolist() == [[0, 0, 1, 1]] * 4
 
@@ -57,12 +57,12 @@ def test_the_dimension_is_that_of_the_encoding(name, dim):
 
 
 @pytest.mark.parametrize("name", POSITIONAL_ENCODINGS)
-def test_each_query_is_encoded_by_itself(name):
+def test_each_query_is_encoded_independently(name):
     delta, frequencies = torch.rand(3, 7, 2) * 8 - 4, encoding_frequencies(name)
     encoded = positional_encoding(delta, frequencies)
     torch.testing.assert_close(positional_encoding(delta[2, 4], frequencies), encoded[2, 4])
 
 
-def test_the_type_of_the_coordinates_is_kept():
+def test_the_encoding_has_the_dtype_of_the_coordinates():
     encoded = positional_encoding(torch.rand(3, 2, dtype=torch.float64), encoding_frequencies("eq6").double())
     assert encoded.dtype == torch.float64

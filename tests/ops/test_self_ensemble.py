@@ -30,13 +30,13 @@ def by_hand(net, lq, size, views):
 
 
 @pytest.mark.parametrize("views", [1, 4, 8])
-def test_views_are_averaged_with_scales_that_turn_with_the_image(net, views):
+def test_views_are_averaged_and_scales_are_swapped_with_the_axes(net, views):
     lq = torch.rand(1, 3, 5, 8, dtype=torch.float64)
     got = upscale_ensemble(net.upscale, lq, (17, 12), views)
     torch.testing.assert_close(got, by_hand(net, lq, (17, 12), views), rtol=0, atol=1e-12)
 
 
-def test_a_symmetric_upscaler_is_not_changed():
+def test_the_ensemble_of_an_equivariant_upscaler_equals_its_output():
     lq = torch.rand(1, 3, 5, 7, dtype=torch.float64)
 
     def upscale(image, size):
@@ -45,6 +45,6 @@ def test_a_symmetric_upscaler_is_not_changed():
     torch.testing.assert_close(upscale_ensemble(upscale, lq, (13, 9), 8), upscale(lq, (13, 9)), rtol=0, atol=1e-12)
 
 
-def test_another_number_of_views_is_refused(net):
+def test_an_unsupported_number_of_views_is_refused(net):
     with pytest.raises(ValueError, match="views"):
         upscale_ensemble(net.upscale, torch.rand(1, 3, 4, 4), (8, 8), 3)

@@ -44,7 +44,7 @@ def test_a_scale_just_above_a_divisor_leaves_one_lr_pixel_less():
     assert lr_size((100, 100), 10 / 3) == (30, 30)
 
 
-def test_the_axes_may_have_scales_of_their_own():
+def test_the_axes_may_have_different_scales():
     assert lr_size((35, 32), (2, 3.5)) == (17, 9)
 
 

@@ -30,7 +30,7 @@ def test_there_are_no_more_grids_than_branches_or_factors_of_4(branches, count):
     assert len(greedy_stage_sizes((3, 5), (300, 500), branches)) == count
 
 
-def test_one_pixel_more_than_4_times_takes_a_second_branch():
+def test_one_pixel_more_than_x4_needs_a_second_branch():
     assert greedy_stage_sizes((100, 100), (400, 400), 2) == []
     assert greedy_stage_sizes((100, 100), (401, 401), 2) == [(400, 400)]
 
@@ -63,7 +63,7 @@ def test_no_grid_exceeds_the_output_and_they_ascend():
             assert smaller[0] <= larger[0] and smaller[1] <= larger[1]
 
 
-def test_another_factor_may_be_given():
+def test_the_largest_factor_of_a_branch_can_be_chosen():
     assert greedy_stage_sizes((3, 5), (18, 30), 3, max_factor=2.0) == [(6, 10), (12, 20)]
 
 

@@ -52,7 +52,7 @@ def test_a_job_is_trained_in_its_stages_and_its_scores_are_stored(tmp_path, phot
     assert "started" not in again.stdout
 
 
-def test_realistic_lr_of_the_held_out_photographs_is_a_set_of_its_own(tmp_path, photographs, commands):
+def test_realistic_lr_of_the_held_out_photographs_is_a_separate_set(tmp_path, photographs, commands):
     job = {"network": {"type": "Bicubic", "kernel": "pil"}, "test": ["held_out", "realistic"]}
     assert run(commands / "python", tmp_path, photographs, {"cubic": job}).returncode == 0
     result = json.loads((tmp_path / "results/cubic_0.json").read_text())
@@ -69,7 +69,7 @@ def test_an_unknown_test_is_refused(tmp_path):
         read_jobs(tmp_path / "jobs.yml")
 
 
-def test_a_job_that_fails_is_named_and_the_others_go_on(tmp_path, photographs, commands):
+def test_a_failed_job_is_named_and_the_others_continue(tmp_path, photographs, commands):
     bad = {"stages": [{"steps": 2, "network_g": {"num_heads": 5}}]}
     done = run(
         commands / "python",

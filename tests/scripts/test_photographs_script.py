@@ -149,7 +149,7 @@ def test_only_the_package_of_a_lost_photograph_is_downloaded_again(workplace):
     assert "train/2.png" in workplace.written()
 
 
-def test_interrupted_while_unpacking_it_exits_130_and_the_next_run_goes_on(workplace):
+def test_interrupted_while_unpacking_it_exits_130_and_the_next_run_resumes(workplace):
     assert workplace.run(STUB_INTERRUPTED="wallpapers-b").returncode == 130
     assert workplace.downloaded() == ["wallpapers-a", "wallpapers-b"]
     assert workplace.written() == set()
@@ -177,7 +177,7 @@ def test_a_changed_original_is_named_and_left_out_of_sets_and_credits(workplace)
     assert "Author 0" not in (workplace.folder / "CREDITS.md").read_text()
 
 
-def test_a_package_that_cannot_be_had_is_named_and_comes_into_the_lmdb_once_it_can(workplace):
+def test_an_unavailable_package_is_named_and_added_to_the_lmdb_by_a_later_run(workplace):
     result = workplace.run(STUB_ABSENT="wallpapers-b")
     assert result.returncode == 1
     assert "no wallpapers-b from apt" in result.stderr
@@ -187,7 +187,7 @@ def test_a_package_that_cannot_be_had_is_named_and_comes_into_the_lmdb_once_it_c
     assert workplace.keys("train") == ["0.png", "2.png"]
 
 
-def test_offline_it_says_so_in_one_line_that_names_the_way_out(workplace):
+def test_offline_it_fails_in_one_line_that_names_the_remedy(workplace):
     result = workplace.run(STUB_ABSENT="wallpapers-a wallpapers-b")
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
@@ -197,7 +197,7 @@ def test_offline_it_says_so_in_one_line_that_names_the_way_out(workplace):
     assert workplace.written() == set()
 
 
-def test_without_apt_it_says_so_in_one_line_and_writes_nothing(workplace, tmp_path):
+def test_without_apt_it_fails_in_one_line_and_writes_nothing(workplace, tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
     for tool in ("dirname", "sh", "dpkg"):
@@ -210,7 +210,7 @@ def test_without_apt_it_says_so_in_one_line_and_writes_nothing(workplace, tmp_pa
     assert not workplace.folder.exists()
 
 
-def test_a_photograph_that_the_list_now_has_in_the_other_set_is_refused(workplace):
+def test_a_photograph_that_moved_to_the_other_set_is_refused(workplace):
     workplace.run()
     workplace.write_list([[row[0], "held_out", *row[2:]] if row[0] == "2.png" else row for row in workplace.rows])
     result = workplace.run()
@@ -229,7 +229,7 @@ def test_bad_arguments_are_refused_in_one_line(workplace, arguments, named):
     assert named in line
 
 
-def test_help_teaches_what_is_made_and_the_exit_statuses(workplace):
+def test_help_describes_the_output_and_the_exit_statuses(workplace):
     result = workplace.run("--help")
     assert result.returncode == 0
     for word in ("FOLDER", "held_out.lmdb", "CREDITS.md", "clit prepare", "Exit status", "130"):

@@ -37,7 +37,7 @@ def commands(result):
     return [line for line in result.stdout.splitlines() if line.startswith("clit ")]
 
 
-def test_benchmarks_that_are_there_are_prepared_and_the_others_skipped(repository, tmp_path):
+def test_present_benchmarks_are_prepared_and_missing_ones_skipped(repository, tmp_path):
     (tmp_path / "my data" / "Set5" / "HR").mkdir(parents=True)
     (tmp_path / "my data" / "Urban100" / "LR_bicubic" / "X4").mkdir(parents=True)
     result = run_script(repository, "prepare_benchmarks.sh", "my data/")
@@ -72,14 +72,14 @@ def test_an_interruption_stops_the_whole_script(repository, tmp_path, script):
 @pytest.mark.parametrize(
     ("script", "tree"), [("prepare_benchmarks.sh", "Set5/\n"), ("prepare_div2k.sh", "DIV2K_train_HR/0001.png")]
 )
-def test_nothing_to_prepare_shows_the_tree_that_is_expected(repository, tmp_path, script, tree):
+def test_nothing_to_prepare_prints_the_expected_folders(repository, tmp_path, script, tree):
     result = run_script(repository, script, tmp_path / "nowhere")
     assert result.returncode == 2
     assert f"{script}: error: no " in result.stderr
     assert tree in result.stderr
 
 
-def test_div2k_is_looked_for_in_the_repository_and_prepared_whole(repository):
+def test_div2k_is_found_in_the_repository_and_prepared_completely(repository):
     data = repository / "datasets" / "DIV2K"
     for name in ("DIV2K_train_HR", "DIV2K_valid_LR_bicubic/X3"):
         (data / name).mkdir(parents=True)
@@ -91,7 +91,7 @@ def test_div2k_is_looked_for_in_the_repository_and_prepared_whole(repository):
     ]
 
 
-def test_div2k_sub_images_are_made_of_the_training_hr_alone(repository, tmp_path):
+def test_div2k_sub_images_are_made_of_the_training_hr_only(repository, tmp_path):
     for name in ("DIV2K_train_HR", "DIV2K_valid_HR"):
         (tmp_path / name).mkdir()
     result = run_script(repository, "prepare_div2k.sh", "--sub-images", ".")

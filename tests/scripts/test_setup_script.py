@@ -124,7 +124,7 @@ def test_the_python_that_the_user_names_is_not_replaced_by_another(workplace):
     assert_refused(workplace, workplace.run(PYTHON=str(named)), "3.13.1", str(named))
 
 
-def test_a_shim_that_does_not_run_is_passed_over(workplace):
+def test_a_python_shim_that_does_not_run_is_skipped(workplace):
     workplace.offer("python3.12", "3.12.4")
     result = workplace.run()
     assert result.returncode == 0, result.stderr
@@ -172,7 +172,7 @@ def test_a_second_set_up_installs_nothing_and_takes_less_than_a_second(workplace
 
 
 @pytest.mark.parametrize("changed", ["setup.py", "scripts/setup.sh"])
-def test_a_change_of_what_is_declared_installs_again_without_rebuilding(workplace, changed):
+def test_changed_requirements_are_installed_without_rebuilding_the_venv(workplace, changed):
     workplace.offer("python3", "3.11.7")
     workplace.run()
     workplace.installed()
@@ -183,7 +183,7 @@ def test_a_change_of_what_is_declared_installs_again_without_rebuilding(workplac
     assert "Creating .venv" not in result.stdout
 
 
-def test_a_failed_installation_shows_pips_error_and_the_next_set_up_goes_on(workplace):
+def test_a_failed_installation_shows_pips_error_and_the_next_set_up_continues(workplace):
     workplace.offer("python3", "3.11.7")
     result = workplace.run(STUB_FAILS="basicsr")
     assert result.returncode == 1
@@ -204,7 +204,7 @@ def test_another_clit_torch_installs_again(workplace):
     assert len(workplace.installed()) == 4
 
 
-def test_taking_back_a_change_whose_installation_failed_installs_again(workplace):
+def test_reverting_a_change_whose_installation_failed_installs_again(workplace):
     workplace.offer("python3", "3.11.7")
     workplace.run()
     workplace.run(CLIT_TORCH="torch==0.0", STUB_FAILS="torch==0.0")
@@ -249,7 +249,7 @@ def test_a_set_up_from_inside_the_broken_venv_uses_the_python_outside(workplace)
     assert workplace.python.exists()
 
 
-def test_packages_that_pip_was_stopped_at_are_installed_again(workplace):
+def test_packages_left_incomplete_by_an_interrupted_pip_are_installed_again(workplace):
     workplace.offer("python3", "3.11.7")
     workplace.run(STUB_FAILS="torch")
     packages = workplace.root / ".venv" / "lib" / "python3.11" / "site-packages"
@@ -277,7 +277,7 @@ def test_a_package_that_does_not_import_fails_with_its_remedy(workplace, error, 
 
 
 @pytest.mark.skipif(shutil.which("flock") is None, reason="without flock set-ups do not wait for each other")
-def test_of_two_set_ups_at_once_one_waits_and_finds_the_work_done(workplace):
+def test_of_two_simultaneous_set_ups_one_waits_and_installs_nothing(workplace):
     workplace.offer("python3", "3.11.7")
     first = workplace.start(STUB_SECONDS="0.2")
     while first.poll() is None and not workplace.log.exists():
@@ -323,12 +323,12 @@ def test_the_package_imports_nothing_undeclared():
     assert package_imports() - declared_imports() - optional == set()
 
 
-def test_the_development_set_up_has_what_the_tests_of_exports_need():
+def test_the_development_requirements_cover_the_export_tests():
     extras = declared("extras_require")
     assert set(extras["onnx"] + extras["spandrel"] + extras["web"] + extras["video"]) <= set(extras["dev"])
 
 
-def test_the_package_imports_all_that_is_declared():
+def test_every_declared_requirement_is_imported():
     assert declared_imports() - NEED_NOT_BE_IMPORTED - package_imports() == set()
 
 
@@ -337,13 +337,13 @@ def test_a_declared_requirement_is_installed(name):
     assert importlib.util.find_spec(name) is not None
 
 
-def test_the_console_command_points_at_a_function_that_exists():
+def test_the_console_command_refers_to_an_existing_function():
     (command,) = declared("entry_points")["console_scripts"]
     assert command == "clit=clit_plugin.commands.cli:main"
     tree = ast.parse((ROOT / "clit_plugin" / "commands" / "cli.py").read_text())
     assert "main" in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
 
 
-def test_setup_py_and_setup_sh_want_the_same_pythons():
+def test_setup_py_and_setup_sh_require_the_same_python_versions():
     assert declared("python_requires") == ">=3.10,<3.13"
     assert "3.10.* | 3.11.* | 3.12.*)" in (ROOT / "scripts" / "setup.sh").read_text()

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-def test_the_short_soak_is_well_and_writes_its_page(tmp_path):
+def test_the_short_soak_passes_and_writes_its_report(tmp_path):
     command = ["bash", ROOT / "scripts/soak.sh", "--quick", "--batches", "60", "--out", tmp_path / "page.md"]
     environment = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

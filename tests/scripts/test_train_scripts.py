@@ -29,7 +29,7 @@ def slurm(python, folder, *arguments):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
 
 
-def test_a_job_of_two_nodes_trains_with_both(tmp_path, commands):
+def test_a_slurm_job_of_two_nodes_trains_on_both(tmp_path, commands):
     failing_options(tmp_path, workers=0, total_iter=4)
     done = slurm(commands / "python", tmp_path, "-opt", "failing.yml")
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
@@ -39,7 +39,7 @@ def test_a_job_of_two_nodes_trains_with_both(tmp_path, commands):
 
 
 @pytest.mark.parametrize("name", ["train_nodes.sh", "train_slurm.sh", "soak.sh", "gpu_check.sh"])
-def test_a_script_is_sound_bash(name):
+def test_training_scripts_are_valid_bash(name):
     subprocess.run(["bash", "-n", ROOT / "scripts" / name], check=True)
 
 

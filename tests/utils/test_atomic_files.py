@@ -11,7 +11,7 @@ from clit_plugin.utils.atomic_files import replacing, save_whole, write_bytes, w
 from clit_plugin.utils.errors import UserError
 
 
-def test_a_file_appears_only_when_its_block_has_ended(tmp_path):
+def test_a_file_appears_only_when_the_with_block_has_ended(tmp_path):
     file = tmp_path / "new" / "a.txt"
     with replacing(file) as partial:
         partial.write_text("part")
@@ -19,7 +19,7 @@ def test_a_file_appears_only_when_its_block_has_ended(tmp_path):
     assert [(path.name, path.read_text()) for path in file.parent.iterdir()] == [("a.txt", "part")]
 
 
-def test_content_is_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+def test_content_is_synced_to_disk_before_the_file_is_renamed(tmp_path, monkeypatch):
     steps = []
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda file: (steps.append(os.fstat(file).st_size), fsync(file)))
@@ -51,7 +51,7 @@ def test_a_checkpoint_that_cannot_be_pickled_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("step", ["write", "replace"])
-def test_a_write_that_fails_leaves_neither_a_part_nor_the_old_file_changed(tmp_path, monkeypatch, step):
+def test_a_failed_write_leaves_no_partial_file_and_the_old_file_unchanged(tmp_path, monkeypatch, step):
     (tmp_path / "a.png").write_bytes(b"old")
     original = Path.write_bytes
 
@@ -73,7 +73,7 @@ def test_a_write_that_fails_leaves_neither_a_part_nor_the_old_file_changed(tmp_p
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_checkpoint_on_a_full_disk_fails_in_the_systems_words_and_not_in_torchs(tmp_path, monkeypatch):
+def test_a_checkpoint_on_a_full_disk_fails_with_the_error_of_the_system(tmp_path, monkeypatch):
     original = Path.open
     monkeypatch.setattr(Path, "open", lambda self, *args, **options: original(Path("/dev/full"), *args, **options))
     with pytest.raises(UserError, match=r"net\.pth: cannot be written \(no space left on the disk\)$"):

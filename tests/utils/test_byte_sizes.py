@@ -15,5 +15,5 @@ from clit_plugin.utils.byte_sizes import byte_size
         (36 * 10**12, "36000.0 GB"),
     ],
 )
-def test_the_unit_is_the_largest_that_fits(count, text):
+def test_a_byte_size_has_the_largest_unit_that_fits(count, text):
     assert byte_size(count) == text

@@ -32,12 +32,12 @@ def work(clock, seconds, count=100):
         clock[0] += seconds
 
 
-def test_a_bar_of_less_than_a_minute_writes_nothing_into_a_file(clock, capsys):
+def test_a_progress_bar_of_less_than_a_minute_writes_nothing_to_a_file(clock, capsys):
     work(clock, 0.5)
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_bar_in_a_file_is_a_line_a_minute(clock, capsys):
+def test_a_progress_bar_in_a_file_is_one_line_per_minute(clock, capsys):
     work(clock, 2)  # 200 s
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
@@ -46,7 +46,7 @@ def test_a_bar_in_a_file_is_a_line_a_minute(clock, capsys):
     ]
 
 
-def test_a_bar_in_a_file_tells_large_numbers_shortly(clock, capsys):
+def test_a_progress_bar_in_a_file_abbreviates_large_numbers(clock, capsys):
     with console.bar(total=4e6, unit="pixel", unit_scale=True) as bar:
         clock[0] = 60
         bar.set_description("photo.jpg")
@@ -54,21 +54,21 @@ def test_a_bar_in_a_file_tells_large_numbers_shortly(clock, capsys):
     assert capsys.readouterr().err == "photo.jpg: 25%, 1.00M of 4.00M pixel [01:00<03:00]\n"
 
 
-def test_a_bar_without_an_end_tells_what_is_done(clock, capsys):
+def test_a_progress_bar_without_a_total_reports_what_is_done(clock, capsys):
     bar = console.bar(iter(range(3)), desc="Reading", unit="image")
     for _ in bar:
         clock[0] += 61
     assert capsys.readouterr().err.startswith("Reading: 1 image [01:01, ")
 
 
-def test_a_bar_on_a_terminal_is_tqdms(monkeypatch, capsys):
+def test_a_progress_bar_on_a_terminal_is_tqdms(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert list(console.bar(range(3), desc="Hashing")) == [0, 1, 2]
     assert "\rHashing: 100%" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("quiet")
-def test_quiet_keeps_back_lines_and_bars_but_no_warnings(clock, capsys):
+def test_quiet_suppresses_lines_and_bars_but_not_warnings(clock, capsys):
     console.say("done")
     work(clock, 2)
     assert capsys.readouterr().err == ""
@@ -76,7 +76,7 @@ def test_quiet_keeps_back_lines_and_bars_but_no_warnings(clock, capsys):
     assert capsys.readouterr().err == "skipped: a.png\n"
 
 
-def test_only_the_first_process_speaks(monkeypatch, clock, capsys):
+def test_only_rank_0_prints(monkeypatch, clock, capsys):
     monkeypatch.setenv("RANK", "1")
     console.say("done")
     work(clock, 2)
@@ -105,12 +105,12 @@ def test_a_training_ends_with_its_weights_their_size_and_the_seconds(one_stage, 
     assert re.fullmatch(r"experiments/s1/models/net_g_latest.pth: 2 steps, [\d.]+ kB, [\d.]+ s", last)
 
 
-def test_a_training_draws_no_bar_into_a_file(one_stage, capfd):
+def test_a_training_writes_no_progress_bar_to_a_file(one_stage, capfd):
     assert train("-opt", one_stage) == 0
     assert "\r" not in capfd.readouterr().err
 
 
-def test_a_quiet_training_writes_its_log_file_alone(one_stage, tmp_path, capfd):
+def test_a_quiet_training_writes_only_to_its_log_file(one_stage, tmp_path, capfd):
     assert train("-opt", one_stage, "--quiet") == 0
     assert capfd.readouterr() == ("", "")
     assert "End of training" in log_of(tmp_path, "s1")
@@ -123,7 +123,7 @@ def test_a_training_after_a_quiet_one_is_not_quiet(one_stage, capfd):
     assert logging.getLogger("basicsr").handlers[0].level == logging.NOTSET
 
 
-def test_quiet_keeps_errors(capsys):
+def test_quiet_does_not_suppress_errors(capsys):
     assert main(["train", "-q", "-opt", "absent.yml"]) == 2
     assert capsys.readouterr().err == "clit train: error: absent.yml: no such option file\n"
 
@@ -138,7 +138,7 @@ def test_the_version_names_what_the_numbers_depend_on(capsys):
     )
 
 
-def test_a_figure_takes_quiet_on_either_side(capsys):
+def test_quiet_is_accepted_before_and_after_the_kind_of_figure(capsys):
     for arguments in (["-q", "crops"], ["crops", "-q"]):
         assert main(["figure", *arguments, "absent.png", "-o", "out.png", "--scale", "2", "--crop", "0,0,8x8"]) == 2
         assert console.is_quiet()

@@ -20,11 +20,11 @@ def refusal(function, *arguments, **keywords) -> str:
 
 
 @pytest.mark.parametrize("options", [None, 3, "text", [1]])
-def test_what_is_no_mapping_is_refused(options):
+def test_a_value_that_is_not_a_mapping_is_refused(options):
     assert refusal(check_mapping, options, "train") == f"train: expected a mapping, got {options!r}"
 
 
-def test_what_is_no_mapping_at_the_top_level_is_called_options():
+def test_a_top_level_value_that_is_not_a_mapping_is_called_options():
     assert refusal(check_mapping, [], "").startswith("options: expected")
 
 
@@ -111,11 +111,11 @@ def test_a_number_that_yaml_reads_as_text_gets_a_hint(hint):
     assert HINT in refusal(convert, value, hint, "key")
 
 
-def test_text_that_is_no_number_gets_no_hint_about_numbers():
+def test_text_that_is_not_a_number_gets_no_hint_about_numbers():
     assert HINT not in refusal(convert, "much", float, "key")
 
 
-def test_an_item_is_named_by_its_place():
+def test_an_item_is_named_by_its_index():
     assert refusal(convert, [1, 2, "x"], Sequence[int], "milestones").startswith("milestones[2]: expected a whole")
 
 
@@ -123,7 +123,7 @@ def test_an_item_of_a_list_of_fixed_length_has_its_own_type():
     assert refusal(convert, [1, 2.5], tuple[float, int], "key") == "key[1]: expected a whole number, got 2.5"
 
 
-def test_a_literal_is_refused_with_the_nearest():
+def test_a_misspelt_choice_is_refused_with_the_nearest():
     message = refusal(convert, "matlap", Literal["pil", "matlab"], "degradation")
     assert message == "degradation: expected one of pil, matlab, got 'matlap'; did you mean matlab?"
 
@@ -132,5 +132,5 @@ def test_a_choice_far_from_all_is_refused_without_a_guess():
     assert refusal(choose, "xyz", ["pil", "matlab"], "key") == "key: expected one of pil, matlab, got 'xyz'"
 
 
-def test_a_choice_that_is_no_text_is_refused():
+def test_a_choice_that_is_not_text_is_refused():
     assert "got 5" in refusal(choose, 5, ["pil"], "key")

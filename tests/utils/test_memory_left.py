@@ -11,11 +11,11 @@ def write_group(folder, limit, used=300, cache=0):
     return folder
 
 
-def test_the_limit_of_a_container_counts_less_what_it_uses(tmp_path):
+def test_memory_left_is_the_limit_of_the_container_minus_its_usage(tmp_path):
     assert memory_left(group=write_group(tmp_path, 1000)) == 700
 
 
-def test_its_cache_of_files_counts_as_free(tmp_path):
+def test_the_file_cache_of_a_container_counts_as_free(tmp_path):
     assert memory_left(group=write_group(tmp_path, 1000, cache=200)) == 900
 
 
@@ -23,7 +23,7 @@ def test_a_container_above_its_limit_has_nothing_left(tmp_path):
     assert memory_left(group=write_group(tmp_path, 200)) == 0
 
 
-def test_without_a_limit_the_machine_decides(tmp_path):
+def test_without_a_container_limit_the_free_memory_of_the_machine_counts(tmp_path):
     free = memory_left(group=tmp_path / "none")
     assert free > 10**6
     assert abs(memory_left(group=write_group(tmp_path, "max")) - free) < free / 2

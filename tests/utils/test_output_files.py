@@ -52,7 +52,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("way", ["full", "read-only", "file"])
-def test_where_nothing_can_be_written_a_command_says_so_before_its_work(place, capsys, monkeypatch, command, way):
+def test_a_command_refuses_an_unwritable_output_before_its_work(place, capsys, monkeypatch, command, way):
     if command == "train":
         write_yaml(place / "train.yml", stage_options(place / "hr", 1, name="tiny"))
     if way == "full":
@@ -72,7 +72,7 @@ def test_where_nothing_can_be_written_a_command_says_so_before_its_work(place, c
     assert message in refusal(capsys, place, command, *COMMANDS[command])
 
 
-def test_what_a_checkpoint_takes_is_known_before_a_training(place, capsys, monkeypatch):
+def test_a_training_is_refused_where_a_checkpoint_would_not_fit_on_the_disk(place, capsys, monkeypatch):
     options = stage_options(place / "hr", 1, name="tiny")
     options["network_g"]["encoder"] = {"type": "EDSRBaseline"}  # 1.2 million parameters, four copies of four bytes
     monkeypatch.setattr(output_files.shutil, "disk_usage", lambda folder: Usage(2**30, 2**30 - 19 * 10**6, 19 * 10**6))
@@ -89,7 +89,7 @@ def test_a_folder_without_permission_is_reported(tmp_path, monkeypatch):
         check_writable(tmp_path / "a.png")
 
 
-def test_looking_leaves_nothing_and_makes_no_folder(tmp_path):
+def test_check_writable_leaves_no_file_or_folder(tmp_path):
     check_writable(tmp_path / "not" / "there" / "a.png")
     assert list(tmp_path.iterdir()) == []
 
@@ -112,7 +112,7 @@ def test_a_figure_does_not_replace_its_image(place, capsys, command, link):
     assert f"{output}: would overwrite hr/0001.png, the image itself; give another -o" in error
 
 
-def test_an_image_that_another_would_overwrite_before_it_is_read_is_spared(place, capsys):
+def test_an_output_that_would_overwrite_a_later_input_is_refused(place, capsys):
     """p/sub/x.png would go to q/sub/x.png, which is read after it."""
     for folder in ("p/sub", "q/sub"):
         Path(folder).mkdir(parents=True)
@@ -127,7 +127,7 @@ def test_a_conversion_does_not_replace_its_checkpoint(place, capsys):
     assert "clit.pth: would overwrite clit.pth, the checkpoint itself" in error
 
 
-def test_an_output_that_is_no_input_is_taken_also_where_inputs_are_not_there(tmp_path):
+def test_outputs_that_are_not_inputs_are_accepted_even_if_inputs_are_missing(tmp_path):
     (tmp_path / "a.png").touch()
     inputs = [("image", tmp_path / "none.png"), ("option file", None), ("image", tmp_path / "b.png")]
     check_replaces_none([tmp_path / "a.png", tmp_path / "c.png"], inputs)

@@ -46,7 +46,7 @@ def test_a_process_waits_while_another_one_validates(watched):
     assert not ended.is_set()
 
 
-def test_a_process_that_no_longer_answers_is_named(watched, capfd):
+def test_an_unresponsive_process_is_named(watched, capfd):
     store, ended, statuses = watched
     progress.report("step 8")
     leave_notes(store, seconds=1, doing="step 7", progressing=True)
@@ -60,7 +60,7 @@ def test_a_process_that_no_longer_answers_is_named(watched, capfd):
     )
 
 
-def test_processes_that_answer_but_stand_still_are_reported_with_their_places(watched, capfd):
+def test_responsive_processes_without_progress_are_reported_with_their_activities(watched, capfd):
     store, ended, statuses = watched
     progress.report("step 8")
     leave_notes(store, seconds=60, doing="step 7", progressing=False, until=ended)
@@ -68,7 +68,7 @@ def test_processes_that_answer_but_stand_still_are_reported_with_their_places(wa
     assert "all processes are waiting or stuck: rank 0 at step 8, rank 1 at step 7" in capfd.readouterr().err
 
 
-def test_no_thread_is_left_after_the_run(watched):
+def test_the_watching_thread_ends_with_the_run(watched):
     before = set(threading.enumerate())
     run = peers.WatchedRun("clit train", "train.timeout", "--auto_resume continues")
     with peers.end_together(timeout=_TIMEOUT / 60, run=run):
@@ -76,6 +76,6 @@ def test_no_thread_is_left_after_the_run(watched):
     assert not set(threading.enumerate()) - before
 
 
-def test_many_ranks_are_reported_with_the_rarest_place_first():
+def test_many_ranks_are_grouped_by_activity_with_the_rarest_first():
     doing = {rank: "step 8" for rank in range(12)} | {5: "step 7"}
     assert peers.by_activity(doing) == "rank 5 at step 7, ranks 0, 1, 2, 3, 4, 6, 7, 8 and 3 more at step 8"

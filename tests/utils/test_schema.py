@@ -43,7 +43,7 @@ def test_a_default_that_is_a_list_is_not_shared():
     assert parse(Section, {"steps": 3}, "train").ranges == [[1, 4]]
 
 
-def test_an_unknown_key_is_refused_with_its_place_and_the_nearest():
+def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_key():
     assert refusal(parse, Section, {"steps": 3, "raet": 1}, "train") == "train.raet: unknown key; did you mean rate?"
 
 
@@ -52,11 +52,11 @@ def test_an_unknown_key_far_from_all_is_refused_with_the_valid_ones():
     assert message == "train.zzz: unknown key; valid keys: extra, kind, ranges, rate, steps"
 
 
-def test_a_key_that_is_no_text_is_refused():
+def test_a_key_that_is_not_text_is_refused():
     assert refusal(parse, Section, {"steps": 3, 7: 1}, "train").startswith("train.7: unknown key")
 
 
-def test_a_missing_key_is_refused_with_what_it_means():
+def test_a_missing_key_is_refused_with_its_description():
     assert refusal(parse, Section, {"rate": 1}, "train") == "train.steps: missing; training steps"
 
 
@@ -68,11 +68,11 @@ def test_a_key_of_the_top_level_has_no_dot_before_it():
     assert refusal(parse, Section, {"steps": 3, "raet": 1}, "").startswith("raet: unknown key")
 
 
-def test_a_bad_value_is_refused_with_its_place():
+def test_a_bad_value_is_refused_with_its_path():
     assert refusal(parse, Section, {"steps": 2.5}, "train") == "train.steps: expected a whole number, got 2.5"
 
 
-def test_check_known_lets_known_keys_pass():
+def test_check_known_accepts_known_keys():
     check_known({"a": 1}, ["b", "a"], "")
 
 
@@ -100,7 +100,7 @@ def any_number(*sizes, scale=1):
     pass
 
 
-def test_arguments_are_returned_as_the_signature_wants_them():
+def test_arguments_are_converted_to_the_annotated_types():
     checked = check_arguments(Plain, {"width": 64.0, "names": ("a",)}, "encoder")
     assert checked == {"width": 64, "names": ["a"]}
     assert type(checked["width"]) is int
@@ -111,7 +111,7 @@ def test_an_unknown_argument_is_refused_with_the_nearest():
     assert message == "encoder.widht: unknown key; did you mean width?"
 
 
-def test_a_missing_argument_is_refused_with_who_needs_it():
+def test_a_missing_argument_is_refused_with_the_function_that_requires_it():
     assert refusal(check_arguments, Plain, {}, "encoder") == "encoder.width: missing; Plain needs it"
 
 
@@ -119,31 +119,31 @@ def test_an_argument_of_a_wrong_type_is_refused():
     assert "encoder.width: expected a whole number" in refusal(check_arguments, Plain, {"width": "a"}, "encoder")
 
 
-def test_what_the_caller_supplies_is_neither_missing_nor_allowed():
+def test_arguments_supplied_by_the_caller_are_neither_required_nor_allowed():
     check_arguments(Plain, {}, "encoder", given=("width",))
     message = refusal(check_arguments, Plain, {"width": 3}, "encoder", given=("width",))
     assert message.startswith("encoder.width: unknown key")
 
 
-def test_what_the_caller_supplies_is_not_allowed_behind_double_stars_either():
+def test_arguments_supplied_by_the_caller_are_not_allowed_through_kwargs_either():
     message = refusal(check_arguments, passes_on, {"img": 3, "crop_border": 1}, "metric", given=("img",))
     assert message.startswith("metric.img: unknown key")
 
 
-def test_double_stars_take_a_key_that_is_near_to_none():
+def test_kwargs_accept_a_key_unlike_any_parameter():
     check_arguments(passes_on, {"img": 1, "crop_border": 1, "colour": 3}, "metric")
 
 
-def test_double_stars_do_not_take_a_near_miss():
+def test_kwargs_do_not_accept_a_misspelt_parameter():
     message = refusal(check_arguments, passes_on, {"img": 1, "crop_border": 1, "test_y_chanel": True}, "metric")
     assert message == "metric.test_y_chanel: unknown key; did you mean test_y_channel?"
 
 
-def test_a_parameter_without_double_stars_is_still_needed():
+def test_a_named_parameter_is_required_beside_kwargs():
     assert refusal(check_arguments, passes_on, {"img": 1}, "metric").startswith("metric.crop_border: missing")
 
 
-def test_stars_are_nothing_to_give():
+def test_args_and_kwargs_are_not_required_arguments():
     check_arguments(any_number, {"scale": 2}, "x")
     assert refusal(check_arguments, any_number, {"scael": 2}, "x") == "x.scael: unknown key; did you mean scale?"
 
@@ -172,7 +172,7 @@ def test_without_annotations_text_is_refused_where_the_default_is_a_number():
     assert message == "scheduler.gamma: expected a number, got 'half'"
 
 
-def test_without_annotations_other_values_are_taken_as_they_are():
+def test_without_annotations_other_values_are_accepted_unchanged():
     options = {"milestones": [1], "weights": [2, "a"], "mode": "1e3", "flag": "no", "nothing": "text"}
     assert check_arguments(unannotated, options, "x") == options
 

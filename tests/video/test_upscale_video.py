@@ -48,7 +48,7 @@ def test_frames_are_those_that_upscale_gives(net, few):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
-def test_uneven_times_and_the_sound_stay_what_they_are(net, few, suffix):
+def test_uneven_frame_times_and_the_sound_are_kept(net, few, suffix):
     times = [0, 20, 40, 110, 130, 150, 151, 240, 260, 280, 300, 320]
     write_clip("a.mp4", pictures(12), times=times, time_base=Fraction(1, 1000))
     assert upscale("a.mp4", "-o", f"b{suffix}", "--scale", 2) == 0
@@ -69,7 +69,7 @@ def test_the_frame_rate_of_film_is_kept_exactly_through_all_parts(net, few):
         assert container.streams.video[0].average_rate == Fraction(30000, 1001)
 
 
-def test_an_interrupted_video_goes_on_where_it_stopped(net, few, tmp_path, monkeypatch, capfd):
+def test_an_interrupted_video_resumes_where_it_stopped(net, few, tmp_path, monkeypatch, capfd):
     write_clip("a.mp4", pictures(12))
     assert upscale("a.mp4", "-o", "whole.mp4", "--scale", 2) == 0
     work, done = enlarge.strips_of, []
@@ -104,7 +104,7 @@ def test_a_frame_that_is_shown_twice_is_computed_once(net, monkeypatch):
     assert len(decoded("b.mp4")) == 4
 
 
-def test_a_turned_video_becomes_upright(net):
+def test_a_rotated_video_becomes_upright(net):
     write_clip("a.mp4", pictures(1), turned=90, sound=None)
     ((_, given),) = decoded("a.mp4")
     assert given.rotation % 360 == 90
@@ -118,7 +118,7 @@ def test_a_turned_video_becomes_upright(net):
 
 
 @pytest.mark.parametrize(("matrix", "luma"), [(1, 63), (6, 81), (2, 81)])  # of red, as the standards have it
-def test_colours_mean_the_same_after_all(net, matrix, luma):
+def test_the_colour_matrix_is_kept(net, matrix, luma):
     red = np.tile(np.uint8([255, 0, 0]), (24, 32, 1))
     write_clip("a.mp4", [red], matrix=matrix, sound=None)
     assert upscale("a.mp4", "-o", "b.mp4", "--scale", 2, "--crf", 0) == 0
@@ -130,14 +130,14 @@ def test_colours_mean_the_same_after_all(net, matrix, luma):
     assert made.color_range == 1
 
 
-def test_the_shape_of_pixels_is_kept_and_turned_with_them(net):
+def test_the_pixel_aspect_ratio_is_kept_and_rotated(net):
     write_clip("a.mp4", pictures(1), turned=90, aspect=Fraction(4, 3), sound=None)
     assert upscale("a.mp4", "-o", "b.mp4", "--scale", 2) == 0
     with av.open("b.mp4") as container:
         assert container.streams.video[0].sample_aspect_ratio == Fraction(3, 4)
 
 
-def test_ten_bits_become_eight_which_is_said(net, capfd):
+def test_ten_bits_become_eight_with_a_message(net, capfd):
     write_clip("a.mp4", pictures(1), pix_fmt="yuv420p10le", sound=None)
     assert upscale("a.mp4", "-o", "b.mp4", "--scale", 2) == 0
     assert "a.mp4: has more than 8 bits per sample; the result has 8" in capfd.readouterr().err
@@ -191,7 +191,7 @@ def test_a_single_frame_is_shown_as_long_as_one_of_its_rate(net):
         assert container.streams.video[0].duration * container.streams.video[0].time_base == 1 / RATE
 
 
-def test_the_weights_and_their_scales_are_said(net, capfd):
+def test_the_weights_and_their_scales_are_printed(net, capfd):
     write_weights("clit.pth", about={"name": "mine", "scale_range": [1, 4]})
     write_clip("a.mp4", pictures(1), sound=None)
     assert upscale("a.mp4", "-o", "b.mp4", "--scale", 5) == 0
@@ -200,14 +200,14 @@ def test_the_weights_and_their_scales_are_said(net, capfd):
     assert "a.mp4: x5 is outside the training scales, x1 to x4" in errors
 
 
-def test_odd_sides_become_even(net):
+def test_odd_sides_are_made_even(net):
     write_clip("a.mp4", pictures(1), sound=None)
     assert upscale("a.mp4", "-o", "b.mp4", "--scale", 1.55) == 0
     ((_, made),) = decoded("b.mp4")
     assert (made.height, made.width) == (38, 50)
 
 
-def test_an_output_that_is_there_is_left_or_replaced_as_asked(net, tmp_path, capfd):
+def test_an_existing_output_is_replaced_only_on_request(net, tmp_path, capfd):
     write_clip("a.mp4", pictures(1), sound=None)
     (tmp_path / "b.mp4").write_bytes(b"mine")
     assert upscale("a.mp4", "-o", "b.mp4", "--scale", 2) == 2
@@ -236,7 +236,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), REFUSED)
-def test_what_makes_no_sense_is_refused_in_one_line_and_nothing_written(net, tmp_path, capfd, arguments, message):
+def test_invalid_videos_and_arguments_are_refused_in_one_line_and_nothing_is_written(
+    net, tmp_path, capfd, arguments, message
+):
     write_clip("a.mp4", pictures(1), sound=None)
     (tmp_path / "note.mp4").write_text("no video")
     if arguments[0] == "sound.mp4":
@@ -256,7 +258,7 @@ def test_what_makes_no_sense_is_refused_in_one_line_and_nothing_written(net, tmp
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_where_pyav_is_missing_its_extra_is_named(net, monkeypatch, capfd):
+def test_without_pyav_the_extra_to_install_is_named(net, monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "av", None)
     assert upscale("a.mp4", "-o", "b.mp4", "--scale", 2) == 2
     assert 'videos need PyAV; pip install "clit_plugin[video]"' in capfd.readouterr().err

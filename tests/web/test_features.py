@@ -34,7 +34,7 @@ def test_features_are_those_of_the_whole_picture(nets):
         torch.testing.assert_close(features.crop(rows, columns), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_what_was_seen_is_not_encoded_again(nets, seen):
+def test_blocks_in_the_store_are_not_encoded_again(nets, seen):
     features = CachedFeatures(nets[0].net, torch.rand(1, 3, 300, 210), FeatureStore())
     features.crop((0, 300), (0, 210))
     assert seen == [(300, 210)]
@@ -43,7 +43,7 @@ def test_what_was_seen_is_not_encoded_again(nets, seen):
     assert len(seen) == 1
 
 
-def test_what_is_near_and_seen_is_encoded_together_and_nothing_else(nets, seen):
+def test_only_missing_blocks_near_and_in_view_are_encoded_together(nets, seen):
     features = CachedFeatures(nets[0].net, torch.rand(1, 3, 30 * BLOCK, 20 * BLOCK), FeatureStore())
     margin = features.reach + 1
     features.crop((330, 340), (200, 211))
@@ -71,7 +71,7 @@ def test_two_threads_share_the_blocks_that_both_need(nets, seen, monkeypatch):
     torch.testing.assert_close(cuts[0][..., 3 * BLOCK :], cuts[1][..., : 3 * BLOCK], rtol=0, atol=0)
 
 
-def test_where_encoding_fails_another_thread_that_waits_tries_itself(nets, monkeypatch):
+def test_after_a_failed_encoding_a_waiting_thread_tries_itself(nets, monkeypatch):
     features = CachedFeatures(nets[0].net, torch.rand(1, 3, BLOCK, BLOCK), FeatureStore())
     encode, began, fail = nets[0].net.encode, threading.Event(), threading.Event()
 
@@ -93,7 +93,7 @@ def test_where_encoding_fails_another_thread_that_waits_tries_itself(nets, monke
             first.result(30)
 
 
-def test_an_encoder_of_unknown_reach_sees_the_whole_picture_once(nets, seen, monkeypatch):
+def test_an_encoder_of_unknown_receptive_field_encodes_the_whole_picture_once(nets, seen, monkeypatch):
     monkeypatch.setattr(nets[0].net.encoder, "reach", None)
     lq = torch.rand(1, 3, 70, 50)
     features = CachedFeatures(nets[0].net, lq, FeatureStore())
@@ -102,7 +102,7 @@ def test_an_encoder_of_unknown_reach_sees_the_whole_picture_once(nets, seen, mon
     assert seen == [(70, 50)]
 
 
-def test_features_of_all_pictures_share_one_bound(nets):
+def test_features_of_all_pictures_share_one_memory_limit(nets):
     store = FeatureStore(max_bytes=0)
     first, second = (CachedFeatures(nets[0].net, torch.rand(1, 3, 19 * BLOCK, 7 * BLOCK), store) for _ in range(2))
     size = first.crop((0, 1), (0, 1)).shape[1] * 4 * BLOCK**2

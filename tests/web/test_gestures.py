@@ -39,7 +39,7 @@ def picture_point(page, x, y):
     return (x - box["x"] - left) / width, (y - box["y"] - top) / height
 
 
-def test_two_fingers_zoom_about_the_place_between_them_and_move_it(phone):
+def test_a_pinch_zooms_about_its_centre_and_pans(phone):
     phone.touches = phone.context.new_cdp_session(phone)
     before, (_, width), _ = picture_point(phone, 180, 300), *shown(phone)[1:]
     touch(phone, "touchStart", (160, 300), (200, 300))
@@ -53,7 +53,7 @@ def test_two_fingers_zoom_about_the_place_between_them_and_move_it(phone):
     assert phone.locator("#attention").is_hidden()
 
 
-def test_a_finger_that_stays_after_a_pinch_drags_on_without_a_jump(page):
+def test_a_finger_left_after_a_pinch_keeps_dragging_without_a_jump(page):
     page.evaluate("document.getElementById('canvas').setPointerCapture = () => {}")  # refuses fake pointers
     play = """(events) => events.forEach(([kind, pointerId, clientX, clientY]) =>
         document.getElementById("canvas").dispatchEvent(
@@ -71,7 +71,7 @@ def test_a_finger_that_stays_after_a_pinch_drags_on_without_a_jump(page):
     assert shown(page)[1:] == (size, (y + 12, x + 20))
 
 
-def test_a_picture_that_fills_the_window_does_so_when_the_window_changes(page):
+def test_a_picture_fitted_to_the_window_stays_fitted_when_the_window_is_resized(page):
     page.set_viewport_size({"width": 900, "height": 400})
     page.wait_for_function("() => document.getElementById('canvas').width === 900")
     settle(page)
@@ -96,7 +96,7 @@ def test_a_double_click_zooms_and_shows_no_attention(page):
     assert page.locator("#attention").is_hidden()
 
 
-def test_a_file_is_dropped(page, tmp_path):
+def test_a_dropped_file_is_opened(page, tmp_path):
     file = tmp_path / "dropped.png"
     file.write_bytes(png(33, 21))
     session = page.context.new_cdp_session(page)
@@ -144,7 +144,7 @@ def test_of_two_pictures_dropped_at_once_the_last_one_stays(page, server):
     assert "first.png" not in names
 
 
-def test_the_keyboard_alone_opens_zooms_moves_fits_and_looks_inside(page):
+def test_the_keyboard_opens_zooms_pans_fits_and_shows_attention(page):
     canvas = page.locator("#canvas")
     before = canvas.get_attribute("data-size")
     page.keyboard.press("Tab")

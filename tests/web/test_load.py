@@ -37,7 +37,7 @@ def given(client):
     return f"/api/pictures/{client.json('POST', '/api/pictures')['token']}"
 
 
-def test_what_is_no_longer_seen_is_never_decoded(client, server, blocked, monkeypatch):
+def test_tiles_that_left_the_view_are_never_decoded(client, server, blocked, monkeypatch):
     decoded = []
     tile = Scene.tile
     monkeypatch.setattr(Scene, "tile", lambda self, *at, **more: decoded.append(at[-1][0]) or tile(self, *at, **more))
@@ -52,7 +52,7 @@ def test_what_is_no_longer_seen_is_never_decoded(client, server, blocked, monkey
     assert decoded == [200]
 
 
-def test_what_is_too_much_at_once_is_refused(client, server, blocked, monkeypatch):
+def test_more_requests_than_the_queue_holds_are_refused(client, server, blocked, monkeypatch):
     monkeypatch.setattr("clit_plugin.web.worker.MAX_WAITING", 2)
     path = f"{given(client)}/tile?{TILE.format(x=0)}"
     waiting = [begin(client, path) for _ in range(2)]
@@ -62,7 +62,7 @@ def test_what_is_too_much_at_once_is_refused(client, server, blocked, monkeypatc
     assert [request.getresponse().status for request in waiting] == [200, 200]
 
 
-def test_few_uploads_are_held_at_once(client, server, blocked):
+def test_the_number_of_simultaneous_uploads_is_limited(client, server, blocked):
     content = png(20, 30)
     uploads = [begin(client, "/api/pictures?name=a.png", "POST", content) for _ in range(server_module.MAX_UPLOADS)]
     wait_until(lambda: server.receiving == server_module.MAX_UPLOADS)
@@ -72,7 +72,7 @@ def test_few_uploads_are_held_at_once(client, server, blocked):
     assert server.receiving == 0
 
 
-def test_an_upload_that_never_ends_is_given_up(client, server, monkeypatch):
+def test_an_upload_that_never_ends_times_out(client, server, monkeypatch):
     monkeypatch.setattr(server_module, "UPLOAD_TIMEOUT", 0.2)
     connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
     connection.putrequest("POST", "/api/pictures?name=a.png")
@@ -84,7 +84,7 @@ def test_an_upload_that_never_ends_is_given_up(client, server, monkeypatch):
     assert server.receiving == 0
 
 
-def test_pictures_are_closed_beyond_a_number_of_pixels_but_never_the_newest(client, server, monkeypatch):
+def test_pictures_beyond_the_pixel_limit_are_closed_but_never_the_newest(client, server, monkeypatch):
     monkeypatch.setattr(server.sessions, "max_pixels", 2000)
     first, second = client.open(png(20, 30)), client.open(png(30, 40))
     assert client.ask("GET", f"{first}/image").status == 200  # 1800 pixels
@@ -92,13 +92,13 @@ def test_pictures_are_closed_beyond_a_number_of_pixels_but_never_the_newest(clie
     assert [client.ask("GET", f"{at}/image").status for at in (first, second, third)] == [404, 404, 200]
 
 
-def test_a_picture_that_several_tabs_see_counts_once(client, server, monkeypatch):
+def test_a_picture_open_in_several_tabs_counts_once(client, server, monkeypatch):
     monkeypatch.setattr(server.sessions, "max_pixels", 47 * 61)
     tabs = [given(client) for _ in range(3)]
     assert [client.ask("GET", f"{at}/image").status for at in tabs] == [200, 200, 200]
 
 
-def test_a_failure_of_the_server_is_one_line_and_it_goes_on(client, monkeypatch, capfd):
+def test_an_internal_error_is_one_line_and_the_server_continues(client, monkeypatch, capfd):
     def fail(*_, **__):
         raise ZeroDivisionError("no such luck")
 
@@ -137,7 +137,7 @@ def test_downloads_are_made_one_after_another(client, server, blocked):
         b"POST /api/pictures HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5\r\n\r\n",
     ],
 )
-def test_what_is_no_request_ends_no_more_than_its_connection(client, request_bytes, capfd):
+def test_a_malformed_request_ends_only_its_connection(client, request_bytes, capfd):
     connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=10)
     connection.connect()
     connection.sock.sendall(request_bytes)
@@ -147,7 +147,7 @@ def test_what_is_no_request_ends_no_more_than_its_connection(client, request_byt
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_an_upload_that_breaks_off_is_no_traceback(client, server, capfd):
+def test_an_aborted_upload_prints_no_traceback(client, server, capfd):
     connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
     connection.putrequest("POST", "/api/pictures?name=a.png")
     connection.putheader("Content-Length", "100000")

@@ -41,7 +41,7 @@ def test_wheel_and_drag_show_the_pixels_that_upscale_gives(page, server, nets):
         assert pixels > 40_000
 
 
-def test_beyond_x30_the_screen_is_what_upscale_gives_of_that_part(page, server, nets):
+def test_beyond_x30_the_view_shows_the_pixels_that_upscale_gives(page, server, nets):
     set_split(page, 0)
     page.locator("#zoom").fill("0.85")
     settle(page)
@@ -97,7 +97,7 @@ def test_the_slider_is_dragged_and_moved_by_keys(page):
     assert page.locator("#split").get_attribute("aria-valuenow") == "27"
 
 
-def test_beyond_the_training_is_said(page):
+def test_scales_beyond_the_training_are_indicated(page):
     page.locator("#zoom").fill("0.9")
     settle(page)
     assert page.locator("#range").inner_text() == "beyond the training: ×1 to ×4"
@@ -158,7 +158,7 @@ def test_a_download_is_cancelled(page, server):
     assert download.task.cancelled()
 
 
-def test_a_picture_is_opened_and_what_is_none_is_refused_in_one_line(page):
+def test_a_picture_is_opened_and_another_file_is_refused_in_one_line(page):
     files = "#file"
     page.set_input_files(files, {"name": "note.png", "mimeType": "image/png", "buffer": b"no picture"})
     page.wait_for_selector("#message:not([hidden])")
@@ -172,7 +172,7 @@ def test_a_picture_is_opened_and_what_is_none_is_refused_in_one_line(page):
     assert page.locator("#message").is_hidden()
 
 
-def test_hardly_more_is_decoded_than_is_seen(page):
+def test_hardly_more_tiles_are_decoded_than_are_visible(page):
     set_split(page, 0)
     settle(page)
     asked = []

@@ -83,7 +83,7 @@ def test_a_download_is_the_whole_picture_as_upscale_gives_it(client, server, net
 
 
 @pytest.mark.parametrize(("kind", "name"), [("jpeg", "JPEG"), ("webp", "WEBP"), ("png", "PNG")])
-def test_quality_and_format_are_as_asked_and_transparency_is_kept_where_it_can_be(client, kind, name):
+def test_downloads_have_the_requested_format_and_quality_and_keep_transparency_where_possible(client, kind, name):
     picture = client.open(png(20, 30, "RGBA"))
     sizes = []
     for quality in (10, 90):
@@ -111,7 +111,7 @@ def test_a_cancelled_download_stops(client, server):
     assert download.done < download.pixels
 
 
-def test_tabs_do_not_mix(client):
+def test_tabs_have_separate_pictures(client):
     one, other = client.open(png(20, 30, seed=1)), client.open(png(20, 30, seed=2))
     pixels = [decode_picture(client.ask("GET", f"{at}/image").content, "").rgb for at in (one, other)]
     assert not torch.equal(*pixels)
@@ -120,7 +120,7 @@ def test_tabs_do_not_mix(client):
     assert client.ask("GET", f"{other}/image").status == 200
 
 
-def test_the_picture_that_was_unused_longest_is_closed(client, server):
+def test_the_least_recently_used_picture_is_closed(client, server):
     first = client.open(png(20, 30))
     for _ in range(MAX_PICTURES):
         client.open(png(20, 30))
@@ -151,7 +151,7 @@ BAD_TILES = [
 
 
 @pytest.mark.parametrize("change", BAD_TILES)
-def test_senseless_tiles_are_refused_in_one_line(client, change):
+def test_invalid_tiles_are_refused_in_one_line(client, change):
     values = {"lens": "0", "width": "122", "height": "94", "x": "0", "y": "0", "w": "10", "h": "10"}
     key, _, value = change.partition("=")
     values[key] = value
@@ -162,13 +162,13 @@ def test_senseless_tiles_are_refused_in_one_line(client, change):
 
 
 @pytest.mark.parametrize("visible", ["", "0,0,5", "0,0,NaN,5", "0,0,5,95", "-1,0,1,1", "122,0,1,1"])
-def test_a_senseless_view_is_refused_in_one_line(client, visible):
+def test_an_invalid_view_is_refused_in_one_line(client, visible):
     answer = client.ask("GET", f"{given(client)}/tile?lens=0&width=122&height=94&x=0&y=0&w=10&h=10&visible={visible}")
     assert answer.status == 400
     assert json.loads(answer.content)["error"].startswith("visible ")
 
 
-def test_a_tile_is_the_same_whatever_else_is_seen(client):
+def test_a_tile_does_not_depend_on_the_rest_of_the_view(client):
     path = f"{given(client)}/tile?lens=0&width=610&height=470&x=100&y=90&w=120&h=110"
     views = ("", "&visible=50,40,500,400", "&visible=0,0,1,1")
     tiles = [decoded(client.ask("GET", path + view).content) for view in views]
@@ -197,13 +197,13 @@ def test_nothing_but_the_page_is_served(client, path):
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_other_sites_and_names_are_refused(client, server, headers):
+def test_requests_from_other_sites_and_host_names_are_refused(client, server, headers):
     opened = len(server.sessions.by_token)
     assert client.ask("POST", "/api/pictures", None, headers).status == 403
     assert len(server.sessions.by_token) == opened
 
 
-def test_the_page_may_be_called_localhost_and_by_its_own_script(client, server):
+def test_the_page_is_served_as_localhost_and_to_its_own_script(client, server):
     host = f"localhost:{server.port}"
     headers = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
     assert client.ask("POST", "/api/pictures", None, headers).status == 200
@@ -225,7 +225,7 @@ def bomb():
         (png(40, 40)[:300], "not a readable image"),
     ],
 )
-def test_what_is_no_picture_is_refused_by_its_content(client, content, message):
+def test_a_file_that_is_not_a_picture_is_refused_by_its_content(client, content, message):
     answer = client.ask("POST", "/api/pictures?name=..%2F..%2F%3Cb%3Ephoto.png", content)
     assert answer.status == 400
     error = json.loads(answer.content)["error"]
@@ -239,7 +239,7 @@ def test_an_empty_file_is_refused_and_does_not_open_the_initial_picture(client):
     assert json.loads(answer.content)["error"].startswith("empty.png: ")
 
 
-def test_names_keep_their_letters(client):
+def test_file_names_keep_their_non_ascii_letters(client):
     opened = client.json("POST", "/api/pictures?name=c%C3%A4t%2Fd%C3%B6g.png", png(20, 30))
     assert opened["name"] == "dög.png"
     values = {"lens": 0, "width": 30, "height": 20, "x": 0, "y": 0, "w": 30, "h": 20, "format": "png", "quality": 90}
@@ -270,18 +270,18 @@ def test_an_upload_is_read_no_further_than_the_limit(client, monkeypatch, chunke
         order((94, 122), (0, 0, 10, 95)),
     ],
 )
-def test_senseless_downloads_are_refused(client, body):
+def test_invalid_downloads_are_refused(client, body):
     assert client.ask("POST", f"{given(client)}/download", body).status == 400
 
 
-def test_a_download_is_bounded(client):
+def test_the_size_of_a_download_is_limited(client):
     picture = client.open(png(200, 250))
     answer = client.ask("POST", f"{picture}/download", order((12800, 16000), (0, 0, 16000, 12800)))
     assert answer.status == 400
     assert "more than 100 million" in json.loads(answer.content)["error"]
 
 
-def test_the_page_names_no_other_address_and_allows_none(client):
+def test_the_page_refers_to_no_other_address_and_allows_none(client):
     page = client.ask("GET", "/")
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     names = [name for name in server_module._PAGE if name != "index.html"]

@@ -19,7 +19,7 @@ from clit_plugin.commands.cli import run_command
 ROOT = Path(__file__).parents[2]
 
 
-def test_ctrl_c_ends_it_cleanly_even_while_it_decodes(tmp_path):
+def test_ctrl_c_ends_the_server_cleanly_even_while_it_decodes(tmp_path):
     (tmp_path / "a.png").write_bytes(png(150, 150))
     write_weights(tmp_path / "clit.pth")
     words = [
@@ -62,7 +62,7 @@ def served(monkeypatch):
     return addresses
 
 
-def test_only_this_computer_can_open_the_page_unless_host_says_so_which_warns(served, capfd):
+def test_the_page_is_local_unless_host_opens_it_which_prints_a_warning(served, capfd):
     assert run_command("web", ["--port", "0"]) == 0
     assert capfd.readouterr().err == ""
     assert run_command("web", ["--port", "0", "--host", "0.0.0.0"]) == 0
@@ -79,7 +79,7 @@ def test_only_this_computer_can_open_the_page_unless_host_says_so_which_warns(se
         (["--host", "no.such.host.invalid"], "cannot listen on it"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(served, capfd, arguments, message):
+def test_invalid_arguments_of_web_are_refused_in_one_line(served, capfd, arguments, message):
     assert run_command("web", arguments) == 2
     errors = capfd.readouterr().err
     assert message in errors

@@ -52,7 +52,7 @@ def run(test, device="cpu"):
     asyncio.run(with_worker())
 
 
-def test_what_comes_alone_has_all_threads_and_what_waits_then_goes_side_by_side(threads):
+def test_a_single_job_uses_all_threads_and_queued_jobs_then_run_in_parallel(threads):
     async def test(worker, works):
         tasks = [asyncio.create_task(worker.do(work)) for work in works[:3]]
         await until(works[0].begun.is_set)
@@ -70,7 +70,7 @@ def test_what_comes_alone_has_all_threads_and_what_waits_then_goes_side_by_side(
     run(test)
 
 
-def test_the_last_of_many_has_all_threads(threads):
+def test_the_last_job_of_many_uses_all_threads(threads):
     async def test(worker, works):
         tasks = [asyncio.create_task(worker.do(work)) for work in works]
         for work in works:
@@ -82,7 +82,7 @@ def test_the_last_of_many_has_all_threads(threads):
     run(test)
 
 
-def test_an_accelerator_computes_one_thing_at_a_time(threads):
+def test_an_accelerator_runs_one_job_at_a_time(threads):
     async def test(worker, works):
         tasks = [asyncio.create_task(worker.do(work)) for work in works[:2]]
         await until(works[0].begun.is_set)
@@ -95,7 +95,7 @@ def test_an_accelerator_computes_one_thing_at_a_time(threads):
     run(test, "meta")
 
 
-def test_what_is_cancelled_before_its_turn_is_never_begun(threads):
+def test_a_job_cancelled_while_queued_never_starts(threads):
     async def test(worker, works):
         tasks = [asyncio.create_task(worker.do(work)) for work in works[:3]]
         await until(works[0].begun.is_set)
@@ -110,7 +110,7 @@ def test_what_is_cancelled_before_its_turn_is_never_begun(threads):
     run(test)
 
 
-def test_what_is_cancelled_while_it_runs_keeps_its_thread_until_it_ends(threads):
+def test_a_job_cancelled_while_running_keeps_its_thread_until_it_ends(threads):
     async def test(worker, works):
         tasks = [asyncio.create_task(worker.do(work)) for work in works[:2]]
         await until(works[0].begun.is_set)
@@ -125,7 +125,7 @@ def test_what_is_cancelled_while_it_runs_keeps_its_thread_until_it_ends(threads)
     run(test)
 
 
-def test_a_failure_leaves_the_thread_free(threads):
+def test_a_failed_job_frees_its_thread(threads):
     async def test(worker, works):
         def fail():
             raise ZeroDivisionError

@@ -25,7 +25,7 @@ def relist(folder, change):
     path.write_text("".join(change(path.read_text().splitlines(keepends=True))))
 
 
-def test_a_whole_lmdb_is_read_whatever_wrote_it_last(tmp_path):
+def test_an_intact_lmdb_is_read_whatever_its_last_transaction(tmp_path):
     path = tmp_path / "x.lmdb"
     with lmdb.open(str(path), map_size=2**24) as env:
         for i in range(40):  # of one transaction or of the other is the newest header
@@ -54,7 +54,7 @@ def test_a_data_file_of_exactly_the_length_that_its_header_says_is_read(folder):
     assert ImageSource(str(folder)).read("0012").shape == (41, 38, 3)
 
 
-def test_a_data_file_of_something_else_is_refused(folder):
+def test_a_data_file_that_is_not_lmdbs_is_refused(folder):
     (folder / "data.mdb").write_bytes(b"PK\3\4" * 5000)
     with pytest.raises(UserError, match=r"data\.mdb: not a data file of LMDB"):
         ImageSource(str(folder))
@@ -67,7 +67,7 @@ def test_a_listed_image_that_is_not_stored_is_refused_by_name(folder):
 
 
 @pytest.mark.parametrize("size", ["(100000,100000,3)", "(38,41,3)"])
-def test_a_size_that_is_not_the_stored_one_is_refused_before_memory_is_asked_for(folder, size):
+def test_a_listed_size_that_differs_from_the_stored_one_is_refused_before_allocating(folder, size):
     relist(folder, lambda lines: [line.replace("(41,38,3)", size) if "0007" in line else line for line in lines])
     with pytest.raises(UserError, match=r"meta_info.txt lists '0007' as \d+x\d+, but data\.mdb holds 38x41"):
         ImageSource(str(folder))
@@ -79,7 +79,7 @@ def test_images_that_are_stored_but_not_listed_are_reported_and_ignored(folder, 
     assert "3 of 12 images are not in meta_info.txt and are ignored" in capsys.readouterr().err
 
 
-def test_an_lmdb_that_was_made_anew_is_read_anew(folder, tmp_path):
+def test_a_replaced_lmdb_is_opened_again(folder, tmp_path):
     assert len(ImageSource(str(folder)).sizes) == 12
     shutil.rmtree(folder)
     shutil.rmtree(tmp_path / "hr")
@@ -88,7 +88,7 @@ def test_an_lmdb_that_was_made_anew_is_read_anew(folder, tmp_path):
 
 
 @pytest.mark.parametrize("root", ["hr", "hr.lmdb"])
-def test_a_cache_that_memory_has_no_room_for_is_refused_before_it_is_filled(folder, root, monkeypatch):
+def test_a_cache_that_exceeds_the_free_memory_is_refused_before_it_is_filled(folder, root, monkeypatch):
     source = ImageSource(str(folder.with_name(root)))
     needed = 12 * 41 * 38 * 3
     monkeypatch.setattr(image_source, "memory_left", lambda: needed - 1)

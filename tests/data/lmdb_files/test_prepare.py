@@ -22,7 +22,7 @@ def test_basicsr_reads_back_every_pixel(paths):
         np.testing.assert_array_equal(read_image(output, key), image)
 
 
-def test_equal_names_in_different_folders_stay_apart(paths):  # BasicSR #16, #239
+def test_equal_names_in_different_folders_get_different_keys(paths):  # BasicSR #16, #239
     folder, output = paths
     images = {f"{name}/0001": write_image(folder / name / "0001.png", seed=seed) for seed, name in enumerate("abc")}
     run_prepare(folder, output)
@@ -32,7 +32,7 @@ def test_equal_names_in_different_folders_stay_apart(paths):  # BasicSR #16, #23
 
 
 @pytest.mark.parametrize("options", [[], ["--sub-image", "4"]])
-def test_files_of_one_stem_keep_their_extension_in_the_key_on_request(paths, capsys, options):
+def test_files_of_the_same_stem_keep_their_extension_in_the_key_on_request(paths, capsys, options):
     folder, output = paths
     images = {
         name: write_image(folder / name, seed=seed, shape=(4, 4, 3)) for seed, name in enumerate(["a.png", "a.bmp"])
@@ -54,7 +54,7 @@ def test_names_that_are_not_ascii_are_readable_through_basicsr(paths):
     np.testing.assert_array_equal(read_image(output, "gr%C3%B6%C3%9Fe 100%25"), image)
 
 
-def test_images_of_different_sizes_are_listed_with_theirs(paths):
+def test_images_of_different_sizes_are_listed_with_their_sizes(paths):
     folder, output = paths
     write_image(folder / "b.bmp", shape=(4, 6, 3))
     write_image(folder / "a.PNG", shape=(300, 200, 3))
@@ -150,7 +150,7 @@ def test_an_image_smaller_than_the_sub_image_is_named_with_the_remedy(paths, cap
     ("options", "message"),
     [(["--step", "4"], "give --sub-image too"), (["--sub-image", "4", "--step", "6"], "pixels between the crops")],
 )
-def test_a_step_that_makes_no_sense_is_refused(paths, capsys, options, message):
+def test_an_invalid_step_is_refused(paths, capsys, options, message):
     folder, output = paths
     write_image(folder / "a.png")
     assert run_prepare(folder, output, *options) == 2
@@ -190,7 +190,7 @@ def test_a_dangling_link_is_named(paths, capsys):
     assert f"{folder / 'b.png'}: cannot be read (No such file or directory)" in capsys.readouterr().err
 
 
-def test_a_damaged_image_is_named_and_the_others_wait_for_the_next_run(paths, encoded, capsys):  # BasicSR #34
+def test_a_damaged_image_is_named_and_the_others_are_kept_for_the_next_run(paths, encoded, capsys):  # BasicSR #34
     folder, output = paths
     images = write_images(folder, 40)
     content = (folder / "0030.png").read_bytes()

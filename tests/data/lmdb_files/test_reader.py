@@ -30,12 +30,12 @@ def test_heights_and_widths_come_by_key_in_the_order_of_the_file(tmp_path):
 @pytest.mark.parametrize(
     "key", ["v1.2/img.0001", "my photo (1,2,3) 4", " leading", "two  spaces ", "a.png (1,1,3) 1.b"]
 )
-def test_keys_with_dots_spaces_and_brackets_survive(tmp_path, key):
+def test_keys_with_dots_spaces_and_brackets_are_read(tmp_path, key):
     folder = make_folder(tmp_path / "x.lmdb", f"{key}.png (4,5,3) 1\n")
     assert read_meta_info(folder) == {key: (4, 5)}
 
 
-def test_windows_line_ends_and_a_missing_last_line_end_are_no_matter(tmp_path):
+def test_windows_line_ends_and_a_missing_last_line_end_are_accepted(tmp_path):
     folder = make_folder(tmp_path / "x.lmdb", "a.png (4,5,3) 1\r\n\r\nb.png (6,7,3) 1")
     assert read_meta_info(folder) == {"a": (4, 5), "b": (6, 7)}
 
@@ -74,7 +74,7 @@ def test_an_empty_list_is_refused(tmp_path):
         read_meta_info(make_folder(tmp_path / "x.lmdb", ""))
 
 
-def test_a_folder_that_is_not_there_is_named_with_the_remedy(tmp_path):
+def test_a_missing_folder_is_named_with_the_remedy(tmp_path):
     with pytest.raises(UserError, match="x.lmdb: no such LMDB folder; make it with 'clit prepare"):
         read_meta_info(tmp_path / "x.lmdb")
 
@@ -97,6 +97,6 @@ def test_an_incomplete_lmdb_is_reported_as_such(tmp_path, asked):
         read_meta_info(tmp_path / asked)
 
 
-def test_a_complete_lmdb_is_read_while_its_successor_is_in_the_making(tmp_path):
+def test_a_complete_lmdb_is_read_while_its_successor_is_being_written(tmp_path):
     make_folder(tmp_path / "x.lmdb.partial", None)
     assert read_meta_info(make_folder(tmp_path / "x.lmdb", "a.png (4,5,3) 1\n")) == {"a": (4, 5)}

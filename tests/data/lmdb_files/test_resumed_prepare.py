@@ -11,7 +11,7 @@ from clit_plugin.data.lmdb_files.reader import read_meta_info
 from clit_plugin.data.lmdb_files.writer import LmdbWriter
 
 
-def test_after_an_interruption_only_the_rest_is_encoded(paths, encoded, capsys):
+def test_after_an_interruption_only_the_remaining_images_are_encoded(paths, encoded, capsys):
     folder, output = paths
     images = write_images(folder, 50)
     encoded.stop_after = 37
@@ -26,7 +26,7 @@ def test_after_an_interruption_only_the_rest_is_encoded(paths, encoded, capsys):
         np.testing.assert_array_equal(read_image(output, key), image)
 
 
-def test_other_settings_start_anew(paths, encoded, capsys):
+def test_changed_settings_start_over(paths, encoded, capsys):
     folder, output = paths
     write_images(folder, 10)
     encoded.stop_after = 5
@@ -38,7 +38,7 @@ def test_other_settings_start_anew(paths, encoded, capsys):
     assert all("_s0" in key for key in read_meta_info(output))
 
 
-def test_other_images_start_anew(paths, encoded, tmp_path, capsys):
+def test_a_different_folder_of_images_starts_over(paths, encoded, tmp_path, capsys):
     folder, output = paths
     write_images(folder, 10, shape=(200, 200, 3))
     write_image(tmp_path / "others" / "0003.png", seed=99, shape=(3, 3, 3))
@@ -66,7 +66,7 @@ def test_images_of_files_that_changed_or_were_removed_meanwhile_are_not_kept(pat
     np.testing.assert_array_equal(read_image(output, "0004"), changed)
 
 
-def test_an_interruption_of_the_check_costs_no_encoding(paths, encoded, monkeypatch):
+def test_an_interrupted_check_resumes_without_encoding_again(paths, encoded, monkeypatch):
     folder, output = paths
     write_images(folder, 5)
     with monkeypatch.context() as patch:

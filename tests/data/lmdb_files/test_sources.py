@@ -23,7 +23,7 @@ def test_the_last_crop_ends_at_the_border(length, size, step, starts):
     assert crop_starts(length, size=size, step=step) == starts
 
 
-def test_links_that_lead_back_or_up_do_not_recurse_forever(tmp_path):
+def test_cyclic_links_do_not_recurse_forever(tmp_path):
     folder = tmp_path / "up" / "images"
     write_image(folder / "a.png")
     write_image(folder / "deep" / "b.png")
@@ -42,7 +42,7 @@ def test_links_to_other_folders_are_followed_once(tmp_path):
     assert list(find_sources(tmp_path / "images")) == ["a.png", "link/other/y.png", "link/x.png"]
 
 
-def test_a_pipe_named_like_an_image_is_refused_and_not_waited_for(paths, capsys):
+def test_a_pipe_named_like_an_image_is_refused_without_waiting(paths, capsys):
     folder, output = paths
     write_image(folder / "a.png")
     os.mkfifo(folder / "b.png")

@@ -49,7 +49,7 @@ def test_a_key_is_the_path_without_extension_in_printable_ascii(path, key):
     assert lmdb_key(path) == key
 
 
-def test_a_percent_encoded_name_and_the_name_it_stands_for_get_different_keys():
+def test_a_percent_encoded_name_and_its_decoded_name_get_different_keys():
     assert lmdb_key("%C3%B6.png") != lmdb_key("ö.png")
 
 
@@ -94,13 +94,13 @@ def test_every_few_dozen_sources_are_committed(tmp_path):
         assert len(writer.done) > 48
 
 
-def test_much_data_is_committed_before_there_are_dozens_of_sources(tmp_path):
+def test_large_images_are_committed_after_fewer_sources(tmp_path):
     with LmdbWriter(folder=tmp_path, sources=STAMPS, commit_bytes=1000) as writer:
         writer.add(source="a.png", images=[noise("a", size=(30, 30))])
         assert list(writer.done) == ["a.png"]
 
 
-def test_an_exception_does_not_lose_what_was_added(tmp_path):
+def test_images_added_before_an_exception_are_committed(tmp_path):
     with pytest.raises(KeyboardInterrupt), LmdbWriter(folder=tmp_path, sources=STAMPS) as writer:
         writer.add(source="a.png", images=[noise("a")])
         raise KeyboardInterrupt
@@ -119,7 +119,7 @@ def test_images_of_changed_and_removed_sources_are_deleted(tmp_path):
     assert keys_in(tmp_path) == ["a"]
 
 
-def test_an_image_committed_without_a_record_is_done_again(tmp_path):  # killed between the two
+def test_an_image_committed_without_a_journal_record_is_encoded_again(tmp_path):  # killed between the two
     with LmdbWriter(folder=tmp_path, sources=STAMPS) as writer:
         writer.add(source="a.png", images=[noise("a")])
         writer.commit()
@@ -151,12 +151,12 @@ def test_a_faithful_copy_passes_the_check(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, noise("a", seed=1).png])
-def test_other_pixels_than_written_fail_the_check(tmp_path, content):
+def test_changed_pixels_fail_the_check(tmp_path, content):
     with pytest.raises(UserError, match="key 'a': does not read back as written"):
         check_image(image=stored(noise("a")), content=content, folder=tmp_path)
 
 
-def test_another_size_than_noted_fails_the_check(tmp_path):
+def test_a_changed_size_fails_the_check(tmp_path):
     image = noise("a")
     with pytest.raises(UserError, match=r"key 'a': decodes to shape \(8, 6, 3\) instead of \(9, 6, 3\)"):
         check_image(image=stored(image, height=9), content=image.png, folder=tmp_path)
@@ -173,7 +173,7 @@ def test_a_full_disk_is_one_line_with_the_remedy(tmp_path, error):
 
 
 @pytest.mark.parametrize(("free", "message"), [(2**20, "no space left on the disk"), (2**40, "Input/output error")])
-def test_a_write_cut_short_is_a_full_disk_if_little_is_free(tmp_path, monkeypatch, free, message):
+def test_a_short_write_is_reported_as_a_full_disk_if_little_space_is_free(tmp_path, monkeypatch, free, message):
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
     with pytest.raises(UserError, match=message):
         with storage_errors(tmp_path):
