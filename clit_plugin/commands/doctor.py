@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import importlib.util
 import os
 import platform
 import sys
@@ -26,11 +27,18 @@ _PACKAGES = {
     "tqdm": "tqdm",
     "addict": "addict",
 }
+_OPTIONAL = {
+    "clit web": ["aiohttp"],
+    "clit upscale of videos": ["av"],
+    "clit export to ONNX": ["onnx", "onnxscript", "onnxruntime"],
+    "spandrel and ComfyUI": ["spandrel"],
+}
 _PAIR = "pip install --force-reinstall torch torchvision, in one command, so that their builds match"
 
 DESCRIPTION = """\
-Check what is installed and whether it works together: Python, torch and torchvision, BasicSR, the GPU, threads, LMDB,
-what is registered and by which module, and the weights of the package. Every problem is reported with its remedy.
+Check what is installed and whether it works together: Python, torch and torchvision, optional packages, BasicSR, the
+GPU, threads, LMDB, what is registered and by which module, and the weights of the package. Every problem is reported
+with its remedy.
 
 example:
   clit doctor
@@ -114,6 +122,22 @@ def check_packages() -> Iterator[Finding]:
     yield Finding(", ".join(found))
 
 
+def check_optional_packages() -> Iterator[Finding]:
+    """The packages that only some commands need; their absence is no problem."""
+    for purpose, packages in _OPTIONAL.items():
+        if absent := [package for package in packages if importlib.util.find_spec(package) is None]:
+            yield Finding(f"for {purpose}: not installed, optional (pip install {' '.join(absent)})")
+            continue
+        try:
+            for package in packages:
+                importlib.import_module(package)
+        except Exception as error:
+            remedy = f"pip install --upgrade {' '.join(packages)}"
+            yield Finding(f"for {purpose}: {package} does not import ({_one_line(error)})", remedy)
+        else:
+            yield Finding(f"for {purpose}: {', '.join(f'{package} {_version(package)}' for package in packages)}")
+
+
 def check_basicsr() -> Iterator[Finding]:
     try:
         importlib.import_module("clit_plugin.plugin")
@@ -140,7 +164,10 @@ def check_device() -> Iterator[Finding]:
     else:
         yield Finding("GPU: none; everything runs on the CPU")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    yield Finding(f"CPU: {torch.get_num_threads()} threads on {cores} cores")
+    threads = torch.get_num_threads()
+    limit = os.environ.get("OMP_NUM_THREADS")
+    why = f" (OMP_NUM_THREADS={limit}; unset it to use all)" if limit is not None and threads < cores else ""
+    yield Finding(f"CPU: {threads} threads on {cores} cores{why}")
 
 
 def check_lmdb() -> Iterator[Finding]:
@@ -192,6 +219,7 @@ CHECKS: list[Check] = [
     check_python,
     check_torch,
     check_packages,
+    check_optional_packages,
     check_basicsr,
     check_device,
     check_lmdb,

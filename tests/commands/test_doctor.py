@@ -1,8 +1,10 @@
 """``clit doctor``, on a sound installation and on broken ones."""
 
 import hashlib
+import os
 
 import pytest
+import torch
 from cli_process import clit
 
 from clit_plugin.commands import doctor
@@ -17,6 +19,7 @@ def test_a_sound_installation_passes_every_check(capsys):
     for part in (
         "Python 3.",
         "torchvision",
+        "for clit web: aiohttp",
         "basicsr 1.4.2",
         "GPU",
         "threads on",
@@ -71,6 +74,24 @@ def test_damaged_weights_are_reported(tmp_path, monkeypatch, capsys, what):
     assert f"w.pth: {what}" in capsys.readouterr().out
     (tmp_path / "w.pth").write_bytes(content)
     assert main(["doctor"]) == 0
+
+
+def test_an_optional_package_may_be_absent_but_not_broken(tmp_path, monkeypatch):
+    (tmp_path / "broken_one.py").write_text("raise OSError('no such library')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(doctor, "_OPTIONAL", {"numbers": ["numpy"], "nothing": ["absent_one"], "films": ["broken_one"]})
+    there, absent, broken = doctor.check_optional_packages()
+    assert there.remedy is None and there.text.startswith("for numbers: numpy ")
+    assert absent == ("for nothing: not installed, optional (pip install absent_one)", None)
+    assert "broken_one does not import (OSError: no such library)" in broken.text
+    assert broken.remedy == "pip install --upgrade broken_one"
+
+
+def test_a_limit_of_threads_is_explained(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    assert "1 threads on 2 cores (OMP_NUM_THREADS=1; unset it to use all)" in [*doctor.check_device()][-1].text
 
 
 def test_a_python_that_basicsr_does_not_build_on_is_reported():
