@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import errno
 import ipaddress
 import signal
 import socket
@@ -108,7 +109,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
     except (OSError, UnicodeError) as error:
-        raise UserError(f"--host {host} --port {port}: cannot listen on it ({error}); try another --port") from error
+        port_is_refused = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES)
+        remedy = "try another --port" if port_is_refused else "give an address of this computer, such as 127.0.0.1"
+        raise UserError(f"--host {host} --port {port}: cannot listen on it ({error}); {remedy}") from error
     return listening
 
 

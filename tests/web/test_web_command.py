@@ -4,6 +4,7 @@ import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -76,7 +77,7 @@ def test_the_page_is_local_unless_host_opens_it_which_prints_a_warning(served, c
         (["missing.jpg"], "missing.jpg: cannot be read"),
         (["--weights", "a.pth", "b.pth", "c.pth"], "expected one file or two to compare, got 3"),
         (["--port", "70000"], "--port: expected 0 to 65535"),
-        (["--host", "no.such.host.invalid"], "cannot listen on it"),
+        (["--host", "999.1.1.1"], "; give an address of this computer, such as 127.0.0.1"),
     ],
 )
 def test_invalid_arguments_of_web_are_refused_in_one_line(served, capfd, arguments, message):
@@ -84,4 +85,13 @@ def test_invalid_arguments_of_web_are_refused_in_one_line(served, capfd, argumen
     errors = capfd.readouterr().err
     assert message in errors
     assert errors.count("\n") == 1
+    assert not served
+
+
+def test_a_port_that_is_taken_is_told_from_a_bad_host(served, capfd):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        assert run_command("web", ["--port", str(other.getsockname()[1])]) == 2
+    assert "; try another --port\n" in capfd.readouterr().err
     assert not served
