@@ -86,9 +86,9 @@ class Upscaler:
         """Upscale one image.
 
         Args:
-            image: A numpy array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8, uint16, or float32 in [0, 1]; the
-                fourth channel is alpha. Or a Pillow image: grey or RGB, with or without alpha, with a palette, or
-                16-bit grey; its EXIF orientation is applied.
+            image: A numpy array, uint8, uint16, or float32 in [0, 1]: (H, W), or (H, W, C) with 1 to 4 channels, which
+                are grey, grey and alpha, RGB, or RGB and alpha. Or a Pillow image: grey or RGB, with or without alpha,
+                with a palette, or 16-bit grey; its EXIF orientation is applied.
             scale: A factor of at least 1, or a pair (y, x).
             size: (height, width) of the output instead, in this order also for Pillow images.
             self_ensemble: Whether to average over 8 rotations and flips: slightly better, 8 times slower.
@@ -130,12 +130,8 @@ class Upscaler:
             instead = "scale it to I;16 or L" if mode in ("I", "F") else "convert it to RGB"
             raise TypeError(f"image: Pillow's mode {image.mode} is not supported; {instead}")
         array = np.asarray(image.convert(mode))
-        grey_alpha = mode == "LA"
-        if grey_alpha:
-            array = np.stack([array[..., 0]] * 3 + [array[..., 1]], -1)
         names = ("scale", "size", "self_ensemble", "tile", "max_memory", "progress")
-        big = self(array, **dict(zip(names, how, strict=True)))
-        result = Image.fromarray(big).convert("LA") if grey_alpha else Image.fromarray(big)
+        result = Image.fromarray(self(array, **dict(zip(names, how, strict=True))))
         if profile := image.info.get("icc_profile"):
             result.info["icc_profile"] = profile
         return result
@@ -197,9 +193,9 @@ def _checked(image: np.ndarray) -> np.ndarray:
     if dtype not in _DTYPES:
         remedy = "convert it by image.astype(np.float32)" if dtype.kind == "f" else "convert it to one of them"
         raise TypeError(f"image: expected uint8, uint16 or float32, got {image.dtype}; {remedy}")
-    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))):
-        last = "; move the channels to the end" if image.ndim == 3 and image.shape[0] in (1, 3, 4) else ""
-        raise ValueError(f"image: expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {image.shape}{last}")
+    if not (image.ndim == 2 or (image.ndim == 3 and 1 <= image.shape[2] <= 4)):
+        last = "; move the channels to the end" if image.ndim == 3 and 1 <= image.shape[0] <= 4 else ""
+        raise ValueError(f"image: expected (H, W), or (H, W, C) with 1 to 4 channels, got {image.shape}{last}")
     if not image.size:
         raise ValueError(f"image: is empty, of shape {image.shape}")
     if dtype == np.float32:
@@ -213,15 +209,14 @@ def _checked(image: np.ndarray) -> np.ndarray:
 
 def _picture(image: np.ndarray) -> Picture:
     floats = torch.from_numpy(np.atleast_3d(image).transpose(2, 0, 1).astype(np.float32) / _DTYPES[image.dtype])
-    grey = len(floats) == 1
-    rgb = floats.repeat(3, 1, 1) if grey else floats[:3]
-    return Picture(rgb=rgb.contiguous(), alpha=floats[3:] if len(floats) == 4 else None, grey=grey)
+    grey = len(floats) <= 2
+    rgb = floats[:1].repeat(3, 1, 1) if grey else floats[:3]
+    return Picture(rgb=rgb.contiguous(), alpha=floats[-1:] if len(floats) in (2, 4) else None, grey=grey)
 
 
 def _floats(rgb: Tensor, alpha: Tensor | None, *, grey: bool) -> np.ndarray:
-    if grey:
-        return luma(rgb).clamp(0, 1).permute(1, 2, 0).numpy()
-    image = rgb if alpha is None else torch.cat([rgb, alpha])
+    colours = luma(rgb) if grey else rgb
+    image = colours if alpha is None else torch.cat([colours, alpha])
     return image.clamp(0, 1).permute(1, 2, 0).numpy()
 
 

@@ -79,6 +79,14 @@ def test_memory_layout_and_subclass_of_an_array_do_not_matter(up, kind, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_grey_and_alpha_match_a_grey_and_an_rgba_array(up, dtype):
+    grey, alpha = array(9, 7, dtype=dtype), array(9, 7, dtype=dtype)
+    big = up(np.stack([grey, alpha], -1), scale=2)
+    np.testing.assert_array_equal(big[..., 0], up(grey, scale=2))
+    np.testing.assert_array_equal(big[..., 1], up(np.stack([grey, grey, grey, alpha], -1), scale=2)[..., 3])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_an_image_of_one_channel_keeps_one_channel(up, dtype):
     image = array(9, 7, 1, dtype=dtype)
     np.testing.assert_array_equal(up(image, scale=2)[..., 0], up(image[..., 0], scale=2))
@@ -151,7 +159,7 @@ def test_nothing_is_printed_outside_of_a_notebook(up, capsys):
         (array(9, 7), {"scale": (2, 3, 4)}, ValueError, r"\(y, x\)"),
         (array(9, 7), {"size": (8, 20)}, ValueError, "at least the image's own"),
         (array(9, 7), {"scale": 2, "tile": 12}, ValueError, "tile: expected a multiple of 8"),
-        (array(9, 7, 2), {"scale": 2}, ValueError, r"\(H, W, 3\)"),
+        (array(9, 7, 5), {"scale": 2}, ValueError, r"\(H, W, C\) with 1 to 4 channels, got \(9, 7, 5\)"),
         (array(0, 7), {"scale": 2}, ValueError, r"image: is empty, of shape \(0, 7\)"),
         (np.full((9, 7), np.nan, np.float32), {"scale": 2}, ValueError, "finite"),
         (array(9, 7).astype(np.int64), {"scale": 2}, TypeError, "uint8, uint16 or float32, got int64"),
