@@ -13,6 +13,7 @@ import torch
 from train_helpers import log_of, stage_options, weights, write_images, write_yaml
 
 _STAGES = ("s1", "s2")
+_OUTPUT = "stderr.txt"
 _TIMEOUT = 300  # seconds until a run has started and saved a checkpoint
 
 
@@ -31,7 +32,7 @@ def kills(folder: Path, number: int) -> tuple[bool, list[str]]:
         write_yaml(folder / f"{name}.yml", options)
     whole = folder / "undisturbed"
     whole.mkdir()
-    _wait(_start(whole, workers=0))
+    _wait(_start(whole, workers=0), whole)
     rows: list[list[object]] = []
     equal, chains = True, 0
     while len(rows) < number:
@@ -45,7 +46,7 @@ def kills(folder: Path, number: int) -> tuple[bool, list[str]]:
             process = _start(chain, workers)
             killed = len(rows) < number and _kill(chain, process, before, rng)
             if not killed:
-                _wait(process)
+                _wait(process, chain)
             if before is not None:
                 rows[-1].append("yes" if finished or _resumed(chain, before) else "NO")
             if killed:
@@ -70,13 +71,14 @@ def _start(folder: Path, workers: int) -> "subprocess.Popen[bytes]":
     files = [f"../{name}.yml" for name in _STAGES]
     setting = f"datasets.train.num_worker_per_gpu={workers}"
     command = [sys.executable, "-m", "clit_plugin.train", "-q", "--auto_resume", "--set", setting, "-opt", *files]
-    with (folder / "stderr.txt").open("ab") as output:
+    with (folder / _OUTPUT).open("ab") as output:
         return subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, start_new_session=True)
 
 
-def _wait(process: "subprocess.Popen[bytes]") -> None:
+def _wait(process: "subprocess.Popen[bytes]", folder: Path) -> None:
     if status := process.wait(timeout=1200):
-        raise RuntimeError(f"a run ended with status {status}")
+        output = (folder / _OUTPUT).read_text(encoding="utf-8")
+        raise RuntimeError(f"a run ended with status {status}: {output[-2000:]}")
 
 
 def _kill(folder: Path, process: "subprocess.Popen[bytes]", before: tuple[int, int] | None, rng: random.Random) -> bool:
