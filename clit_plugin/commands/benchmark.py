@@ -20,7 +20,7 @@ medians and the spread (min - max). Peak memory is what a run adds, measured in 
 the speed of a large matrix product on this machine, measured between the runs. "agreement" is the largest difference
 of the images, or of the gradients relative to each one's largest value.
 
---roofline measures nothing and needs no GPU: it counts what one would be billed, in a minute, for training steps of
+--roofline measures nothing and needs no GPU: it counts, in a minute, kernels, bytes and FLOPs of training steps of
 batch 32 and whole images with several networks. GB are what kernels read and write in memory: of a table the rows that
 are picked, of everything else each number once; "asked of caches" is what the programs of the fused kernels read again
 and again. "work" is the sum over kernels of memory or arithmetic, whichever takes longer at the card's rated speed,

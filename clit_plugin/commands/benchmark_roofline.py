@@ -1,4 +1,4 @@
-"""``clit benchmark --roofline``: what a GPU would be billed for each case, counted without one."""
+"""``clit benchmark --roofline``: kernels, bytes and FLOPs of each case on a GPU, counted without one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from clit_plugin.archs.build import build_network
-from clit_plugin.fast.bill import DEVICE, Bill, billed
-from clit_plugin.fast.bill_above import HostWaitError
-from clit_plugin.fast.fused_bill import BilledKernels
 from clit_plugin.fast.fused_choice import counted_kernels
+from clit_plugin.fast.fused_costs import CostedKernels
+from clit_plugin.fast.kernel_costs import DEVICE, KernelCosts, count_costs
+from clit_plugin.fast.meta_functions import HostWaitError
 from clit_plugin.models.cast_together import cast_together
 from clit_plugin.ops.sizes import Size
 from clit_plugin.ops.stages import cascade_sizes
@@ -84,7 +84,7 @@ CASES = (
 )
 
 
-def bill_of(case: RooflineCase, autocast: torch.dtype | None) -> Bill:
+def costs_of(case: RooflineCase, autocast: torch.dtype | None) -> KernelCosts:
     """Count a case: a step's forward and backward pass with its loss, or an image.
 
     Raises:
@@ -94,16 +94,16 @@ def bill_of(case: RooflineCase, autocast: torch.dtype | None) -> Bill:
     (h, w), batch = case.lq_size, case.batch or 1
     *stages, size = cascade_sizes(case.lq_size, case.factors)
     lq = torch.empty(batch, 3, h, w, device=DEVICE)
-    with billed(autocast) as bill, counted_kernels(BilledKernels(bill)):
+    with count_costs(autocast) as costs, counted_kernels(CostedKernels(costs)):
         if not case.batch:
             net.eval().upscale(lq, size, stages)
-            return bill
+            return costs
         net.train()
         coord, gt = (torch.empty(batch, h * w, n, device=DEVICE) for n in (2, 3))
         with cast_together(net, autocast):
             output = net(lq, coord, torch.empty(batch, 2, device=DEVICE), stages)
         nn.functional.l1_loss(output.float(), gt).backward()
-    return bill
+    return costs
 
 
 def _branches(case: RooflineCase) -> dict[str, int]:
@@ -114,12 +114,12 @@ def row_of(case: RooflineCase, card: Card, autocast: torch.dtype | None) -> dict
     """A case's figures: bytes, seconds and pixels per second; ``waits`` alone where the host would wait."""
     row: dict[str, Any] = {"case": case.name, "network": case.network, "batch": case.batch}
     try:
-        bill = bill_of(case, autocast)
+        costs = costs_of(case, autocast)
     except HostWaitError as wait:
         return {**row, "waits": str(wait)}
-    total = bill.total
+    total = costs.total
     rate = card.float32 if autocast is None else card.bfloat16
-    work, launches = bill.seconds(bandwidth=card.bandwidth, rate=rate, launch=LAUNCH)
+    work, launches = costs.seconds(bandwidth=card.bandwidth, rate=rate, launch=LAUNCH)
     (height, width), (h, w) = cascade_sizes(case.lq_size, case.factors)[-1], case.lq_size
     pixels = case.batch * h * w if case.batch else height * width
     return {
@@ -132,7 +132,7 @@ def row_of(case: RooflineCase, card: Card, autocast: torch.dtype | None) -> dict
         "work": work,
         "launches": launches,
         "pixels_per_second": pixels / max(work, launches),
-        "lines": {name: vars(line) for name, line in bill.lines.items()},
+        "lines": {name: vars(line) for name, line in costs.kernels.items()},
     }
 
 

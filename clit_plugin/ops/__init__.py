@@ -1,0 +1,1 @@
+"""Geometry and equations: pure functions of tensors and arrays."""

@@ -108,7 +108,7 @@ def images() -> None:
         for mode in ("auto", "off"):
             set_fused(mode)
             case = RooflineCase("x4", "CLIT", (339, 510), (4,))
-            bill = row_of(case, CARDS[card()], torch.bfloat16 if amp else None)
+            roofline = row_of(case, CARDS[card()], torch.bfloat16 if amp else None)
             times = []
             for i in range(5):
                 if i == 2:
@@ -120,5 +120,5 @@ def images() -> None:
                 torch.cuda.synchronize()
                 times.append(1e3 * (time.perf_counter() - start))
             measured = f"{statistics.median(times[2:]):.1f} | {torch.cuda.max_memory_allocated() / 1e9:.1f}"
-            beside = f"{bill['work'] * 1e3:.1f} | {bill['launches'] * 1e3:.1f}"
+            beside = f"{roofline['work'] * 1e3:.1f} | {roofline['launches'] * 1e3:.1f}"
             print(f"| {'bfloat16' if amp else 'float32'} | {mode} | {measured} | {beside} |", flush=True)

@@ -67,11 +67,11 @@ def steps() -> None:
     ):
         for amp in (True, False):
             name, size, factors, batch = case.name, (case.lq_size, case.lq_size), case.factors, case.batch
-            bill = row_of(
+            roofline = row_of(
                 RooflineCase(name, "CLIT", size, factors, batch), CARDS[card()], torch.bfloat16 if amp else None
             )
-            beside = f" {bill['work'] * 1e3:.1f} | {bill['launches'] * 1e3:.1f} | {bill['kernels']} "
-            beside += f"| {bill['bytes'] / 1e9:.1f} |"
+            beside = f" {roofline['work'] * 1e3:.1f} | {roofline['launches'] * 1e3:.1f} | {roofline['kernels']} "
+            beside += f"| {roofline['bytes'] / 1e9:.1f} |"
             for mode in ("auto", "off") if amp else ("auto", "tf32", "off"):
                 print(row(case, amp, mode, {}) + (beside if mode == "auto" else " - | - | - | - |"), flush=True)
 

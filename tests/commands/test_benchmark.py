@@ -76,7 +76,7 @@ def test_a_roofline_has_a_row_for_every_case_and_training_steps_do_not_synchroni
 
     cases = [case for case in roofline.CASES if case.batch or case.network == "CLIT"][:7:3]
     monkeypatch.setattr(roofline, "CASES", tuple(cases))
-    file = tmp_path / "bill.json"
+    file = tmp_path / "roofline.json"
     assert main(["benchmark", "--roofline", "--card", "a100", "--json", str(file)]) == 0
     report = json.loads(file.read_text())
     assert [row["case"] for row in report["cases"]] == [case.name for case in cases]

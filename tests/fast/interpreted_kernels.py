@@ -13,11 +13,11 @@ if os.environ.get("TRITON_INTERPRET") != "1":
 from clit_plugin.archs.clit_arch import CLIT
 from clit_plugin.fast import fused_kernels
 from clit_plugin.fast.arithmetic import Totals
-from clit_plugin.fast.bill import Bill
 from clit_plugin.fast.fused_attention import CROWDED, FusedAttention
-from clit_plugin.fast.fused_bill import BilledKernels
 from clit_plugin.fast.fused_check import Batch, compute, largest_differences, make_batch
+from clit_plugin.fast.fused_costs import CostedKernels
 from clit_plugin.fast.fused_tiles import Shapes
+from clit_plugin.fast.kernel_costs import KernelCosts
 from clit_plugin.fast.torch_arithmetic import TorchArithmetic
 
 CPU = torch.device("cpu")
@@ -94,24 +94,24 @@ def test_chunks_add_up_pixel_by_pixel():
     torch.testing.assert_close(parts.v, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
 
 
-SPREAD = ("values_by_pixel", "scatter")  # whose bill takes queries for evenly spread, up to the border
+SPREAD = ("values_by_pixel", "scatter")  # whose costs assume evenly spread queries, up to the border
 
 
 @pytest.mark.parametrize(("crowded", "kernel"), [(BY_ATOMICS, "values_backward"), (BY_PIXEL, "values_by_pixel")])
-def test_programs_request_the_bytes_of_the_bill(monkeypatch, crowded, kernel):
+def test_programs_request_the_bytes_that_are_counted(monkeypatch, crowded, kernel):
     """Counted address by address; queries have a pixel each, so that no load of theirs has an address twice."""
     shapes = Shapes(2, 8, 16, (3, 3))
     batch = make_batch(shapes, torch.float32, CPU, 40)
     rows, columns = torch.arange(6).unsqueeze(1), torch.arange(7)
     places = ((rows + 1) * batch.chunk.width + columns + 1).flatten()
     batch = batch._replace(chunk=batch.chunk._replace(centre=places.flip(0)[:40]))
-    bill, touched = Bill(), Touched(monkeypatch)
-    for kernels in (touched, BilledKernels(bill)):
+    costs, touched = KernelCosts(), Touched(monkeypatch)
+    for kernels in (touched, CostedKernels(costs)):
         fused = FusedAttention(shapes, torch.float32, tf32=False, large=True, crowded=crowded, kernels=kernels)
         small = {"block": 16, "queries_tile": 32}
         fused.tiles = fused.tiles._replace(**{n: {**getattr(fused.tiles, n), **small} for n in SPREAD})
         compute(fused, batch)
-    requested = {name: line.requested for name, line in bill.lines.items()}
+    requested = {name: line.requested for name, line in costs.kernels.items()}
     assert kernel + "_kernel" in requested
     for name, expected in requested.items():
         near = 0.1 if name.removesuffix("_kernel") in SPREAD else 0.0

@@ -11,12 +11,12 @@ import torch
 from compiled_kernels import TARGETS, compiled
 
 from clit_plugin.fast import fused_grid_choice
-from clit_plugin.fast.bill import Bill, billed, size_of
-from clit_plugin.fast.fused_bill import BilledKernels
 from clit_plugin.fast.fused_choice import counted_kernels
+from clit_plugin.fast.fused_costs import CostedKernels
 from clit_plugin.fast.fused_grid import FusedGrid, GridQueries, attention_tile, hidden_tile
 from clit_plugin.fast.fused_tiles import Shapes
 from clit_plugin.fast.grid_decoder import Head
+from clit_plugin.fast.kernel_costs import KernelCosts, count_costs, size_of
 
 FOLDER = Path(__file__).parent
 CPU = torch.device("cpu")
@@ -65,7 +65,7 @@ def test_local_grids_with_large_heads_use_torchs_operations():
     assert not fused_grid_choice.fits(Shapes(1, 32, 256, (25, 25)), torch.bfloat16)
 
 
-def test_the_bill_of_a_kernel_follows_its_formula():
+def test_the_costs_of_a_kernel_follow_its_formula():
     """6 centres of 2 x 3 queries, grid 3 x 1, 2 heads of 8, 16 features, in float32: by hand."""
     shapes, n, each, pixels, c, f = Shapes(2, 8, 16, (3, 1)), 6, 6, 3, 16, 16
     index = [torch.empty(size, dtype=torch.int64) for size in ((6,), (2, 2), (3, 3))]
@@ -73,16 +73,16 @@ def test_the_bill_of_a_kernel_follows_its_formula():
     queries = GridQueries(index[0], 7, index[1], index[2], hats, bias)
     q, k, v = torch.empty(50, c), torch.empty(2, 50, 8), torch.empty(2, 50, 8)
     weight, b = torch.empty(2, pixels, 8, f), torch.empty(f)
-    bill = Bill()
-    fused = FusedGrid(shapes, torch.float32, tf32=False, kernels=BilledKernels(bill))
+    costs = KernelCosts()
+    fused = FusedGrid(shapes, torch.float32, tf32=False, kernels=CostedKernels(costs))
     hidden = fused.hidden(v, queries, fused.attention(q, k, queries), weight, b)
     assert hidden.shape == (n, each, f)
     attention, row = 4 * n * each * 2 * pixels, 4 * c  # a pixel's row of a table
     expected = n * (9 + pixels) * row + attention + sum(map(size_of, (*index, *hats, *bias)))
-    assert bill.lines["grid_attention_kernel"].bytes == expected
+    assert costs.kernels["grid_attention_kernel"].bytes == expected
     expected = n * pixels * row + attention + sum(map(size_of, (index[0], weight, b, hidden)))
-    assert bill.lines["grid_hidden_kernel"].bytes == expected
-    assert bill.lines["grid_hidden_kernel"].flops == 2 * n * 2 * pixels * f * (8 + each)
+    assert costs.kernels["grid_hidden_kernel"].bytes == expected
+    assert costs.kernels["grid_hidden_kernel"].flops == 2 * n * 2 * pixels * f * (8 + each)
 
 
 def test_accelerators_compute_large_images_with_the_kernels():
@@ -92,7 +92,7 @@ def test_accelerators_compute_large_images_with_the_kernels():
     def chosen(table=table, queries=many):
         return fused_grid_choice.fused_grid(table, head, (3, 3), queries)
 
-    with billed() as bill, counted_kernels(BilledKernels(bill)):
+    with count_costs() as costs, counted_kernels(CostedKernels(costs)):
         fused = chosen()
         assert fused is not None and fused.shapes == Shapes(3, 4, 16, (3, 3))
         assert chosen(queries=many - 1) is None

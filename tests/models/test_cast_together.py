@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from clit_plugin.archs.clit_arch import CLIT
-from clit_plugin.fast.bill import billed
+from clit_plugin.fast.kernel_costs import count_costs
 from clit_plugin.models.cast_together import cast_together
 
 
@@ -64,10 +64,10 @@ def test_an_unused_layer_has_no_gradient():
 
 def test_a_few_kernels_cast_all_weights():
     net = network().to("meta")
-    with billed(torch.bfloat16) as bill, cast_together(net, torch.bfloat16):
+    with count_costs(torch.bfloat16) as costs, cast_together(net, torch.bfloat16):
         net.features(torch.empty(2, 3, 6, 7, device="meta")).float().sum().backward()
     weights = sum(p.numel() for p in [*net.encoder.parameters(), *net.conv_feat.parameters()])
-    copies = bill.lines["_foreach_copy_"]
+    copies = costs.kernels["_foreach_copy_"]
     assert copies.calls == 2
-    assert bill.lines["_to_copy"].calls < 8
+    assert costs.kernels["_to_copy"].calls < 8
     assert copies.bytes > 2 * 6 * weights

@@ -1,4 +1,4 @@
-"""What PyTorch does above its operators, for tensors that hold no numbers: values that the host reads, and autocast."""
+"""PyTorch's functions on the device ``meta``: autocast as on a GPU, and an error where the host would read a value."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +33,7 @@ class HostWaitError(Exception):
     """The host would wait here for the accelerator, for a value or a size that it computes."""
 
 
-class Above(TorchFunctionMode):
+class MetaFunctions(TorchFunctionMode):
     """Raises ``HostWaitError`` where a value of ``device`` is read, and casts as autocast would there.
 
     Args:

@@ -6,13 +6,13 @@ from torch import Tensor
 
 from clit_plugin.archs.clit_arch import CLIT
 from clit_plugin.fast import sample
-from clit_plugin.fast.bill import billed, size_of
-from clit_plugin.fast.bill_above import HostWaitError
 from clit_plugin.fast.fused_attention import FusedAttention
-from clit_plugin.fast.fused_bill import BilledKernels
 from clit_plugin.fast.fused_check import compute, make_batch
 from clit_plugin.fast.fused_choice import counted_kernels
+from clit_plugin.fast.fused_costs import CostedKernels
 from clit_plugin.fast.fused_tiles import Shapes
+from clit_plugin.fast.kernel_costs import count_costs, size_of
+from clit_plugin.fast.meta_functions import HostWaitError
 
 
 def empty(*size: int, dtype=torch.float32, **more) -> Tensor:
@@ -20,9 +20,9 @@ def empty(*size: int, dtype=torch.float32, **more) -> Tensor:
 
 
 def counted(work, autocast=None):
-    with billed(autocast) as bill:
+    with count_costs(autocast) as costs:
         work()
-    return {name: (line.calls, line.bytes, line.flops) for name, line in bill.lines.items()}
+    return {name: (line.calls, line.bytes, line.flops) for name, line in costs.kernels.items()}
 
 
 def test_a_matrix_product_reads_its_operands_and_writes_its_result():
@@ -74,9 +74,9 @@ def test_under_autocast_products_read_half_precision_and_weights_are_cast_once()
         for _ in range(2):
             assert torch.nn.functional.linear(x, weight).dtype == torch.bfloat16
 
-    bill = counted(twice, torch.bfloat16)
-    assert bill["mm"] == (2, 2 * 2 * (12 + 20 + 15), 2 * 2 * 3 * 4 * 5)
-    assert bill["_to_copy"] == (1, 20 * 6, 0)
+    costs = counted(twice, torch.bfloat16)
+    assert costs["mm"] == (2, 2 * 2 * (12 + 20 + 15), 2 * 2 * 3 * 4 * 5)
+    assert costs["_to_copy"] == (1, 20 * 6, 0)
 
 
 @pytest.mark.parametrize(
@@ -92,24 +92,24 @@ def test_under_autocast_products_read_half_precision_and_weights_are_cast_once()
     ],
 )
 def test_operations_that_wait_for_the_device_are_errors(work):
-    with pytest.raises(HostWaitError), billed():
+    with pytest.raises(HostWaitError), count_costs():
         work(empty(4))
 
 
 def test_copies_to_the_device_are_counted():
-    with billed() as bill:
+    with count_costs() as costs:
         torch.ones(3).to("meta")
         empty(3) + 1
-    assert bill.copies == 1
+    assert costs.copies == 1
 
 
-def test_the_bill_of_a_fused_kernel_follows_its_formula():
+def test_the_costs_of_a_fused_kernel_follow_its_formula():
     """35 queries, grid 3 x 1, 2 heads of 8, 16 features, in float32: by hand."""
     shapes, n, pixels, c, f = Shapes(2, 8, 16, (3, 1)), 35, 3, 16, 16
     batch = make_batch(shapes, torch.float32, torch.device("cpu"), n)
     chunk = batch.chunk
-    with billed() as bill:
-        fused = FusedAttention(shapes, torch.float32, tf32=False, large=True, kernels=BilledKernels(bill))
+    with count_costs() as costs:
+        fused = FusedAttention(shapes, torch.float32, tf32=False, large=True, kernels=CostedKernels(costs))
         fused.tiles = fused.tiles._replace(hidden={**fused.tiles.hidden, "block": 16})
         compute(fused, batch)
     attention, weight = 4 * n * pixels * 2, 4 * f * pixels * c
@@ -122,23 +122,23 @@ def test_the_bill_of_a_fused_kernel_follows_its_formula():
         "logits_backward_kernel": (9 + pixels) * rows + centre + size_of(chunk.hat) + attention + 2 * rows,
         "weight_grad_kernel": pixels * rows + centre + attention + 4 * n * f + 2 * weight,
     }
-    assert {name: bill.lines[name].bytes for name in expected} == expected
-    assert bill.lines["hidden_kernel"].requested == expected["hidden_kernel"] + 2 * weight  # in three blocks of 16
-    assert bill.lines["hidden_kernel"].flops == n * pixels * c * (2 * f + 1)
+    assert {name: costs.kernels[name].bytes for name in expected} == expected
+    assert costs.kernels["hidden_kernel"].requested == expected["hidden_kernel"] + 2 * weight  # in three blocks of 16
+    assert costs.kernels["hidden_kernel"].flops == n * pixels * c * (2 * f + 1)
 
 
-def test_the_bill_of_values_summed_by_pixel_counts_queries_once_per_row_of_the_grid():
+def test_the_costs_of_values_summed_by_pixel_count_queries_once_per_row_of_the_grid():
     """The same, in a table of 8 rows of 9 pixels with their halo."""
     shapes, n, pixels, c, f = Shapes(2, 8, 16, (3, 1)), 35, 3, 16, 16
     batch = make_batch(shapes, torch.float32, torch.device("cpu"), n)
-    with billed() as bill:
-        kernels = BilledKernels(bill)
+    with count_costs() as costs:
+        kernels = CostedKernels(costs)
         compute(FusedAttention(shapes, torch.float32, tf32=False, large=True, crowded=0.0, kernels=kernels), batch)
     attention, weight, table = 4 * n * pixels * 2, 4 * f * pixels * c, 4 * 72 * c
     sent = 3 * 2 * (4 * n * f + 16 * n)  # by heads and rows: the gradient, a query's number and its centre
     expected = pixels * 4 * n * c + sent + 8 * 73 + 2 * attention + weight + 2 * table
-    assert bill.lines["values_by_pixel_kernel"].bytes == expected
-    assert "values_backward_kernel" not in bill.lines
+    assert costs.kernels["values_by_pixel_kernel"].bytes == expected
+    assert "values_backward_kernel" not in costs.kernels
 
 
 @pytest.mark.parametrize("stages", [[], [(20, 21)]])
@@ -146,14 +146,14 @@ def test_a_training_step_with_fused_kernels_does_not_wait(monkeypatch, stages):
     monkeypatch.setattr(sample, "REFERENCE_BYTES", 0)
     encoder = {"type": "EDSRBaseline", "num_feat": 8, "num_block": 1}
     net = CLIT(encoder=encoder, dim=12, num_heads=3, local_grid=3, decoder_hidden=[16], num_branches=2).to("meta")
-    with billed(torch.bfloat16) as bill, counted_kernels(BilledKernels(bill)):
+    with count_costs(torch.bfloat16) as costs, counted_kernels(CostedKernels(costs)):
         output = net(empty(2, 3, 6, 7), empty(2, 23, 2), empty(2, 2), stages)
         output.float().square().mean().backward()
     for kernel in ("logits_kernel", "hidden_kernel", "weight_grad_kernel"):
-        assert bill.lines[kernel].calls == 1 + len(stages)
-    values = [bill.lines[name].calls for name in bill.lines if name.startswith("values_")]
+        assert costs.kernels[kernel].calls == 1 + len(stages)
+    values = [costs.kernels[name].calls for name in costs.kernels if name.startswith("values_")]
     assert sum(values) == 1 + len(stages)
-    assert bill.copies == 0
+    assert costs.copies == 0
     assert all(p.grad is not None for p in net.branches[0].parameters())
 
 
@@ -162,6 +162,6 @@ def test_a_small_network_uses_fused_kernels_where_they_move_fewer_bytes(batch, f
     """Of 48 x 48 queries with 49 pixels of 64 frequencies 116 MB at batch 4, 462 MB at batch 16."""
     encoder = {"type": "EDSRBaseline", "num_feat": 8, "num_block": 1}
     net = CLIT(encoder=encoder, dim=32, num_heads=4, decoder_hidden=[64]).to("meta")
-    with billed() as bill, counted_kernels(BilledKernels(bill) if fused else None):
+    with count_costs() as costs, counted_kernels(CostedKernels(costs) if fused else None):
         net(empty(batch, 3, 48, 48), empty(batch, 2304, 2), empty(batch, 2), [])
-    assert ("hidden_kernel" in bill.lines) == sampled
+    assert ("hidden_kernel" in costs.kernels) == sampled

@@ -1,4 +1,4 @@
-"""What the fused kernels cost, by formula: they are launched on tensors that hold no numbers, and only counted.
+"""Costs of the fused kernels by formula: on the device ``meta`` they are only counted, not run.
 
 Per launch, with n queries of N = G_h * G_w pixels, C = heads * depth channels and F features, ``bytes`` are
 
@@ -20,19 +20,19 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from clit_plugin.fast.bill import Bill, size_of
+from clit_plugin.fast.kernel_costs import KernelCosts, size_of
 
 _ADDED = 8  # bytes of a number that is added to: it is read and written, in float32
 
 
-class BilledKernels:
-    """Stands in for the module ``fused_kernels``: a launch adds to a bill."""
+class CostedKernels:
+    """Stands in for the module ``fused_kernels``: a launch only adds its costs."""
 
-    def __init__(self, bill: Bill) -> None:
-        self.bill = bill
+    def __init__(self, costs: KernelCosts) -> None:
+        self.costs = costs
 
     def __getattr__(self, name: str) -> "_Launcher":
-        return _Launcher(name, _FORMULAS[name], self.bill)
+        return _Launcher(name, _FORMULAS[name], self.costs)
 
 
 class _Cost(NamedTuple):
@@ -42,13 +42,13 @@ class _Cost(NamedTuple):
 
 
 class _Launcher:
-    def __init__(self, name: str, formula: Callable[..., _Cost], bill: Bill) -> None:
-        self.name, self.formula, self.bill = name, formula, bill
+    def __init__(self, name: str, formula: Callable[..., _Cost], costs: KernelCosts) -> None:
+        self.name, self.formula, self.costs = name, formula, costs
 
     def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
         def launch(*args: Any, **tile: Any) -> None:
             cost = self.formula([arg for arg in args if isinstance(arg, Tensor)], args, tile)
-            self.bill.add(self.name, bytes=cost.bytes, requested=cost.requested, flops=cost.flops)
+            self.costs.add(self.name, bytes=cost.bytes, requested=cost.requested, flops=cost.flops)
 
         return launch
 

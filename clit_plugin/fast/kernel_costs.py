@@ -1,4 +1,4 @@
-"""A GPU's bill without a GPU: kernels, bytes and FLOPs of what runs on tensors that hold no numbers.
+"""Costs of a computation on a GPU, counted without one: kernels, bytes and FLOPs on tensors without data.
 
 Tensors on PyTorch's ``meta`` device have shapes and dtypes only, so that a training step of any size is counted in a
 second. The code runs as on an accelerator; a value that the host would have to wait for does not exist there, which
@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from clit_plugin.fast.bill_above import Above, HostWaitError
+from clit_plugin.fast.meta_functions import HostWaitError, MetaFunctions
 
 DEVICE = torch.device("meta")
 
@@ -43,8 +43,8 @@ _WAIT = ("_local_scalar_dense", "nonzero", "masked_select", "unique_consecutive"
 
 
 @dataclass
-class Line:
-    """Of one kind of kernel: launches, bytes of memory and FLOPs.
+class KernelCost:
+    """Launches, bytes of memory and FLOPs of one kind of kernel.
 
     requested: Bytes that the programs of a kernel written for this package read from the caches, in total; for
         other kernels unknown and set to ``bytes``.
@@ -57,63 +57,63 @@ class Line:
 
 
 @dataclass
-class Bill:
-    """Lines by kernel, and copies from the host to the device."""
+class KernelCosts:
+    """Costs by kind of kernel, and the number of copies from the host to the device."""
 
-    lines: dict[str, Line] = field(default_factory=dict)
+    kernels: dict[str, KernelCost] = field(default_factory=dict)
     copies: int = 0
 
     def add(
         self, name: str, *, bytes: float, flops: float = 0.0, requested: float | None = None, launches: int = 1
     ) -> None:
         """Add a launch, or several."""
-        line = self.lines.setdefault(name, Line())
-        line.calls += launches
-        line.bytes += bytes
-        line.flops += flops
-        line.requested += bytes if requested is None else requested
+        cost = self.kernels.setdefault(name, KernelCost())
+        cost.calls += launches
+        cost.bytes += bytes
+        cost.flops += flops
+        cost.requested += bytes if requested is None else requested
 
     @property
-    def total(self) -> Line:
-        """The sum of all lines."""
-        lines = self.lines.values()
-        return Line(
-            calls=sum(line.calls for line in lines),
-            bytes=sum(line.bytes for line in lines),
-            flops=sum(line.flops for line in lines),
-            requested=sum(line.requested for line in lines),
+    def total(self) -> KernelCost:
+        """The sum over all kernels."""
+        costs = self.kernels.values()
+        return KernelCost(
+            calls=sum(cost.calls for cost in costs),
+            bytes=sum(cost.bytes for cost in costs),
+            flops=sum(cost.flops for cost in costs),
+            requested=sum(cost.requested for cost in costs),
         )
 
     def seconds(self, *, bandwidth: float, rate: float, launch: float) -> tuple[float, float]:
         """By the roofline: what memory or arithmetic take, kernel by kernel whichever is longer; and the launches.
 
         Args:
-            bandwidth: Bytes a second.
-            rate: FLOPs a second.
+            bandwidth: Bytes per second.
+            rate: FLOPs per second.
             launch: Seconds that the host takes to launch a kernel.
         """
-        work = sum(max(line.bytes / bandwidth, line.flops / rate) for line in self.lines.values())
+        work = sum(max(cost.bytes / bandwidth, cost.flops / rate) for cost in self.kernels.values())
         return work, self.total.calls * launch
 
 
 @contextmanager
-def billed(autocast: torch.dtype | None = None) -> Iterator[Bill]:
+def count_costs(autocast: torch.dtype | None = None) -> Iterator[KernelCosts]:
     """Count the kernels of what runs inside, on tensors of the device ``meta``.
 
     Args:
         autocast: Run as under ``torch.autocast`` with this dtype, which knows no such device.
     """
-    bill = Bill()
-    with Above(DEVICE, autocast), _Kernels(bill):
-        yield bill
+    costs = KernelCosts()
+    with MetaFunctions(DEVICE, autocast), _Kernels(costs):
+        yield costs
 
 
 class _Kernels(TorchDispatchMode):
     """Sees every operator below autograd, those of the backward pass too."""
 
-    def __init__(self, bill: Bill) -> None:
+    def __init__(self, costs: KernelCosts) -> None:
         super().__init__()
-        self.bill = bill
+        self.costs = costs
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -128,12 +128,12 @@ class _Kernels(TorchDispatchMode):
             raise HostWaitError(f"{name} to the host")
         out = func(*args, **kwargs)
         results = [t for t in tree_leaves(out) if isinstance(t, Tensor) and t.device == DEVICE]
-        self.bill.copies += bool(results) and any(t.device != DEVICE and t.dim() for t in tensors)
+        self.costs.copies += bool(results) and any(t.device != DEVICE and t.dim() for t in tensors)
         results += [t for t in on_device if name.startswith("_foreach_")]
         if results and not func.is_view and name not in _ALLOCATE:
             moved = _bytes(func, name, args, kwargs, on_device, results)
             launches = ceil(len(args[0]) / _TOGETHER) if name.startswith("_foreach_") else 1
-            self.bill.add(name, bytes=moved, flops=_flops(func, args, kwargs, out), launches=launches)
+            self.costs.add(name, bytes=moved, flops=_flops(func, args, kwargs, out), launches=launches)
         return out
 
 
