@@ -132,7 +132,10 @@ def row_of(case: RooflineCase, card: Card, autocast: torch.dtype | None) -> dict
         "work": work,
         "launches": launches,
         "pixels_per_second": pixels / max(work, launches),
-        "lines": {name: vars(line) for name, line in costs.kernels.items()},
+        "lines": {
+            name: {"calls": kernel.calls, "bytes": kernel.bytes, "flops": kernel.flops, "asked": kernel.requested}
+            for name, kernel in costs.kernels.items()
+        },
     }
 
 
