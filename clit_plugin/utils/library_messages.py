@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-_MOST_BYTES = 2**16  # that a pipe holds; further ones are dropped
+_MAX_BYTES = 2**16  # that a pipe holds; further ones are dropped
 _LOCK = threading.Lock()  # the process has only one stderr
 
 
@@ -31,7 +31,7 @@ def library_messages() -> Iterator[list[str]]:
             yield lines
         finally:
             with suppress(BlockingIOError):  # nothing was written
-                lines += os.read(reading, _MOST_BYTES).decode(errors="replace").splitlines()
+                lines += os.read(reading, _MAX_BYTES).decode(errors="replace").splitlines()
             os.dup2(stderr, 2)
             for end in (reading, stderr):
                 os.close(end)
