@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from clit_plugin.archs.clit_arch import CLIT
-from clit_plugin.commands.benchmark_roofline import CASES, bill_of
+from clit_plugin.commands.benchmark_roofline import CASES, costs_of
 from clit_plugin.fast import device_memory, grid_decoder
 from clit_plugin.fast.strips import Limits, runs_of, strips
 from clit_plugin.inference.live_bytes import LiveBytes
@@ -77,7 +77,7 @@ def test_strips_cover_an_output_once_within_their_limits(limits):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, None])
 def test_a_2k_output_launches_a_few_hundred_kernels(network, dtype):
     case = next(each for each in CASES if each.network == network and each.lq_size == (339, 510))
-    assert bill_of(case, dtype).total.calls <= 300
+    assert costs_of(case, dtype).total.calls <= 300
 
 
 @pytest.mark.parametrize(("network", "memory"), [("CLIT", 24), ("CLIT", 80), ("LIIF", 80), ("MetaSR", 80)])
@@ -85,7 +85,7 @@ def test_a_2k_output_stays_within_the_planned_memory(monkeypatch, network, memor
     monkeypatch.setattr(device_memory, "_COUNTED", memory * 10**9)
     case = next(each for each in CASES if each.network == network and each.lq_size == (339, 510))
     with LiveBytes() as live:
-        bill_of(case, None)
+        costs_of(case, None)
     assert 10**9 < live.peak < _HEAD_BYTES["cuda"]
 
 
@@ -94,6 +94,6 @@ def test_a_gpu_with_less_memory_computes_smaller_parts(monkeypatch):
     largest = []
     for memory in (3 * 10**9, 10**9):
         monkeypatch.setattr(grid_decoder, "part_memory", lambda device, memory=memory: memory)
-        activation = bill_of(case, torch.bfloat16).lines["gelu_"]
+        activation = costs_of(case, torch.bfloat16).kernels["gelu_"]
         largest.append(activation.bytes / activation.calls)
     assert largest[1] < largest[0] / 2
