@@ -76,8 +76,9 @@ def serve(address: str) -> None:
         importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes that attend
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(address)
+        server.bind(f"{address}.new")
         server.listen(16)
+        os.rename(f"{address}.new", address)  # once it is there, clients can connect
         while True:
             connection, _ = server.accept()
             with connection:
