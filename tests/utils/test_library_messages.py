@@ -2,6 +2,7 @@
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -31,3 +32,14 @@ def test_more_than_a_pipe_holds_does_not_block(capfd):
     with library_messages() as lines:
         os.write(2, b"x" * 2**18)
     assert 2**12 <= len(lines[0]) <= 2**18
+
+
+def test_another_thread_collects_nothing_and_stderr_stays_where_it_is(capfd):
+    def write() -> list[str]:
+        with library_messages() as lines:
+            os.write(2, b"of a neighbour")
+        return lines
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(write).result() == []
+    assert capfd.readouterr().err == "of a neighbour"
