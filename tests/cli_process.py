@@ -21,3 +21,20 @@ def clit(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
         timeout=120,
         check=False,
     )
+
+
+def torchrun(commands: Path, folder: Path, *arguments: str, processes: int = 2) -> subprocess.CompletedProcess:
+    """``torchrun --nproc_per_node=... -m ARGUMENTS`` in ``folder``, on the CPU; ``commands`` is the fixture."""
+    python = commands / "python"
+    launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--rdzv_backend=c10d"]
+    launcher += ["--rdzv_endpoint=localhost:0", "-m"]
+    environment = {**os.environ, "PYTHON_EXEC": str(python), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [python, *launcher, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )

@@ -1,24 +1,13 @@
 """Two and three processes train to what one process with the joint batch trains to."""
 
-import os
-import subprocess
-
 import pytest
 import torch
+from cli_process import torchrun
 from train_helpers import stage_options, train, weights, write_images, write_yaml
 
 STAGES = (1, 2, 3)
 BATCH = 6
 FILES = [f"s{stage}.yml" for stage in STAGES]
-
-
-def torchrun(commands, folder, *arguments, processes=2):
-    """``torchrun --nproc_per_node=... -m clit_plugin.train`` in ``folder``, on the CPU."""
-    python = commands / "python"
-    command = [python, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_port=0"]
-    environment = {**os.environ, "PYTHON_EXEC": str(python), "OMP_NUM_THREADS": "1"}
-    command = [*command, "--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0", "-m", "clit_plugin.train", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +31,7 @@ def runs(tmp_path_factory, commands):
         patch.chdir(folders["one"])
         assert train("-opt", *FILES) == 0
     for processes, name, files in ((2, "two", FILES), (3, "three", FILES[:1])):
-        result = torchrun(commands, folders[name], "-opt", *files, processes=processes)
+        result = torchrun(commands, folders[name], "clit_plugin.train", "-opt", *files, processes=processes)
         assert result.returncode == 0, result.stdout[-1000:] + result.stderr[-3000:]
     return folders
 
@@ -71,7 +60,7 @@ def test_an_idle_branch_of_an_alternating_stage_is_updated_only_in_its_turn(runs
 def test_two_processes_with_a_batch_in_parts_train_to_the_weights_of_one(runs, commands):
     folder = runs["two"]
     parts = ["name=parts", "train.accumulate=3", "datasets.train.num_worker_per_gpu=0"]
-    result = torchrun(commands, folder, "-opt", "s1.yml", "--set", *parts)
+    result = torchrun(commands, folder, "clit_plugin.train", "-opt", "s1.yml", "--set", *parts)
     assert result.returncode == 0, result.stderr[-3000:]
     one, two = weights(runs["one"], "s1"), weights(folder, "parts")
     for key, value in one.items():
@@ -80,7 +69,7 @@ def test_two_processes_with_a_batch_in_parts_train_to_the_weights_of_one(runs, c
 
 def test_bad_options_end_every_process_with_one_line(tmp_path, commands):
     write_yaml(tmp_path / "bad.yml", {**stage_options(tmp_path, 1, name="bad"), "nmae": "x"})
-    result = torchrun(commands, tmp_path, "-opt", "bad.yml")
+    result = torchrun(commands, tmp_path, "clit_plugin.train", "-opt", "bad.yml")
     assert result.returncode != 0
     assert "nmae: unknown key; did you mean name?" in result.stderr
     assert not (tmp_path / "experiments").exists()

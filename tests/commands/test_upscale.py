@@ -1,11 +1,9 @@
 """``clit upscale``."""
 
-import os
-import subprocess
-
 import numpy as np
 import pytest
 import torch
+from cli_process import torchrun
 from inference_helpers import CLIT, LIIF, write_weights
 from PIL import Image
 
@@ -239,13 +237,8 @@ def test_two_processes_share_a_folder_and_report_the_failures_of_both(clit, phot
     for i in range(5):
         Image.open(photo).save(tmp_path / "in" / f"{i}.png")
     (tmp_path / "in" / "1.png").write_bytes(b"damaged")
-    python = commands / "python"
-    environment = {**os.environ, "PYTHON_EXEC": str(python), "OMP_NUM_THREADS": "1"}
-    run = [python, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d"]
-    run += ["--rdzv_endpoint=localhost:0", "-m", "clit_plugin", "upscale", "in", "-o", "out", "--scale", "2"]
-    result = subprocess.run(
-        [*run, "--weights", str(clit[1])], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-    )
+    arguments = ["upscale", "in", "-o", "out", "--scale", "2", "--weights", str(clit[1])]
+    result = torchrun(commands, tmp_path, "clit_plugin", *arguments)
     assert result.returncode == 1
     assert "1 of 5 images failed, the first: in/1.png: not a readable image" in result.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "2.png", "3.png", "4.png"]

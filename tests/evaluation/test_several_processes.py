@@ -1,8 +1,6 @@
 """``clit test`` under torchrun."""
 
-import os
-import subprocess
-
+from cli_process import torchrun
 from evaluation_helpers import bicubic_options, results, scores
 from train_helpers import write_yaml
 
@@ -24,19 +22,10 @@ class Stuck(Bicubic):
 '''
 
 
-def torchrun(commands, folder, *arguments):
-    """``clit test`` with two processes on the CPU."""
-    python = commands / "python"
-    command = [python, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d"]
-    command += ["--rdzv_endpoint=localhost:0", "-m", "clit_plugin", "test", *arguments]
-    environment = {**os.environ, "PYTHON_EXEC": str(python), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
-
-
 def test_two_processes_store_the_same_results_as_one(place, commands):
     assert main(["test", "-opt", "test.yml"]) == 0
     alone = results(place)["tiny_x2"]
-    done = torchrun(commands, place, "-opt", "test.yml", "--again")
+    done = torchrun(commands, place, "clit_plugin", "test", "-opt", "test.yml", "--again")
     assert done.returncode == 0, done.stderr[-2000:]
     both = results(place)["tiny_x2"]
     assert both["finished"] >= alone["finished"]
@@ -48,7 +37,7 @@ def test_processes_end_when_one_of_them_is_stuck(place, commands):
     write_yaml(
         place / "stuck.yml", {**bicubic_options(place / "hr", "Stuck"), "custom_imports": {"imports": ["stuck"]}}
     )
-    done = torchrun(commands, place, "-opt", "stuck.yml", "--timeout", "0.2")
+    done = torchrun(commands, place, "clit_plugin", "test", "-opt", "stuck.yml", "--timeout", "0.2")
     assert done.returncode != 0
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("clit test: error: no process")]
     assert "has made progress for 0.2 minutes (--timeout)" in line
