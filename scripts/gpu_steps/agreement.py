@@ -1,11 +1,10 @@
 """Whether the fused kernels agree with torch on this GPU."""
 
 import math
-import statistics
 import time
 
 from gpu_steps.commands import card
-from gpu_steps.timing import Step
+from gpu_steps.timing import Step, measured
 
 
 def agreement() -> None:
@@ -109,16 +108,11 @@ def images() -> None:
             set_fused(mode)
             case = RooflineCase("x4", "CLIT", (339, 510), (4,))
             roofline = row_of(case, CARDS[card()], torch.bfloat16 if amp else None)
-            times = []
-            for i in range(5):
-                if i == 2:
-                    torch.cuda.reset_peak_memory_stats()
-                torch.cuda.synchronize()
-                start = time.perf_counter()
+
+            def upscale(amp: bool = amp) -> None:
                 with torch.autocast("cuda", torch.bfloat16, enabled=amp):
                     net.upscale(lq, (1356, 2040))
-                torch.cuda.synchronize()
-                times.append(1e3 * (time.perf_counter() - start))
-            measured = f"{statistics.median(times[2:]):.1f} | {torch.cuda.max_memory_allocated() / 1e9:.1f}"
+
             beside = f"{roofline['work'] * 1e3:.1f} | {roofline['launches'] * 1e3:.1f}"
-            print(f"| {'bfloat16' if amp else 'float32'} | {mode} | {measured} | {beside} |", flush=True)
+            cells = measured(upscale, count=5)
+            print(f"| {'bfloat16' if amp else 'float32'} | {mode} | {cells} | {beside} |", flush=True)

@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Callable
 
 from gpu_steps.commands import card
 
@@ -27,26 +28,31 @@ class Step:
         torch.nn.functional.l1_loss(output.float(), run.gt).backward()
 
 
-def row(case: object, amp: bool, mode: str, network: dict, path: str | None = None) -> str:
-    """A line of a table: median of five steps after two, and the most memory of one."""
+def measured(run: Callable[[], object], *, count: int) -> str:
+    """Two cells of a table: milliseconds, the median of ``count`` runs without the first two; and peak memory in GB."""
     import torch
 
+    times = []
+    for i in range(count):
+        if i == 2:
+            torch.cuda.reset_peak_memory_stats()
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        run()
+        torch.cuda.synchronize()
+        times.append(1e3 * (time.perf_counter() - start))
+    return f"{statistics.median(times[2:]):.1f} | {torch.cuda.max_memory_allocated() / 1e9:.1f}"
+
+
+def row(case: object, amp: bool, mode: str, network: dict, path: str | None = None) -> str:
+    """A line of a table: median of five steps after two, and the most memory of one."""
     from clit_plugin.fast.fused_choice import set_fused
 
     set_fused(mode)
     head = f"| {case.name} | {'bfloat16' if amp else 'float32'} | {path or mode}"
     try:
         step = Step(case, amp=amp, network=network)
-        times = []
-        for i in range(7):
-            if i == 2:
-                torch.cuda.reset_peak_memory_stats()
-            torch.cuda.synchronize()
-            start = time.perf_counter()
-            step()
-            torch.cuda.synchronize()
-            times.append(1e3 * (time.perf_counter() - start))
-        return f"{head} | {statistics.median(times[2:]):.1f} | {torch.cuda.max_memory_allocated() / 1e9:.1f} |"
+        return f"{head} | {measured(step, count=7)} |"
     except Exception as error:
         return f"{head} | {type(error).__name__}: {' '.join(str(error).split())[:100]} | - |"
 
